@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A set of small integers that gives back its lowest member: free indexes, free arenas.
+ *
+ * A tree of bitmaps: a bit of level k+1 is set when the word below it is not empty. Adding and taking touch
+ * one word a level, and the upper levels only when a word becomes empty or ceases to be. So "lowest first"
+ * costs no search, and what is handed out stays dense (HOTPATH.md section 4: ascending free indexes cost
+ * 7 ns, a threaded free list 186). */
+#ifndef BASE_FREESET_H
+#define BASE_FREESET_H
+
+#include "daemon/base/bits.h"
+#include "daemon/base/mem.h"
+
+#define FREESET_LEVELS 6
+#define FREESET_NONE   UINT32_MAX
+
+struct freeset {
+    struct reserve level[FREESET_LEVELS];
+    unsigned levels;
+    uint64_t count;
+};
+
+/* For members below `end`. false: no addresses left; then freeset_done() is still allowed. */
+bool freeset_init(struct freeset *set, uint64_t end);
+void freeset_done(struct freeset *set, struct mem *mem);
+/* Makes room for members below `end`; false when the budget is spent. */
+bool freeset_grow(struct freeset *set, struct mem *mem, uint64_t end);
+
+static inline bool freeset_has(const struct freeset *set, uint32_t member)
+{
+    const uint64_t *words = (const void *)set->level[0].base;
+    return words[member / 64] >> (member % 64) & 1;
+}
+
+/* Adds one that is not in it, below the end given to freeset_grow(). */
+void freeset_add(struct freeset *set, uint32_t member);
+void freeset_remove(struct freeset *set, uint32_t member);
+/* The lowest member, or FREESET_NONE. */
+uint32_t freeset_lowest(const struct freeset *set);
+/* The start of the lowest run of `count` members below `end`, or FREESET_NONE. Looks at each word below `end` once. */
+uint32_t freeset_run(const struct freeset *set, uint32_t count, uint32_t end);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon/base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define RESERVE_STEP 4096u
+
+void mem_init(struct mem *mem, struct mem *parent, uint64_t limit)
+{
+    memset(mem, 0, sizeof *mem);
+    mem->parent = parent;
+    mem->limit = limit;
+}
+
+bool mem_must_fail(struct mem *mem)
+{
+    mem->calls++;
+    return mem->calls == mem->fail_at;
+}
+
+bool mem_charge(struct mem *mem, uint64_t bytes)
+{
+    for (struct mem *m = mem; m != NULL; m = m->parent) {
+        /* relaxed: a sum, it orders nothing */
+        uint64_t used = atomic_fetch_add_explicit(&m->used, bytes, memory_order_relaxed) + bytes;
+        if (used <= m->limit)
+            continue;
+        for (struct mem *undo = mem;; undo = undo->parent) {
+            atomic_fetch_sub_explicit(&undo->used, bytes, memory_order_relaxed);
+            if (undo == m)
+                return false;
+        }
+    }
+    return true;
+}
+
+void mem_uncharge(struct mem *mem, uint64_t bytes)
+{
+    for (struct mem *m = mem; m != NULL; m = m->parent)
+        atomic_fetch_sub_explicit(&m->used, bytes, memory_order_relaxed);
+}
+
+static bool take(struct mem *mem, size_t size)
+{
+    if (mem_must_fail(mem) || !mem_charge(mem, size))
+        return false;
+    mem->private_bytes += size;
+    return true;
+}
+
+static void give(struct mem *mem, size_t size)
+{
+    mem->private_bytes -= size;
+    mem_uncharge(mem, size);
+}
+
+void *mem_alloc(struct mem *mem, size_t size)
+{
+    if (!take(mem, size))
+        return NULL;
+    void *p = malloc(size);
+    if (p == NULL)
+        give(mem, size);
+    return p;
+}
+
+void *mem_zalloc(struct mem *mem, size_t size)
+{
+    void *p = mem_alloc(mem, size);
+    if (p != NULL)
+        memset(p, 0, size);
+    return p;
+}
+
+void *mem_realloc(struct mem *mem, void *p, size_t old_size, size_t size)
+{
+    if (!take(mem, size))
+        return NULL;
+    void *moved = realloc(p, size);
+    give(mem, moved == NULL ? size : old_size);
+    return moved;
+}
+
+void mem_free(struct mem *mem, void *p, size_t size)
+{
+    if (p == NULL)
+        return;
+    free(p);
+    give(mem, size);
+}
+
+bool reserve_init(struct reserve *reserve, size_t size)
+{
+    size = (size + RESERVE_STEP - 1) / RESERVE_STEP * RESERVE_STEP;
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return false;
+    *reserve = (struct reserve){.base = p, .size = size, .charged = 0};
+    return true;
+}
+
+bool reserve_grow(struct reserve *reserve, struct mem *mem, size_t bytes)
+{
+    if (bytes <= reserve->charged)
+        return true;
+    if (bytes > reserve->size)
+        return false;
+    size_t target = (bytes + RESERVE_STEP - 1) / RESERVE_STEP * RESERVE_STEP;
+    if (!take(mem, target - reserve->charged))
+        return false;
+    reserve->charged = target;
+    return true;
+}
+
+void reserve_done(struct reserve *reserve, struct mem *mem)
+{
+    if (reserve->base == NULL)
+        return;
+    munmap(reserve->base, reserve->size);
+    give(mem, reserve->charged);
+    *reserve = (struct reserve){0};
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Private memory with a budget.
+ *
+ * Every allocation is charged to a budget and to the budgets above it (pool -> daemon); so is what regions
+ * back with pages. A budget that is spent makes the allocation fail: nothing here aborts.
+ *
+ * Invariant: used = private_bytes + image_bytes, and used <= limit as long as nobody lowers the limit.
+ * `used` is atomic because a daemon's budget is shared by the threads of all its pools; everything else of a
+ * `struct mem` belongs to one thread. */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct mem {
+    struct mem *parent;      /* the budget above; NULL: none */
+    uint64_t limit;          /* bytes */
+    _Atomic uint64_t used;   /* bytes charged here, children included */
+    uint64_t private_bytes;  /* of it: allocated by mem_alloc() and reserves */
+    uint64_t image_bytes;    /* of it: backed pages of regions */
+    uint64_t calls;          /* allocations and growths asked for; a test compares it */
+    uint64_t fail_at;        /* tests: the call of this number (and no other) fails; 0: none */
+};
+
+void mem_init(struct mem *mem, struct mem *parent, uint64_t limit);
+
+/* Counts a call and tells whether it is the one that shall fail. */
+bool mem_must_fail(struct mem *mem);
+
+/* Takes `bytes` out of this budget and all above; false (nothing taken) if one of them is spent. */
+bool mem_charge(struct mem *mem, uint64_t bytes);
+void mem_uncharge(struct mem *mem, uint64_t bytes);
+
+/* As malloc, calloc, realloc, free; sizes are given back by the caller, no header is kept. NULL on failure. */
+void *mem_alloc(struct mem *mem, size_t size);
+void *mem_zalloc(struct mem *mem, size_t size);
+void *mem_realloc(struct mem *mem, void *p, size_t old_size, size_t size);
+void mem_free(struct mem *mem, void *p, size_t size);
+
+/* An array that grows in place: a large range of addresses, zero-filled, charged as far as it is used. */
+struct reserve {
+    uint8_t *base;
+    size_t size;    /* bytes of addresses */
+    size_t charged; /* bytes that may be used */
+};
+
+/* false: no addresses left. */
+bool reserve_init(struct reserve *reserve, size_t size);
+/* Makes the first `bytes` usable; false when the budget or the range is spent. Never moves anything. */
+bool reserve_grow(struct reserve *reserve, struct mem *mem, size_t bytes);
+/* Gives all back. */
+void reserve_done(struct reserve *reserve, struct mem *mem);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon/base/u32vec.h"
+
+#define FIRST_ROOM 16u
+
+/* Within the first chunk room doubles; beyond it grows by whole chunks. */
+static bool grow(struct u32vec *vec, struct mem *mem)
+{
+    if (vec->room < U32VEC_CHUNK && vec->directory != 0) {
+        uint32_t room = vec->room == 0 ? FIRST_ROOM : vec->room * 2;
+        uint32_t *chunk = mem_realloc(mem, vec->chunks[0], vec->room * 4, room * 4);
+        if (chunk == NULL)
+            return false;
+        vec->chunks[0] = chunk;
+        vec->room = room;
+        return true;
+    }
+    uint32_t chunks = (vec->room + U32VEC_CHUNK - 1) / U32VEC_CHUNK;
+    if (chunks == vec->directory) {
+        uint32_t directory = chunks == 0 ? 1 : chunks * 2;
+        uint32_t **moved = mem_realloc(mem, vec->chunks, vec->directory * sizeof *moved, directory * sizeof *moved);
+        if (moved == NULL)
+            return false;
+        for (uint32_t k = vec->directory; k < directory; k++)
+            moved[k] = NULL;
+        vec->chunks = moved;
+        vec->directory = directory;
+    }
+    if (chunks == 0)
+        return grow(vec, mem); /* once: the directory is there now */
+    vec->chunks[chunks] = mem_alloc(mem, U32VEC_CHUNK * 4);
+    if (vec->chunks[chunks] == NULL)
+        return false;
+    vec->room += U32VEC_CHUNK;
+    return true;
+}
+
+bool u32vec_prepare(struct u32vec *vec, struct mem *mem, uint32_t more)
+{
+    while (vec->room - vec->count < more)
+        if (!grow(vec, mem))
+            return false;
+    return true;
+}
+
+void u32vec_trim(struct u32vec *vec, struct mem *mem)
+{
+    while (vec->room > U32VEC_CHUNK && vec->room - vec->count >= 2 * U32VEC_CHUNK) {
+        vec->room -= U32VEC_CHUNK;
+        mem_free(mem, vec->chunks[vec->room / U32VEC_CHUNK], U32VEC_CHUNK * 4);
+        vec->chunks[vec->room / U32VEC_CHUNK] = NULL;
+    }
+}
+
+void u32vec_done(struct u32vec *vec, struct mem *mem)
+{
+    if (vec->room <= U32VEC_CHUNK && vec->directory != 0)
+        mem_free(mem, vec->chunks[0], vec->room * 4);
+    else
+        for (uint32_t k = 0; k < vec->room / U32VEC_CHUNK; k++)
+            mem_free(mem, vec->chunks[k], U32VEC_CHUNK * 4);
+    mem_free(mem, vec->chunks, vec->directory * sizeof *vec->chunks);
+    *vec = (struct u32vec){0};
+}

@@ -1,0 +1,664 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon/heap/blocks.h"
+
+#include "daemon/base/bits.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define RUNS_AN_ARENA (ARENA_BYTES / RUN_BYTES)
+#define SPARES_KEPT   2u /* empty arenas kept backed, against flapping */
+#define LARGE_TRIES   8u /* arenas of large values looked at before a new one is taken */
+#define ARENA_GROWTH  64u
+
+static struct run *runs(const struct blocks *b)
+{
+    return (void *)b->runs.base;
+}
+
+static uint64_t *bitmap(const struct blocks *b, uint32_t run)
+{
+    return (uint64_t *)(void *)b->bitmaps.base + (uint64_t)run * RUN_BITMAP;
+}
+
+static struct arena *arenas(const struct blocks *b)
+{
+    return (void *)b->arenas.base;
+}
+
+static enum arena_kind kind_of(const struct block_class *class)
+{
+    return class->pages == 4 ? ARENA_RUNS4 : class->pages == 16 ? ARENA_RUNS16 : ARENA_RUNS64;
+}
+
+static unsigned pages_of_kind(enum arena_kind kind)
+{
+    return kind == ARENA_RUNS4 ? 4 : kind == ARENA_RUNS16 ? 16 : 64;
+}
+
+static uint64_t page_mask(unsigned pages)
+{
+    return pages == 64 ? UINT64_MAX : (1ull << pages) - 1;
+}
+
+static struct block_class class_of(uint32_t size, uint32_t pages)
+{
+    return (struct block_class){.size = size,
+                                .pages = pages,
+                                .count = pages * PAGE_BYTES / size,
+                                .magic = ((1ull << 32) + size - 1) / size};
+}
+
+int blocks_init(struct blocks *b, struct region *region, uint64_t at, uint64_t bytes, const uint32_t *sizes,
+                unsigned classes)
+{
+    *b = (struct blocks){.region = region, .at = at, .classes = classes};
+    b->arenas_end = (uint32_t)(bytes / ARENA_BYTES);
+    for (unsigned k = 0; k < classes; k++) {
+        b->class[k] = class_of(sizes[k], sizes[k] <= 512 ? 4 : sizes[k] <= 4096 ? 16 : 64);
+        b->partial[k] = RUN_NONE;
+    }
+    for (unsigned k = 0; k < ARENA_LISTS; k++)
+        b->list[k] = RUN_NONE;
+    uint64_t run_count = (uint64_t)b->arenas_end * RUNS_AN_ARENA;
+    bool ok = reserve_init(&b->runs, run_count * sizeof(struct run)) &&
+              reserve_init(&b->bitmaps, run_count * RUN_BITMAP * 8) &&
+              reserve_init(&b->arenas, b->arenas_end * sizeof(struct arena)) &&
+              freeset_init(&b->free, b->arenas_end) && freeset_init(&b->giving, b->arenas_end);
+    return ok ? 0 : -ENOMEM;
+}
+
+void blocks_keep_types(struct blocks *b, uint64_t types_at)
+{
+    b->types_at = types_at;
+    b->types = b->region->base + types_at;
+    for (unsigned k = 0; k < b->classes; k++)
+        b->class[k] = class_of(b->class[k].size, 4);
+}
+
+void blocks_done(struct blocks *b)
+{
+    struct mem *mem = b->region != NULL ? b->region->mem : NULL;
+    if (mem == NULL)
+        return;
+    reserve_done(&b->runs, mem);
+    reserve_done(&b->bitmaps, mem);
+    reserve_done(&b->arenas, mem);
+    freeset_done(&b->free, mem);
+    freeset_done(&b->giving, mem);
+}
+
+/* ---- arenas ---- */
+
+/* Private memory for the bookkeeping of arenas below `top`. */
+static bool know_arenas(struct blocks *b, uint32_t top)
+{
+    struct mem *mem = b->region->mem;
+    uint64_t run_count = (uint64_t)top * RUNS_AN_ARENA;
+    return top <= b->arenas_end && reserve_grow(&b->arenas, mem, top * sizeof(struct arena)) &&
+           reserve_grow(&b->runs, mem, run_count * sizeof(struct run)) &&
+           reserve_grow(&b->bitmaps, mem, run_count * RUN_BITMAP * 8) && freeset_grow(&b->free, mem, top) &&
+           freeset_grow(&b->giving, mem, top);
+}
+
+/* The page of types that admits the runs of arena n. */
+static int back_types(struct blocks *b, uint32_t n)
+{
+    if (b->types == NULL || (n + 1ull) * RUNS_AN_ARENA <= b->types_backed)
+        return 0;
+    int err = region_back(b->region, b->types_at + b->types_backed, PAGE_BYTES, true);
+    if (err == 0)
+        b->types_backed += PAGE_BYTES;
+    return err;
+}
+
+/* The first place of `pages` free pages in a row, or 64. Folding finds the starts of long gaps in few steps. */
+static unsigned gap_of(uint64_t used, unsigned pages)
+{
+    uint64_t starts = ~used;
+    for (unsigned have = 1; have < pages && starts != 0;) {
+        unsigned more = have < pages - have ? have : pages - have;
+        starts &= starts >> more;
+        have += more;
+    }
+    return starts == 0 ? 64 : bits_lowest(starts);
+}
+
+static unsigned list_of(const struct arena *arena)
+{
+    if (arena->kind != ARENA_LARGE)
+        return arena->kind;
+    unsigned gap = GAP_LISTS - 1;
+    while (gap > 0 && gap_of(arena->pages, 1u << gap) == 64)
+        gap--;
+    return ARENA_KINDS + gap;
+}
+
+static void list_add(struct blocks *b, uint32_t n)
+{
+    struct arena *arena = &arenas(b)[n];
+    arena->bucket = (uint8_t)list_of(arena);
+    uint32_t head = b->list[arena->bucket];
+    arena->listed = 1;
+    arena->prev = RUN_NONE;
+    arena->next = head;
+    if (head != RUN_NONE)
+        arenas(b)[head].prev = n;
+    b->list[arena->bucket] = n;
+}
+
+static void list_remove(struct blocks *b, uint32_t n)
+{
+    struct arena *arena = &arenas(b)[n];
+    arena->listed = 0;
+    if (arena->prev != RUN_NONE)
+        arenas(b)[arena->prev].next = arena->next;
+    else
+        b->list[arena->bucket] = arena->next;
+    if (arena->next != RUN_NONE)
+        arenas(b)[arena->next].prev = arena->prev;
+}
+
+/* An arena for small things: a spare one, the lowest free one, or the first never used. */
+static int arena_take(struct blocks *b, enum arena_kind kind, uint32_t *ret)
+{
+    uint32_t n = b->list[ARENA_SPARE];
+    if (n != RUN_NONE) {
+        list_remove(b, n);
+        b->spares--;
+    } else {
+        n = freeset_lowest(&b->free);
+        bool fresh = n == FREESET_NONE;
+        if (fresh)
+            n = b->arenas_top;
+        if (fresh && (!know_arenas(b, n + 1) || back_types(b, n) != 0))
+            return -ENOMEM;
+        int err = region_back(b->region, b->at + (uint64_t)n * ARENA_BYTES, ARENA_BYTES, true);
+        if (err != 0)
+            return err;
+        b->backed_bytes += ARENA_BYTES;
+        if (fresh)
+            b->arenas_top++;
+        else
+            freeset_remove(&b->free, n);
+    }
+    arenas(b)[n] = (struct arena){.kind = (uint8_t)kind, .backed = 1, .bytes = ARENA_BYTES};
+    list_add(b, n);
+    *ret = n;
+    return 0;
+}
+
+/* Of an arena in which nothing is used any more. */
+static void arena_give(struct blocks *b, uint32_t n)
+{
+    struct arena *arena = &arenas(b)[n];
+    if (arena->listed)
+        list_remove(b, n);
+    arena->kind = ARENA_SPARE;
+    if (b->spares < SPARES_KEPT) {
+        b->spares++;
+        list_add(b, n);
+    } else {
+        freeset_add(&b->giving, n);
+    }
+}
+
+/* After its pages have changed: into the list where it belongs now, or out of all. */
+static void relist(struct blocks *b, uint32_t n)
+{
+    struct arena *arena = &arenas(b)[n];
+    bool wanted = arena->pages != UINT64_MAX;
+    if (arena->listed && wanted && list_of(arena) == arena->bucket)
+        return;
+    if (arena->listed)
+        list_remove(b, n);
+    if (wanted)
+        list_add(b, n);
+}
+
+static void pages_take(struct blocks *b, uint32_t n, unsigned first, unsigned pages)
+{
+    struct arena *arena = &arenas(b)[n];
+    arena->pages |= page_mask(pages) << first;
+    relist(b, n);
+}
+
+static void pages_give(struct blocks *b, uint32_t n, unsigned first, unsigned pages)
+{
+    struct arena *arena = &arenas(b)[n];
+    arena->pages &= ~(page_mask(pages) << first);
+    if (arena->pages == 0)
+        arena_give(b, n);
+    else
+        relist(b, n);
+}
+
+/* ---- runs ---- */
+
+static void partial_add(struct blocks *b, uint32_t r)
+{
+    struct run *run = &runs(b)[r];
+    uint32_t head = b->partial[run->class - 1];
+    run->prev = RUN_NONE;
+    run->next = head;
+    if (head != RUN_NONE)
+        runs(b)[head].prev = r;
+    b->partial[run->class - 1] = r;
+}
+
+static void partial_remove(struct blocks *b, uint32_t r)
+{
+    struct run *run = &runs(b)[r];
+    if (run->prev != RUN_NONE)
+        runs(b)[run->prev].next = run->next;
+    else
+        b->partial[run->class - 1] = run->next;
+    if (run->next != RUN_NONE)
+        runs(b)[run->next].prev = run->prev;
+}
+
+/* All blocks free; the bits beyond the last block are set for ever. */
+static void run_clear(struct blocks *b, uint32_t r, unsigned class)
+{
+    uint64_t *map = bitmap(b, r);
+    uint32_t count = b->class[class].count;
+    for (uint32_t w = 0; w < (count + 63) / 64; w++)
+        map[w] = 0;
+    if (count % 64 != 0)
+        map[count / 64] = UINT64_MAX << (count % 64);
+    runs(b)[r] = (struct run){.free = (uint16_t)count, .class = (uint8_t)(class + 1)};
+}
+
+static int run_new(struct blocks *b, unsigned class)
+{
+    enum arena_kind kind = kind_of(&b->class[class]);
+    unsigned pages = b->class[class].pages;
+    uint32_t n = b->list[kind];
+    if (n == RUN_NONE) {
+        int err = arena_take(b, kind, &n);
+        if (err != 0)
+            return err;
+    }
+    unsigned first = 0;
+    while ((arenas(b)[n].pages >> first & 1) != 0)
+        first += pages;
+    uint32_t r = n * RUNS_AN_ARENA + first / 4;
+    if (b->types != NULL) {
+        /* the first words of what were cells of another size must read as free before the type admits them */
+        memset(b->region->base + b->at + (uint64_t)r * RUN_BYTES, 0, RUN_BYTES);
+        region_stored(b->region);
+        b->types[r] = (uint8_t)(class + 1);
+        region_stored(b->region);
+    }
+    pages_take(b, n, first, pages);
+    run_clear(b, r, class);
+    partial_add(b, r);
+    return 0;
+}
+
+static void run_give(struct blocks *b, uint32_t r)
+{
+    unsigned pages = b->class[runs(b)[r].class - 1].pages;
+    partial_remove(b, r);
+    runs(b)[r].class = 0;
+    if (b->types != NULL) {
+        b->types[r] = 0;
+        region_stored(b->region);
+    }
+    pages_give(b, r / RUNS_AN_ARENA, r % RUNS_AN_ARENA * 4, pages);
+}
+
+int blocks_alloc(struct blocks *b, unsigned class, uint64_t *ret_offset)
+{
+    if (unlikely(b->partial[class] == RUN_NONE)) {
+        int err = run_new(b, class);
+        if (err != 0)
+            return err;
+    }
+    uint32_t r = b->partial[class];
+    struct run *run = &runs(b)[r];
+    uint64_t *map = bitmap(b, r);
+    unsigned w = run->hint;
+    while (map[w] == UINT64_MAX)
+        w++;
+    unsigned bit = bits_lowest(~map[w]);
+    map[w] |= 1ull << bit;
+    run->hint = (uint8_t)w;
+    if (--run->free == 0)
+        partial_remove(b, r);
+    b->live_bytes += b->class[class].size;
+    *ret_offset = (uint64_t)r * RUN_BYTES + (w * 64 + bit) * b->class[class].size;
+    return 0;
+}
+
+/* The run in which `offset` lies, and the number of its block there. */
+static uint32_t run_of(const struct blocks *b, unsigned class, uint64_t offset, uint32_t *ret_block)
+{
+    uint32_t mask = b->class[class].pages * PAGE_BYTES - 1;
+    *ret_block = (uint32_t)(((offset & mask) * b->class[class].magic) >> 32);
+    return (uint32_t)((offset & ~(uint64_t)mask) / RUN_BYTES);
+}
+
+void blocks_free(struct blocks *b, unsigned class, uint64_t offset)
+{
+    uint32_t block;
+    uint32_t r = run_of(b, class, offset, &block);
+    struct run *run = &runs(b)[r];
+    assert(run->class == class + 1 && (bitmap(b, r)[block / 64] >> (block % 64) & 1) != 0);
+    bitmap(b, r)[block / 64] &= ~(1ull << (block % 64));
+    if (block / 64 < run->hint)
+        run->hint = (uint8_t)(block / 64);
+    b->live_bytes -= b->class[class].size;
+    if (run->free++ == 0)
+        partial_add(b, r);
+    /* the last run with room stays: one object that comes and goes shall not flap it */
+    if (run->free == b->class[class].count && (run->prev != RUN_NONE || run->next != RUN_NONE))
+        run_give(b, r);
+}
+
+/* ---- whole pages ---- */
+
+/* An arena of a list with a gap of `pages`, looking at no more than `tries`. */
+static uint32_t find_gap(const struct blocks *b, unsigned list, unsigned pages, uint32_t tries, unsigned *ret_first)
+{
+    for (uint32_t n = b->list[list]; n != RUN_NONE && tries > 0; tries--, n = arenas(b)[n].next) {
+        *ret_first = gap_of(arenas(b)[n].pages, pages);
+        if (*ret_first < 64)
+            return n;
+    }
+    return RUN_NONE;
+}
+
+/* The list of gaps that may be large enough is searched a little, those that surely are need no search; when
+ * there is no memory for a new arena the first is searched to its end. */
+static int large_alloc(struct blocks *b, unsigned pages, uint64_t *ret_offset)
+{
+    unsigned first = 0, list = ARENA_KINDS + bits_log2(pages);
+    uint32_t n = find_gap(b, list, pages, LARGE_TRIES, &first);
+    for (unsigned k = list + 1; n == RUN_NONE && k < ARENA_LISTS; k++)
+        n = find_gap(b, k, pages, 1, &first);
+    if (n == RUN_NONE) {
+        first = 0;
+        if (arena_take(b, ARENA_LARGE, &n) != 0)
+            n = find_gap(b, list, pages, UINT32_MAX, &first);
+    }
+    if (n == RUN_NONE)
+        return -ENOMEM;
+    pages_take(b, n, first, pages);
+    *ret_offset = (uint64_t)n * ARENA_BYTES + first * PAGE_BYTES;
+    return 0;
+}
+
+/* Of a huge value of so many pages: what its last arena holds. */
+static uint32_t tail_bytes(uint64_t pages)
+{
+    return pages % ARENA_PAGES == 0 ? ARENA_BYTES : (uint32_t)(pages % ARENA_PAGES) * PAGE_BYTES;
+}
+
+static int huge_alloc(struct blocks *b, uint64_t pages, uint64_t *ret_offset)
+{
+    uint32_t count = (uint32_t)((pages + ARENA_PAGES - 1) / ARENA_PAGES);
+    if (count > b->arenas_end)
+        return -ENOMEM;
+    uint32_t n = freeset_run(&b->free, count, b->arenas_top);
+    bool fresh = n == FREESET_NONE;
+    if (fresh)
+        n = b->arenas_top;
+    if (fresh && (n > b->arenas_end - count || !know_arenas(b, n + count)))
+        return -ENOMEM;
+    if (!region_charge(b->region, pages * PAGE_BYTES))
+        return -ENOMEM;
+    for (uint32_t k = n; k < n + count; k++) {
+        if (!fresh)
+            freeset_remove(&b->free, k);
+        arenas(b)[k] = (struct arena){.kind = ARENA_HUGE, .bytes = ARENA_BYTES};
+    }
+    arenas(b)[n].pages = count;
+    arenas(b)[n + count - 1].bytes = tail_bytes(pages);
+    if (fresh)
+        b->arenas_top += count;
+    *ret_offset = (uint64_t)n * ARENA_BYTES;
+    return 0;
+}
+
+int blocks_alloc_pages(struct blocks *b, uint64_t pages, uint64_t *ret_offset)
+{
+    int err = blocks_is_huge(pages) ? huge_alloc(b, pages, ret_offset)
+                                    : large_alloc(b, (unsigned)pages, ret_offset);
+    if (err == 0)
+        b->live_bytes += pages * PAGE_BYTES;
+    return err;
+}
+
+void blocks_free_pages(struct blocks *b, uint64_t pages, uint64_t offset)
+{
+    uint32_t n = (uint32_t)(offset / ARENA_BYTES);
+    b->live_bytes -= pages * PAGE_BYTES;
+    if (!blocks_is_huge(pages)) {
+        pages_give(b, n, offset % ARENA_BYTES / PAGE_BYTES, (unsigned)pages);
+        return;
+    }
+    uint32_t count = (uint32_t)arenas(b)[n].pages;
+    for (uint32_t k = n; k < n + count; k++) {
+        arenas(b)[k].kind = ARENA_SPARE;
+        freeset_add(&b->giving, k);
+    }
+}
+
+int blocks_back(struct blocks *b, uint64_t offset, uint64_t size)
+{
+    for (uint64_t n = offset / ARENA_BYTES; n * ARENA_BYTES < offset + size; n++) {
+        struct arena *arena = &arenas(b)[n];
+        if (arena->backed)
+            continue;
+        int err = region_back(b->region, b->at + n * ARENA_BYTES, arena->bytes, false);
+        if (err != 0)
+            return err;
+        arena->backed = 1;
+        b->backed_bytes += arena->bytes;
+    }
+    return 0;
+}
+
+bool blocks_backed(const struct blocks *b, uint64_t offset, uint64_t size, uint64_t *ret_at)
+{
+    for (uint64_t n = offset / ARENA_BYTES; n * ARENA_BYTES < offset + size; n++) {
+        if (arenas(b)[n].backed)
+            continue;
+        *ret_at = n * ARENA_BYTES;
+        return false;
+    }
+    return true;
+}
+
+/* ---- background ---- */
+
+bool blocks_has_work(const struct blocks *b)
+{
+    return b->giving.count != 0;
+}
+
+bool blocks_step(struct blocks *b)
+{
+    uint32_t n = freeset_lowest(&b->giving);
+    if (n == FREESET_NONE)
+        return false;
+    freeset_remove(&b->giving, n);
+    struct arena *arena = &arenas(b)[n];
+    if (arena->backed) {
+        region_punch(b->region, b->at + (uint64_t)n * ARENA_BYTES, arena->bytes);
+        b->backed_bytes -= arena->bytes;
+    }
+    region_uncharge(b->region, arena->bytes);
+    *arena = (struct arena){.kind = ARENA_FREE};
+    freeset_add(&b->free, n);
+    return true;
+}
+
+/* ---- recovery ---- */
+
+static bool in_area(const struct blocks *b, uint64_t offset, uint64_t bytes)
+{
+    return offset % 8 == 0 && offset / ARENA_BYTES < b->arenas_top &&
+           bytes <= (uint64_t)b->arenas_top * ARENA_BYTES - offset;
+}
+
+bool blocks_claim_run(struct blocks *b, unsigned class, uint64_t offset)
+{
+    if (class >= b->classes)
+        return false;
+    unsigned pages = b->class[class].pages;
+    if (offset % ((uint64_t)pages * PAGE_BYTES) != 0 || !in_area(b, offset, (uint64_t)pages * PAGE_BYTES))
+        return false;
+    struct arena *arena = &arenas(b)[offset / ARENA_BYTES];
+    enum arena_kind kind = kind_of(&b->class[class]);
+    uint64_t mask = page_mask(pages) << (offset % ARENA_BYTES / PAGE_BYTES);
+    if ((arena->kind != ARENA_FREE && arena->kind != kind) || (arena->pages & mask) != 0)
+        return false;
+    arena->kind = (uint8_t)kind;
+    arena->backed = 1;
+    arena->pages |= mask;
+    run_clear(b, (uint32_t)(offset / RUN_BYTES), class);
+    return true;
+}
+
+bool blocks_claim(struct blocks *b, unsigned class, uint64_t offset)
+{
+    if (class >= b->classes || !in_area(b, offset, b->class[class].size))
+        return false;
+    uint32_t block;
+    uint32_t r = run_of(b, class, offset, &block);
+    struct run *run = &runs(b)[r];
+    if (run->class == 0 && !blocks_claim_run(b, class, (uint64_t)r * RUN_BYTES))
+        return false;
+    if (run->class != class + 1 || block >= b->class[class].count ||
+        (uint64_t)r * RUN_BYTES + (uint64_t)block * b->class[class].size != offset)
+        return false;
+    uint64_t *word = &bitmap(b, r)[block / 64];
+    if ((*word >> (block % 64) & 1) != 0)
+        return false;
+    *word |= 1ull << (block % 64);
+    run->free--;
+    b->live_bytes += b->class[class].size;
+    return true;
+}
+
+static bool claim_huge(struct blocks *b, uint64_t pages, uint64_t offset)
+{
+    uint32_t n = (uint32_t)(offset / ARENA_BYTES), count = (uint32_t)((pages + ARENA_PAGES - 1) / ARENA_PAGES);
+    for (uint32_t k = n; k < n + count; k++) {
+        if (arenas(b)[k].kind != ARENA_FREE)
+            return false;
+        arenas(b)[k] = (struct arena){.kind = ARENA_HUGE, .backed = 1, .bytes = ARENA_BYTES};
+    }
+    arenas(b)[n].pages = count;
+    arenas(b)[n + count - 1].bytes = tail_bytes(pages);
+    return true;
+}
+
+bool blocks_claim_pages(struct blocks *b, uint64_t pages, uint64_t offset)
+{
+    uint64_t reach = blocks_is_huge(pages) ? bits_round_up(pages, ARENA_PAGES) : pages;
+    if (offset % PAGE_BYTES != 0 || !in_area(b, offset, reach * PAGE_BYTES))
+        return false;
+    b->live_bytes += pages * PAGE_BYTES;
+    if (blocks_is_huge(pages))
+        return offset % ARENA_BYTES == 0 && claim_huge(b, pages, offset);
+    struct arena *arena = &arenas(b)[offset / ARENA_BYTES];
+    unsigned first = offset % ARENA_BYTES / PAGE_BYTES;
+    uint64_t mask = page_mask((unsigned)pages) << first;
+    if ((arena->kind != ARENA_FREE && arena->kind != ARENA_LARGE) || first + pages > ARENA_PAGES ||
+        (arena->pages & mask) != 0)
+        return false;
+    arena->kind = ARENA_LARGE;
+    arena->backed = 1;
+    arena->pages |= mask;
+    return true;
+}
+
+bool blocks_claim_begin(struct blocks *b, uint32_t arenas_top)
+{
+    b->types_backed = b->types == NULL ? 0 : bits_round_up((uint64_t)arenas_top * RUNS_AN_ARENA, PAGE_BYTES);
+    if (!know_arenas(b, arenas_top) || !region_charge(b->region, b->types_backed))
+        return false;
+    b->arenas_top = arenas_top;
+    return true;
+}
+
+bool blocks_claimed(struct blocks *b)
+{
+    uint32_t arenas_top = b->arenas_top;
+    for (uint32_t n = arenas_top; n-- > 0;) {
+        struct arena *arena = &arenas(b)[n];
+        if (arena->kind != ARENA_HUGE)
+            arena->bytes = ARENA_BYTES;
+        if (!region_charge(b->region, arena->bytes))
+            return false;
+        b->backed_bytes += arena->bytes;
+        if (arena->kind == ARENA_FREE) {
+            /* backed or a hole: giving it back is right for both */
+            arena->kind = ARENA_SPARE;
+            arena->backed = 1;
+            freeset_add(&b->giving, n);
+        } else if (arena->kind != ARENA_HUGE && arena->pages != UINT64_MAX) {
+            list_add(b, n);
+        }
+    }
+    for (uint32_t r = arenas_top * RUNS_AN_ARENA; r-- > 0;)
+        if (runs(b)[r].class != 0 && runs(b)[r].free != 0)
+            partial_add(b, r);
+    return true;
+}
+
+/* ---- walker ---- */
+
+bool blocks_is_allocated(const struct blocks *b, unsigned class, uint64_t offset)
+{
+    if (class >= b->classes || !in_area(b, offset, b->class[class].size))
+        return false;
+    uint32_t block;
+    uint32_t r = run_of(b, class, offset, &block);
+    return runs(b)[r].class == class + 1 && block < b->class[class].count &&
+           (uint64_t)r * RUN_BYTES + (uint64_t)block * b->class[class].size == offset &&
+           (bitmap(b, r)[block / 64] >> (block % 64) & 1) != 0;
+}
+
+static const char *check_run(const struct blocks *b, uint32_t r)
+{
+    const struct run *run = &runs(b)[r];
+    const struct block_class *class = &b->class[run->class - 1];
+    uint32_t used = 0;
+    for (uint32_t k = 0; k < class->count; k++)
+        used += bitmap(b, r)[k / 64] >> (k % 64) & 1;
+    if (used + run->free != class->count)
+        return "the free blocks of a run differ from its bitmap";
+    for (unsigned w = 0; w < run->hint; w++)
+        if (bitmap(b, r)[w] != UINT64_MAX)
+            return "a run has a free block below its hint";
+    if (b->types != NULL && b->types[r] != run->class)
+        return "the type of a run of cells differs from its class";
+    return NULL;
+}
+
+const char *blocks_check_arena(const struct blocks *b, uint32_t n)
+{
+    const struct arena *arena = &arenas(b)[n];
+    if (arena->kind < ARENA_RUNS4 || arena->kind > ARENA_RUNS64) {
+        if (arena->kind == ARENA_FREE && !freeset_has(&b->free, n))
+            return "a free arena is not in the set of free arenas";
+        return NULL;
+    }
+    if (!arena->backed || arena->listed != (arena->pages != UINT64_MAX))
+        return "an arena of runs is not listed as its pages say";
+    unsigned pages = pages_of_kind(arena->kind);
+    for (unsigned first = 0; first < ARENA_PAGES; first += pages) {
+        uint32_t r = n * RUNS_AN_ARENA + first / 4;
+        if ((arena->pages >> first & 1) != (runs(b)[r].class != 0))
+            return "the pages of an arena differ from its runs";
+        const char *wrong = runs(b)[r].class != 0 ? check_run(b, r) : NULL;
+        if (wrong != NULL)
+            return wrong;
+    }
+    return NULL;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Blocks: an area of a region cut into arenas, runs and blocks (HEAP.md section 7).
+ *
+ *   arena  256 KiB, the piece in which memory comes and goes
+ *     run    4, 16 or 64 pages, aligned to its size, blocks of one class
+ *       block
+ *   large  5 ... 32 pages inside an arena of such;  huge: whole arenas in a row
+ *
+ * All bookkeeping is private and derived; no block and no run has a header. The class of a block follows
+ * from what its owner knows (the length of a value, the number of slots); only in the area of cells is it
+ * truth, one byte a run in `types`, because nobody else knows it.
+ *
+ * Invariants: a run is in the list `partial` of its class exactly when it has a free block; an arena of runs
+ * or of large values is in the list of its kind exactly when it has a free place; an arena is backed unless
+ * it is FREE (or a part of a huge value not written yet).
+ *
+ * Offsets are bytes from the start of the area. Errors: -ENOMEM. */
+#ifndef HEAP_BLOCKS_H
+#define HEAP_BLOCKS_H
+
+#include "daemon/base/freeset.h"
+#include "daemon/heap/format.h"
+#include "daemon/heap/region.h"
+
+#define BLOCK_CLASSES_MAX 48u
+#define RUN_BYTES         16384u
+#define RUN_BITMAP        32u /* words: a run has at most 2048 blocks */
+#define RUN_NONE          UINT32_MAX
+#define LARGE_PAGES       32u /* more pages than these are huge */
+
+struct block_class {
+    uint32_t size;   /* bytes of a block */
+    uint32_t pages;  /* of a run: 4, 16 or 64 */
+    uint32_t count;  /* blocks of a run */
+    uint64_t magic;  /* 2^32 / size rounded up: offset in run -> number of block */
+};
+
+enum arena_kind { ARENA_FREE, ARENA_SPARE, ARENA_RUNS4, ARENA_RUNS16, ARENA_RUNS64, ARENA_LARGE, ARENA_HUGE, ARENA_KINDS };
+
+#define GAP_LISTS   7u /* largest gap of 1, 2-3, 4-7, ... 64 pages */
+#define ARENA_LISTS (ARENA_KINDS + GAP_LISTS)
+
+struct arena {
+    uint64_t pages;      /* used pages, one bit each; HUGE: arenas of the value in its first one */
+    uint32_t prev, next; /* in its list, RUN_NONE ends */
+    uint8_t kind;
+    uint8_t listed, backed;
+    uint8_t bucket;      /* the list it is in */
+    uint32_t bytes;      /* charged for it: ARENA_BYTES, less for the last one of a huge value */
+};
+
+struct run {
+    uint32_t prev, next; /* in `partial` */
+    uint16_t free;       /* blocks */
+    uint8_t class;       /* + 1; 0: no run starts here */
+    uint8_t hint;        /* no word of the bitmap below has a free bit */
+};
+
+struct blocks {
+    struct region *region;
+    uint64_t at;          /* of the area in the region */
+    uint32_t arenas_end;  /* arenas the area has room for */
+    uint32_t arenas_top;  /* first one never used */
+    uint8_t *types;       /* of runs, in the image; NULL: not kept */
+    uint64_t types_at, types_backed; /* bytes: their place in the region, how many may be touched */
+    struct block_class class[BLOCK_CLASSES_MAX];
+    unsigned classes;
+    struct reserve runs, bitmaps, arenas;
+    uint32_t partial[BLOCK_CLASSES_MAX]; /* head runs */
+    uint32_t list[ARENA_LISTS];          /* heads of arenas with a free place: by kind, LARGE ones by their largest gap */
+    struct freeset free;                 /* arenas below arenas_top that are FREE */
+    struct freeset giving;               /* arenas waiting to be punched */
+    uint32_t spares;
+    uint64_t live_bytes, backed_bytes;
+};
+
+/* `sizes`: of the classes, in multiples of 8 and at most BLOCK_MAX. -ENOMEM: no addresses left; blocks_done() is still allowed. */
+int blocks_init(struct blocks *blocks, struct region *region, uint64_t at, uint64_t bytes, const uint32_t *sizes,
+                unsigned classes);
+/* The classes of runs are truth, kept at this place of the region; all runs have 4 pages then. Right after blocks_init(). */
+void blocks_keep_types(struct blocks *blocks, uint64_t types_at);
+void blocks_done(struct blocks *blocks);
+
+int blocks_alloc(struct blocks *blocks, unsigned class, uint64_t *ret_offset);
+void blocks_free(struct blocks *blocks, unsigned class, uint64_t offset);
+
+/* Whole pages. Huge ones are charged now and backed by blocks_back() as they are written. */
+int blocks_alloc_pages(struct blocks *blocks, uint64_t pages, uint64_t *ret_offset);
+/* The memory of huge ones is given back later, by blocks_step(). */
+void blocks_free_pages(struct blocks *blocks, uint64_t pages, uint64_t offset);
+static inline bool blocks_is_huge(uint64_t pages)
+{
+    return pages > LARGE_PAGES;
+}
+/* Backs the arenas of a huge value that hold [offset, offset+size). 0, -ENOMEM. */
+int blocks_back(struct blocks *blocks, uint64_t offset, uint64_t size);
+/* Whether all of the first `size` bytes at `offset` are backed; if not, *ret_at is an offset that is not. */
+bool blocks_backed(const struct blocks *blocks, uint64_t offset, uint64_t size, uint64_t *ret_at);
+
+/* One piece of work: gives an arena back, or makes a spare one ready. false: nothing to do. */
+bool blocks_step(struct blocks *blocks);
+bool blocks_has_work(const struct blocks *blocks);
+
+/* For recovery, on a fresh struct: the area may hold something in its first `arenas_top` arenas. false: no memory. */
+bool blocks_claim_begin(struct blocks *blocks, uint32_t arenas_top);
+/* Marks as used. false: out of range, misaligned, overlapping, other class. */
+bool blocks_claim(struct blocks *blocks, unsigned class, uint64_t offset);
+bool blocks_claim_pages(struct blocks *blocks, uint64_t pages, uint64_t offset);
+/* A run whose class is truth; before claims in it. */
+bool blocks_claim_run(struct blocks *blocks, unsigned class, uint64_t offset);
+/* After the last claim: lists, free sets; what is backed without being claimed is given back by blocks_step(). */
+bool blocks_claimed(struct blocks *blocks);
+
+/* Whether a block of that class is allocated there; for the walker. */
+bool blocks_is_allocated(const struct blocks *blocks, unsigned class, uint64_t offset);
+/* Checks the invariants of one arena; NULL: sound, else what is wrong. For the walker. */
+const char *blocks_check_arena(const struct blocks *blocks, uint32_t arena);
+
+#endif

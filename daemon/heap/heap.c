@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon/heap/heap.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define GIB (1ull << 30)
+
+/* FNV-1a (Fowler, Noll, Vo) over the static part. */
+uint64_t superblock_checksum(const struct superblock *sb)
+{
+    const uint8_t *p = (const uint8_t *)sb;
+    uint64_t hash = 14695981039346656037ull;
+    for (size_t k = 0; k < offsetof(struct superblock, checksum); k++)
+        hash = (hash ^ p[k]) * 1099511628211ull;
+    return hash;
+}
+
+static uint64_t clamp(uint64_t x, uint64_t low, uint64_t high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
+/* Where the areas lie: as far apart as the pool may ever need, so that nothing is moved when it grows. */
+static void lay_out(struct superblock *sb, const struct heap_config *config)
+{
+    uint64_t max = bits_round_up(config->max_bytes, ARENA_BYTES);
+    uint64_t objects = clamp(max / 40, 4096, 0x7fffffff);
+    *sb = (struct superblock){
+        .magic = IMAGE_MAGIC,
+        .format = IMAGE_FORMAT,
+        .entry_size = sizeof(struct hot) + sizeof(struct warm),
+        .epoch = config->epoch,
+        .serial_base = config->serial_base,
+        .log_max = UNDO_MAX,
+        .max_bytes = config->max_bytes,
+        .born_ms = config->born_ms,
+        .index_end = (uint32_t)objects,
+        .starts = 0,
+        .index_top = 1,
+        .next_sid = 1,
+        .next_version = 2,
+        .next_ticket = 1,
+    };
+    sb->cells_bytes = clamp(max, 4 * ARENA_BYTES, 16 * GIB - ARENA_BYTES);
+    sb->blocks_bytes = clamp(max, 4 * ARENA_BYTES, 32 * GIB - ARENA_BYTES);
+    sb->values_bytes = 2 * max + 64 * ARENA_BYTES;
+    sb->types_at = PAGE_BYTES + UNDO_BYTES;
+    sb->cells_at = bits_round_up(sb->types_at + sb->cells_bytes / CELL_RUN, ARENA_BYTES);
+    sb->hot_at = sb->cells_at + sb->cells_bytes;
+    sb->warm_at = bits_round_up(sb->hot_at + objects * sizeof(struct hot), ARENA_BYTES);
+    sb->blocks_at = bits_round_up(sb->warm_at + objects * sizeof(struct warm), ARENA_BYTES);
+    strncpy(sb->name, config->name, sizeof sb->name - 1);
+    sb->checksum = superblock_checksum(sb);
+}
+
+/* The private parts, for areas as the superblock has them. */
+static int derive(struct heap *heap)
+{
+    struct superblock *sb = heap->sb;
+    uint32_t payload[BLOCK_CLASSES_MAX], list[BLOCK_CLASSES_MAX], cell[BLOCK_CLASSES_MAX];
+    unsigned payloads = 0, lists = 0, cells = 0;
+    for (uint32_t size = 8; size <= 128; size += 8)
+        payload[payloads++] = size;
+    for (uint32_t step = 32; step <= 2048; step *= 2)
+        for (uint32_t k = 5; k <= 8; k++)
+            payload[payloads++] = k * step;
+    for (uint32_t size = 32; size <= BLOCK_MAX; size *= 2)
+        list[lists++] = size;
+    for (unsigned type = 1; cell_bytes(type) != 0; type++)
+        cell[cells++] = cell_bytes(type);
+    int err = blocks_init(&heap->payloads, &heap->values, 0, sb->values_bytes, payload, payloads);
+    if (err == 0)
+        err = blocks_init(&heap->lists, &heap->meta, sb->blocks_at, sb->blocks_bytes, list, lists);
+    if (err == 0)
+        err = blocks_init(&heap->cells, &heap->meta, sb->cells_at, sb->cells_bytes, cell, cells);
+    if (err != 0)
+        return err;
+    blocks_keep_types(&heap->cells, sb->types_at);
+    bool ok = freeset_init(&heap->free_index, sb->index_end) &&
+              reserve_init(&heap->pins, (1u << 20) * sizeof(struct pin));
+    return ok ? 0 : -ENOMEM;
+}
+
+static uint64_t pin_hash(const void *owner, uint32_t n)
+{
+    const struct heap *heap = owner;
+    return bits_mix(((const struct pin *)(const void *)heap->pins.base)[n - 1].value);
+}
+
+static bool pin_same(const void *owner, uint32_t n, const void *key)
+{
+    const struct heap *heap = owner;
+    uint64_t value;
+    memcpy(&value, key, sizeof value);
+    return ((const struct pin *)(const void *)heap->pins.base)[n - 1].value == value;
+}
+
+static int attach(struct heap *heap)
+{
+    heap->log = (void *)(heap->meta.base + PAGE_BYTES);
+    heap->hot = (void *)(heap->meta.base + heap->sb->hot_at);
+    heap->warm = (void *)(heap->meta.base + heap->sb->warm_at);
+    int err = derive(heap);
+    if (err == 0 && !index_init(&heap->pin_index, heap->mem, 1u << 20, heap, pin_hash, pin_same))
+        err = -ENOMEM;
+    return err;
+}
+
+static int create_image(struct heap *heap, const struct heap_config *config, const struct superblock *sb)
+{
+    int fd_meta = region_create(config->name);
+    if (fd_meta < 0)
+        return fd_meta;
+    heap->meta.fd = fd_meta;
+    int fd_values = region_create(config->name);
+    if (fd_values < 0)
+        return fd_values;
+    heap->values.fd = fd_values;
+    int err = region_map(&heap->meta, fd_meta, sb->blocks_at + sb->blocks_bytes, false, config->io, config->mem);
+    if (err == 0)
+        err = region_map(&heap->values, fd_values, sb->values_bytes, false, config->io, config->mem);
+    if (err == 0)
+        err = region_back(&heap->meta, 0, PAGE_BYTES + UNDO_BYTES, true);
+    return err;
+}
+
+int heap_create(struct heap *heap, const struct heap_config *config)
+{
+    struct superblock sb;
+    lay_out(&sb, config);
+    *heap = (struct heap){.mem = config->mem, .meta.fd = -1, .values.fd = -1, .index_ready = 0};
+    int err = create_image(heap, config, &sb);
+    if (err == 0) {
+        heap->sb = (void *)heap->meta.base;
+        *heap->sb = sb;
+        err = attach(heap);
+    }
+    if (err == 0)
+        err = table_grow(heap);
+    if (err != 0)
+        heap_close(heap);
+    return err;
+}
+
+static const char *check_superblock(const struct superblock *sb)
+{
+    if (sb->magic != IMAGE_MAGIC)
+        return "no heap image: the magic number is missing";
+    if (sb->format != IMAGE_FORMAT)
+        return "the image has a format that this version does not read";
+    if (sb->checksum != superblock_checksum(sb))
+        return "the superblock's checksum is wrong";
+    if (sb->entry_size != sizeof(struct hot) + sizeof(struct warm) || sb->log_max != UNDO_MAX)
+        return "the superblock's sizes are not those of this format";
+    if (sb->index_top == 0 || sb->index_top > sb->index_end)
+        return "the superblock's index_top is out of range";
+    return NULL;
+}
+
+int heap_map(struct heap *heap, int fd_meta, int fd_values, bool is_private, const struct region_io *io, struct mem *mem,
+             const char **ret_wrong)
+{
+    struct superblock sb;
+    *ret_wrong = NULL;
+    *heap = (struct heap){.mem = mem, .meta.fd = -1, .values.fd = -1};
+    if (pread(fd_meta, &sb, sizeof sb, 0) != (ssize_t)sizeof sb)
+        *ret_wrong = "no heap image: the file is too short";
+    else
+        *ret_wrong = check_superblock(&sb);
+    if (*ret_wrong != NULL)
+        return -EINVAL;
+    int err = region_map(&heap->meta, fd_meta, sb.blocks_at + sb.blocks_bytes, is_private, io, mem);
+    if (err == 0)
+        err = region_map(&heap->values, fd_values, sb.values_bytes, is_private, io, mem);
+    if (err == 0) {
+        heap->sb = (void *)heap->meta.base;
+        err = attach(heap);
+    }
+    if (err != 0) {
+        heap->meta.fd = heap->values.fd = -1; /* stay the caller's */
+        heap_close(heap);
+    }
+    return err;
+}
+
+void heap_close(struct heap *heap)
+{
+    struct mem *mem = heap->mem;
+    bool owns = !heap->meta.is_private;
+    blocks_done(&heap->payloads);
+    blocks_done(&heap->lists);
+    blocks_done(&heap->cells);
+    freeset_done(&heap->free_index, mem);
+    reserve_done(&heap->pins, mem);
+    index_done(&heap->pin_index);
+    region_unmap(&heap->meta);
+    region_unmap(&heap->values);
+    if (owns && heap->meta.fd >= 0)
+        close(heap->meta.fd);
+    if (owns && heap->values.fd >= 0)
+        close(heap->values.fd);
+    mem_uncharge(mem, mem->image_bytes);
+    mem->image_bytes = 0;
+    heap->meta.fd = heap->values.fd = -1;
+}
+
+void image_rollback(struct heap *heap)
+{
+    struct undo_log *log = heap->log;
+    for (uint64_t n = log->n; n-- > 0;) {
+        uint64_t *word = (void *)(heap->meta.base + log->record[n].offset);
+        *word = log->record[n].old;
+        region_stored(&heap->meta);
+    }
+    image_commit(heap);
+}
+
+/* ---- the table ---- */
+
+#define HOT_PIECE  (ARENA_BYTES / (uint32_t)sizeof(struct hot))
+#define WARM_PIECE (ARENA_BYTES / (uint32_t)sizeof(struct warm))
+
+int table_grow(struct heap *heap)
+{
+    uint64_t end = heap->sb->index_end;
+    uint32_t target = (uint32_t)clamp(heap->index_ready + (uint64_t)HOT_PIECE, 0, end);
+    if (target == heap->index_ready)
+        return -ENOMEM;
+    if (!freeset_grow(&heap->free_index, heap->mem, target))
+        return -ENOMEM;
+    if ((uint64_t)target * sizeof(struct hot) > heap->hot_backed) {
+        int err = region_back(&heap->meta, heap->sb->hot_at + heap->hot_backed, ARENA_BYTES, true);
+        if (err != 0)
+            return err;
+        heap->hot_backed += ARENA_BYTES;
+    }
+    if ((uint64_t)target * sizeof(struct warm) > heap->warm_backed) {
+        int err = region_back(&heap->meta, heap->sb->warm_at + heap->warm_backed, ARENA_BYTES, true);
+        if (err != 0)
+            return err;
+        heap->warm_backed += ARENA_BYTES;
+    }
+    heap->index_ready = target;
+    return 0;
+}
+
+bool table_wants_room(const struct heap *heap)
+{
+    return heap->free_index.count == 0 && heap->sb->index_top + HOT_PIECE / 4 > heap->index_ready &&
+           heap->index_ready < heap->sb->index_end;
+}
+
+uint32_t index_take(struct heap *heap)
+{
+    uint32_t index = freeset_lowest(&heap->free_index);
+    if (likely(index != FREESET_NONE)) {
+        freeset_remove(&heap->free_index, index);
+        return index;
+    }
+    index = (uint32_t)heap->sb->index_top;
+    if (unlikely(index >= heap->index_ready) && table_grow(heap) != 0)
+        return 0;
+    image_set(heap, &heap->sb->index_top, index + 1ull);
+    return index;
+}
+
+void index_give(struct heap *heap, uint32_t index)
+{
+    freeset_add(&heap->free_index, index);
+}
+
+/* ---- background ---- */
+
+/* Touches the pages of the next piece of the table, so that no request pays for the faults. Only a hint. */
+static void populate(struct heap *heap, uint64_t at, uint64_t size)
+{
+    if (!heap->meta.is_private)
+        (void)madvise(heap->meta.base + at, size, MADV_POPULATE_WRITE);
+}
+
+bool heap_has_work(const struct heap *heap)
+{
+    return blocks_has_work(&heap->payloads) || blocks_has_work(&heap->lists) || blocks_has_work(&heap->cells);
+}
+
+bool heap_step(struct heap *heap)
+{
+    if (blocks_step(&heap->payloads) || blocks_step(&heap->lists) || blocks_step(&heap->cells))
+        return true;
+    if (!table_wants_room(heap))
+        return false;
+    uint64_t hot = heap->hot_backed, warm = heap->warm_backed;
+    if (table_grow(heap) != 0)
+        return false;
+    if (heap->hot_backed != hot)
+        populate(heap, heap->sb->hot_at + hot, ARENA_BYTES);
+    if (heap->warm_backed != warm)
+        populate(heap, heap->sb->warm_at + warm, ARENA_BYTES);
+    return true;
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The heap of one pool: an image in two regions and what is derived from it.
+ *
+ * It knows objects, values, slots and cells as storage; who holds what and why is the pool's business, when
+ * something dies the collector's (gc/). Rules for everyone who writes to the image (HEAP.md section 3):
+ *
+ *   check, prepare (image_prepare: what nobody can reach yet), image_store for each reachable word of truth,
+ *   image_commit, and only then give back blocks, cells and indexes.
+ *
+ * Invariants: sb->index_top <= index_ready; an index below the top is FREE and in free_index, or taken by an
+ * operation under way, or ALIVE, or ZERO and in the zero queue, or retired. `in` of an object is the number
+ * of slots of objects that are not FREE which name it. The undo log is empty between operations.
+ *
+ * Errors: 0 or negative errno (-ENOMEM: budget or file system spent). */
+#ifndef HEAP_HEAP_H
+#define HEAP_HEAP_H
+
+#include "daemon/base/bits.h"
+#include "daemon/base/freeset.h"
+#include "daemon/base/index.h"
+#include "daemon/heap/blocks.h"
+#include "daemon/heap/format.h"
+#include "daemon/heap/region.h"
+
+typedef uint64_t oid_t;
+
+/* A finished or running value block that must stay while it is being sent. */
+struct pin {
+    uint64_t value;  /* word: position and length; 0: free */
+    uint32_t count;
+    uint32_t next;   /* in the free list */
+    uint8_t dead;    /* its object is gone: free the block at the last unpin */
+    uint8_t versioned;
+};
+
+struct heap {
+    struct region meta, values;
+    struct superblock *sb;
+    struct undo_log *log;
+    struct hot *hot;
+    struct warm *warm;
+    struct blocks cells, lists, payloads;
+    struct freeset free_index;
+    uint32_t index_ready; /* indexes below are backed */
+    uint64_t hot_backed, warm_backed; /* bytes */
+
+    uint64_t alive, open, value_bytes, retired, made, freed; /* objects alive, of them open, bytes of their values ... */
+
+    struct reserve pins;
+    struct index pin_index;
+    uint32_t pins_used, pins_free;
+    uint64_t pins_count;
+
+    uint32_t zero_head; /* the queue of the dead, through `in`; 0 ends (gc/reap.h) */
+    uint64_t zero_count;
+
+    /* The running audit's own count of slots (pool/verify.c); NULL: none. It has counted the entries below audit_cursor
+     * and the slots of that one below audit_slot. */
+    uint32_t *audit;
+    uint32_t audit_cursor, audit_slot;
+
+    struct mem *mem;
+};
+
+struct heap_config {
+    const char *name;
+    uint64_t max_bytes;
+    uint64_t epoch;
+    uint32_t serial_base;
+    uint64_t born_ms;
+    const struct region_io *io;
+    struct mem *mem;
+};
+
+/* A new image in two fresh memfds, owned by the heap. */
+int heap_create(struct heap *heap, const struct heap_config *config);
+/* Maps an image; the caller then recovers it (recover.h). Takes the fds over on success unless is_private. -EINVAL: not an
+ * image, `*ret_wrong` says why. */
+int heap_map(struct heap *heap, int fd_meta, int fd_values, bool is_private, const struct region_io *io, struct mem *mem,
+             const char **ret_wrong);
+void heap_close(struct heap *heap);
+uint64_t superblock_checksum(const struct superblock *sb);
+
+/* ---- stores into the image ---- */
+
+/* A word that nobody can reach yet. */
+static inline void image_prepare(struct heap *heap, uint64_t *word, uint64_t value)
+{
+    *word = value;
+    region_stored(&heap->meta);
+}
+
+/* A single word of truth that is its own operation: high-water marks, deaths. */
+static inline void image_set(struct heap *heap, uint64_t *word, uint64_t value)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    *word = value;
+    region_stored(&heap->meta);
+}
+
+/* The one way to change reachable truth: the old value is in the log before the new one is in its place. */
+static inline void image_store(struct heap *heap, uint64_t *word, uint64_t value)
+{
+    struct undo_log *log = heap->log;
+    uint64_t n = log->n;
+    assert(n < UNDO_MAX);
+    log->record[n].offset = (uint64_t)((uint8_t *)word - heap->meta.base);
+    log->record[n].old = *word;
+    region_stored(&heap->meta);
+    log->n = n + 1;
+    region_stored(&heap->meta);
+    *word = value;
+    region_stored(&heap->meta);
+}
+
+/* All stores since the last commit become one. */
+static inline void image_commit(struct heap *heap)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    heap->log->n = 0;
+    region_stored(&heap->meta);
+}
+
+/* Takes all stores since the last commit back. For operations that fail halfway, and for recovery. */
+void image_rollback(struct heap *heap);
+
+/* ---- objects ---- */
+
+static inline uint32_t id_index(oid_t id)
+{
+    return (uint32_t)id;
+}
+
+static inline uint64_t w0_gen(uint64_t w0)
+{
+    return w0 & W0_GEN;
+}
+
+static inline uint64_t w0_state(uint64_t w0)
+{
+    return w0 & W0_STATE;
+}
+
+static inline enum form w0_form(uint64_t w0)
+{
+    return (enum form)((w0 & W0_FORM) >> W0_FORM_SHIFT);
+}
+
+static inline unsigned w0_ns(uint64_t w0)
+{
+    return (unsigned)((w0 & W0_NS) >> W0_NS_SHIFT);
+}
+
+static inline unsigned w0_link(uint64_t w0)
+{
+    return (unsigned)((w0 & W0_LINK) >> W0_LINK_SHIFT);
+}
+
+static inline oid_t heap_id(const struct heap *heap, uint32_t index)
+{
+    uint64_t serial = (w0_gen(heap->hot[index].w0) + heap->sb->serial_base) & W0_GEN;
+    return serial << 32 | index;
+}
+
+/* The entry of a living object, or NULL if the id names none. */
+static inline struct hot *heap_find(const struct heap *heap, oid_t id)
+{
+    uint32_t index = id_index(id);
+    uint64_t gen = ((id >> 32) - heap->sb->serial_base) & W0_GEN;
+    if (unlikely(index >= heap->sb->index_top || id >> 53 != 0))
+        return NULL;
+    struct hot *hot = &heap->hot[index];
+    return likely((hot->w0 & (W0_GEN | W0_STATE)) == (gen | W0_ALIVE)) && index != 0 ? hot : NULL;
+}
+
+/* An index to build an object in; its entry is FREE. 0: no memory. Give it back with index_give() if nothing came of it. */
+uint32_t index_take(struct heap *heap);
+void index_give(struct heap *heap, uint32_t index);
+/* Whether the table should be made ready ahead of need, and doing it (one piece). */
+bool table_wants_room(const struct heap *heap);
+int table_grow(struct heap *heap);
+
+/* ---- slots pointing at an object ---- */
+
+/* Whether the running audit has counted that slot already. */
+static inline bool audit_has(const struct heap *heap, uint32_t from, uint32_t slot)
+{
+    return from < heap->audit_cursor || (from == heap->audit_cursor && slot < heap->audit_slot);
+}
+
+static inline void in_add(struct heap *heap, uint32_t from, uint32_t slot, uint32_t to)
+{
+    heap->hot[to].in++;
+    if (unlikely(heap->audit != NULL) && audit_has(heap, from, slot))
+        heap->audit[to]++;
+}
+
+static inline void in_drop(struct heap *heap, uint32_t from, uint32_t slot, uint32_t to)
+{
+    heap->hot[to].in--;
+    if (unlikely(heap->audit != NULL) && audit_has(heap, from, slot))
+        heap->audit[to]--;
+}
+
+/* ---- slots of an object (slots.c) ---- */
+
+uint32_t slots_count(const struct heap *heap, uint32_t index);
+uint32_t slots_get(const struct heap *heap, uint32_t index, uint32_t slot);
+/* Prepares the slots of an entry under construction: sets warm->slots and returns the w0 bits in *ret_ns; does not touch `in`.
+ * -ENOMEM: nothing allocated. */
+int slots_prepare(struct heap *heap, uint32_t index, const uint32_t *targets, uint32_t count, uint64_t *ret_ns);
+/* A list of slots that an operation has replaced; freed after its commit. */
+struct slots_old {
+    uint64_t offset[2];
+    uint32_t bytes[2];
+    unsigned count;
+};
+/* Stores (by image_store) `target` into an existing slot, or appends when slot == count. Does not touch `in`. -ENOMEM: nothing stored. */
+int slots_store(struct heap *heap, uint32_t index, uint32_t slot, uint32_t target, struct slots_old *old);
+void slots_old_free(struct heap *heap, const struct slots_old *old);
+/* Unmaking the list of an object that is dead or was never alive: begin, pop `link` times, free. Pop takes the last slot
+ * off and frees segments as they become empty, so that a list of millions can be unmade in steps. */
+void slots_unmake(struct heap *heap, uint32_t index);
+uint32_t slots_pop(struct heap *heap, uint32_t index);
+void slots_free(struct heap *heap, uint32_t index);
+/* The list's shape, and its blocks: inside the area, claimed (for recovery), or allocated (for the audit). NULL: sound. */
+enum slots_check_mode { SLOTS_BOUNDS, SLOTS_CLAIM, SLOTS_ALLOCATED };
+const char *slots_check(struct heap *heap, uint32_t index, enum slots_check_mode mode);
+
+/* ---- values (values.c) ---- */
+
+static inline uint32_t value_size(uint64_t value)
+{
+    return (uint32_t)(value >> 32);
+}
+
+static inline uint64_t value_block_bytes(uint64_t w0, uint64_t value)
+{
+    return value_size(value) + ((w0 & W0_VERSIONED) != 0 ? 8u : 0u);
+}
+
+static inline uint64_t value_offset(uint64_t bytes, uint64_t value)
+{
+    return (uint64_t)(uint32_t)value * (bytes > BLOCK_MAX ? PAGE_BYTES : BLOCK_UNIT);
+}
+
+/* Where the payload of an entry is. */
+static inline const uint8_t *value_data(const struct heap *heap, const struct hot *hot)
+{
+    if ((hot->w0 & W0_INLINE) != 0)
+        return (const uint8_t *)&hot->value;
+    return heap->values.base + value_offset(value_block_bytes(hot->w0, hot->value), hot->value);
+}
+
+static inline uint64_t value_version(const struct heap *heap, const struct hot *hot)
+{
+    uint64_t version = 1;
+    if (unlikely((hot->w0 & W0_VERSIONED) != 0))
+        __builtin_memcpy(&version, value_data(heap, hot) + value_size(hot->value), 8);
+    return version;
+}
+
+/* Room for `size` bytes (+ 8 of version); *ret_value is the word. Empty values have the word 0. */
+int value_alloc(struct heap *heap, uint64_t size, bool versioned, uint64_t *ret_value);
+/* Where the block of that word is (not for inline values). */
+uint8_t *value_at(const struct heap *heap, uint64_t value, bool versioned);
+/* Frees the block of a word that no entry has any more, unless it is pinned: then the last unpin does. */
+void value_free(struct heap *heap, uint64_t value, bool versioned);
+/* Backs [offset, offset+size) of a huge one. */
+int value_back(struct heap *heap, uint64_t value, bool versioned, uint64_t offset, uint64_t size);
+bool value_backed(const struct heap *heap, uint64_t value, bool versioned, uint64_t *ret_at);
+unsigned payload_class(uint64_t bytes);
+uint32_t payload_pages(uint64_t bytes);
+
+int value_pin(struct heap *heap, const struct hot *hot, uint64_t *ret_pin);
+void value_unpin(struct heap *heap, uint64_t pin);
+
+/* ---- cells (cells.c) ---- */
+
+static inline void *cell_at(const struct heap *heap, uint32_t ref)
+{
+    return heap->meta.base + heap->sb->cells_at + (uint64_t)ref * CELL_UNIT;
+}
+
+static inline unsigned cell_type(const struct heap *heap, uint32_t ref)
+{
+    return heap->cells.types[(uint64_t)ref * CELL_UNIT / CELL_RUN];
+}
+
+static inline bool cell_is_name(unsigned type)
+{
+    return type >= CELL_NAME;
+}
+
+/* The type for a name of that many bytes, 1 ... 255. */
+unsigned cell_name_type(uint32_t size);
+/* A free cell, its first word 0. 0: no memory. (Ref 0 is never given out.) */
+uint32_t cell_take(struct heap *heap, unsigned type);
+/* Back to its run; its first word must be 0 already. */
+void cell_give(struct heap *heap, uint32_t ref);
+/* Bytes of a cell of that type; 0: no such type. */
+uint32_t cell_bytes(unsigned type);
+
+static inline uint64_t cell_name_version(const struct cell_name *cell)
+{
+    return (uint64_t)cell->version_high << 32 | cell->version_low;
+}
+
+/* ---- background ---- */
+
+/* One piece of memory given back or made ready; false: nothing to do. */
+bool heap_step(struct heap *heap);
+bool heap_has_work(const struct heap *heap);
+
+#endif

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon/heap/recover.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define RING 16u /* marked objects prefetched ahead (COLLECTOR.md section 10: 7.5 times faster) */
+
+struct recovery {
+    struct heap *heap;
+    struct recover_config config;
+    struct recover_result result;
+    struct reserve marks, stack;
+    uint64_t stack_count;
+    uint32_t ring[RING];
+    uint32_t ring_head, ring_count;
+    char *error;
+    size_t error_size;
+};
+
+__attribute__((format(printf, 2, 3))) /* lets the compiler check the arguments; C has no other way */
+static int
+damaged(struct recovery *r, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(r->error, r->error_size, format, args);
+    va_end(args);
+    return -EINVAL;
+}
+
+/* ---- 1: the log ---- */
+
+static int roll_back(struct recovery *r)
+{
+    struct heap *heap = r->heap;
+    const struct undo_log *log = heap->log;
+    if (log->n > UNDO_MAX)
+        return damaged(r, "the undo log's length %llu is out of range", (unsigned long long)log->n);
+    for (uint64_t k = 0; k < log->n; k++) {
+        uint64_t offset = log->record[k].offset;
+        if (offset % 8 != 0 || offset < heap->sb->types_at || offset > heap->meta.size - 8)
+            return damaged(r, "undo record %llu names offset %llu", (unsigned long long)k, (unsigned long long)offset);
+    }
+    r->result.undone = log->n;
+    image_rollback(heap);
+    return 0;
+}
+
+/* How far the areas reach. A high-water mark beyond the data of the file is damage: reading there would
+ * allocate pages, or fault. The page of the newest entry may not have been touched yet. */
+static int find_extents(struct recovery *r)
+{
+    struct heap *heap = r->heap;
+    const struct superblock *sb = heap->sb;
+    uint64_t top = sb->index_top;
+    uint64_t hot = region_data_end(&heap->meta, sb->hot_at, sb->warm_at) - sb->hot_at;
+    uint64_t warm = region_data_end(&heap->meta, sb->warm_at, sb->blocks_at) - sb->warm_at;
+    if (top > 2 && ((top - 1) * sizeof(struct hot) > hot || (top - 1) * sizeof(struct warm) > warm))
+        return damaged(r, "index_top %llu lies beyond the data of the file", (unsigned long long)top);
+    heap->hot_backed = bits_round_up(top * sizeof(struct hot), ARENA_BYTES);
+    heap->warm_backed = bits_round_up(top * sizeof(struct warm), ARENA_BYTES);
+    uint64_t ready_hot = heap->hot_backed / sizeof(struct hot), ready_warm = heap->warm_backed / sizeof(struct warm);
+    uint64_t ready = ready_hot < ready_warm ? ready_hot : ready_warm;
+    heap->index_ready = (uint32_t)(ready < sb->index_end ? ready : sb->index_end);
+    uint64_t cells = region_data_end(&heap->meta, sb->cells_at, sb->cells_at + sb->cells_bytes) - sb->cells_at;
+    uint64_t lists = region_data_end(&heap->meta, sb->blocks_at, heap->meta.size) - sb->blocks_at;
+    uint64_t values = region_data_end(&heap->values, 0, heap->values.size);
+    int err = region_back(&heap->meta, sb->hot_at, heap->hot_backed, true);
+    if (err == 0)
+        err = region_back(&heap->meta, sb->warm_at, heap->warm_backed, true);
+    bool ok = err == 0 && region_charge(&heap->meta, PAGE_BYTES + UNDO_BYTES) &&
+              freeset_grow(&heap->free_index, heap->mem, heap->index_ready) &&
+              blocks_claim_begin(&heap->cells, (uint32_t)((cells + ARENA_BYTES - 1) / ARENA_BYTES)) &&
+              blocks_claim_begin(&heap->lists, (uint32_t)((lists + ARENA_BYTES - 1) / ARENA_BYTES)) &&
+              blocks_claim_begin(&heap->payloads, (uint32_t)((values + ARENA_BYTES - 1) / ARENA_BYTES));
+    return ok ? 0 : -ENOMEM;
+}
+
+/* ---- 2: entries ---- */
+
+static int reset_entries(struct recovery *r)
+{
+    struct heap *heap = r->heap;
+    for (uint32_t index = 1; index < heap->sb->index_top; index++) {
+        struct hot *hot = &heap->hot[index];
+        hot->in = hot->link = 0;
+        hot->w0 &= ~W0_DERIVED;
+        if (w0_state(hot->w0) == W0_FREE)
+            continue;
+        if (w0_state(hot->w0) == W0_STATE || w0_gen(hot->w0) == W0_GEN_LAST)
+            return damaged(r, "object %u: its state is none", index);
+        if (w0_ns(hot->w0) > NS_SEGMENTS || w0_form(hot->w0) >= FORM_COUNT)
+            return damaged(r, "object %u: its number of slots or form of value is none", index);
+        if ((hot->w0 & W0_INLINE) != 0 && (value_size(hot->value) > 4 || (hot->w0 & W0_VERSIONED) != 0))
+            return damaged(r, "object %u: an inline value of more than 4 bytes", index);
+    }
+    return 0;
+}
+
+/* ---- 3: cells ---- */
+
+static bool is_session(const struct heap *heap, uint32_t ref)
+{
+    if ((uint64_t)ref * CELL_UNIT >= (uint64_t)heap->cells.arenas_top * ARENA_BYTES)
+        return false;
+    unsigned type = cell_type(heap, ref);
+    if (type != CELL_ANON && type != CELL_SESSION)
+        return false;
+    return (uint64_t)ref * CELL_UNIT % CELL_RUN % cell_bytes(type) == 0 &&
+           ((const struct cell_anon *)cell_at(heap, ref))->state != SESSION_FREE;
+}
+
+/* Whether the session of a hold lives on after this start. */
+static bool goes_on(const struct recovery *r, uint32_t session)
+{
+    const struct cell_anon *cell = cell_at(r->heap, session);
+    return cell->state == SESSION_OPEN && (cell_type(r->heap, session) == CELL_SESSION || r->config.keep_anonymous);
+}
+
+static int check_cell(struct recovery *r, uint32_t ref, unsigned type)
+{
+    struct heap *heap = r->heap;
+    const void *cell = cell_at(heap, ref);
+    uint32_t object = *(const uint32_t *)cell;
+    bool has_object = type == CELL_HOLD || type == CELL_TICKET || cell_is_name(type);
+    if (has_object && (object == 0 || object >= heap->sb->index_top))
+        return damaged(r, "cell %u: names object %u, which is none", ref, object);
+    if (type == CELL_HOLD) {
+        const struct cell_hold *hold = cell;
+        if (!is_session(heap, hold->session) || hold->count == 0)
+            return damaged(r, "cell %u: a hold of no session, or of no count", ref);
+    } else if (type == CELL_TICKET && ((const struct cell_ticket *)cell)->uses == 0) {
+        return damaged(r, "cell %u: a ticket without uses", ref);
+    } else if (cell_is_name(type)) {
+        uint32_t size = ((const struct cell_name *)cell)->size;
+        if (size == 0 || cell_name_type(size) != type)
+            return damaged(r, "cell %u: a name of %u bytes in a cell of %u", ref, size, cell_bytes(type));
+    } else if ((type == CELL_ANON || type == CELL_SESSION) && ((const struct cell_anon *)cell)->state > SESSION_DYING) {
+        return damaged(r, "cell %u: its session's state is none", ref);
+    } else if (type == CELL_LABEL || type == CELL_LABEL_WIDE) {
+        const struct cell_label *label = cell;
+        if (label->number > LABEL_LAST || sizeof *label + label->tag_size + label->site_size > cell_bytes(type))
+            return damaged(r, "cell %u: a label longer than its cell", ref);
+    }
+    return 0;
+}
+
+static int claim_runs(struct recovery *r)
+{
+    struct blocks *cells = &r->heap->cells;
+    uint64_t runs = (uint64_t)cells->arenas_top * (ARENA_BYTES / CELL_RUN);
+    for (uint64_t run = 0; run < runs; run++) {
+        unsigned type = cells->types[run];
+        if (type != CELL_NONE && (cell_bytes(type) == 0 || !blocks_claim_run(cells, type - 1, run * CELL_RUN)))
+            return damaged(r, "run %llu of cells: its type %u is none", (unsigned long long)run, type);
+    }
+    /* ref 0 is never given out */
+    if (runs > 0 && cells->types[0] != CELL_NONE)
+        (void)blocks_claim(cells, cells->types[0] - 1u, 0);
+    return 0;
+}
+
+int cells_each(const struct heap *heap, cell_visit *visit, void *owner)
+{
+    uint64_t runs = (uint64_t)heap->cells.arenas_top * (ARENA_BYTES / CELL_RUN);
+    for (uint64_t run = 0; run < runs; run++) {
+        unsigned type = heap->cells.types[run];
+        uint32_t bytes = cell_bytes(type);
+        for (uint32_t at = 0; type != CELL_NONE && at + bytes <= CELL_RUN; at += bytes) {
+            uint32_t ref = (uint32_t)((run * CELL_RUN + at) / CELL_UNIT);
+            if (ref == 0 || *(const uint64_t *)cell_at(heap, ref) == 0)
+                continue;
+            int err = visit(owner, ref, type);
+            if (err != 0)
+                return err;
+        }
+    }
+    return 0;
+}
+
+static int claim_cell(void *owner, uint32_t ref, unsigned type)
+{
+    struct recovery *r = owner;
+    int err = check_cell(r, ref, type);
+    if (err == 0 && !blocks_claim(&r->heap->cells, type - 1, (uint64_t)ref * CELL_UNIT))
+        err = damaged(r, "cell %u: its place is not a cell's", ref);
+    return err;
+}
+
+/* ---- 4 and 5: roots and marks ---- */
+
+static bool is_marked(const struct recovery *r, uint32_t index)
+{
+    return r->marks.base[index / 8] >> (index % 8) & 1;
+}
+
+static int push(struct recovery *r, uint32_t index)
+{
+    if (is_marked(r, index))
+        return 0;
+    r->marks.base[index / 8] |= (uint8_t)(1u << (index % 8));
+    if (!reserve_grow(&r->stack, r->heap->mem, (r->stack_count + 1) * 4))
+        return -ENOMEM;
+    ((uint32_t *)(void *)r->stack.base)[r->stack_count++] = index;
+    return 0;
+}
+
+static int mark_slots(struct recovery *r, uint32_t index)
+{
+    struct heap *heap = r->heap;
+    const char *wrong = slots_check(heap, index, SLOTS_BOUNDS);
+    if (wrong != NULL)
+        return damaged(r, "object %u: %s", index, wrong);
+    uint32_t count = slots_count(heap, index);
+    for (uint32_t slot = 0; slot < count; slot++) {
+        uint32_t target = slots_get(heap, index, slot);
+        if (target == 0)
+            continue;
+        if (target >= heap->sb->index_top)
+            return damaged(r, "object %u, slot %u: points to entry %u, which is none", index, slot, target);
+        int err = push(r, target);
+        if (err != 0)
+            return err;
+    }
+    return 0;
+}
+
+/* Through a ring: each object is prefetched when it leaves the stack and looked at RING objects later. */
+static int drain(struct recovery *r)
+{
+    struct heap *heap = r->heap;
+    while (r->stack_count > 0 || r->ring_count > 0) {
+        while (r->stack_count > 0 && r->ring_count < RING) {
+            uint32_t index = ((uint32_t *)(void *)r->stack.base)[--r->stack_count];
+            bits_prefetch(&heap->hot[index]);
+            bits_prefetch(&heap->warm[index]);
+            r->ring[(r->ring_head + r->ring_count++) % RING] = index;
+        }
+        uint32_t index = r->ring[r->ring_head];
+        r->ring_head = (r->ring_head + 1) % RING;
+        r->ring_count--;
+        if (w0_state(heap->hot[index].w0) != W0_ALIVE)
+            return damaged(r, "object %u: is referred to, but not alive", index);
+        int err = mark_slots(r, index);
+        if (err != 0)
+            return err;
+    }
+    return 0;
+}
+
+static int mark_cell(void *owner, uint32_t ref, unsigned type)
+{
+    struct recovery *r = owner;
+    const struct cell_hold *cell = cell_at(r->heap, ref);
+    bool root = type == CELL_TICKET || cell_is_name(type) || (type == CELL_HOLD && goes_on(r, cell->session));
+    return root ? push(r, cell->object) : 0;
+}
+
+static int mark(struct recovery *r)
+{
+    struct heap *heap = r->heap;
+    for (uint32_t index = 1; index < heap->sb->index_top; index++) {
+        uint64_t holder = heap->hot[index].holder;
+        if (w0_state(heap->hot[index].w0) != W0_ALIVE || holder >> 32 == 0)
+            continue;
+        if (!is_session(heap, (uint32_t)holder))
+            return damaged(r, "object %u: its first holder is no session", index);
+        int err = goes_on(r, (uint32_t)holder) ? push(r, index) : 0;
+        if (err == 0)
+            err = drain(r);
+        if (err != 0)
+            return err;
+    }
+    int err = cells_each(heap, mark_cell, r);
+    return err != 0 ? err : drain(r);
+}
+
+/* ---- 6: counts and claims ---- */
+
+static int claim_value(struct recovery *r, uint32_t index)
+{
+    struct heap *heap = r->heap;
+    const struct hot *hot = &heap->hot[index];
+    if ((hot->w0 & W0_INLINE) != 0)
+        return 0;
+    uint64_t bytes = value_block_bytes(hot->w0, hot->value), offset = value_offset(bytes, hot->value);
+    bool ok = bytes == 0 ? true
+              : bytes > BLOCK_MAX ? blocks_claim_pages(&heap->payloads, payload_pages(bytes), offset)
+                                  : blocks_claim(&heap->payloads, payload_class(bytes), offset);
+    return ok ? 0 : damaged(r, "object %u: its value's block is not its own", index);
+}
+
+static int count_and_claim(struct recovery *r)
+{
+    struct heap *heap = r->heap;
+    for (uint32_t index = 1; index < heap->sb->index_top; index++) {
+        if (!is_marked(r, index))
+            continue;
+        int err = claim_value(r, index);
+        const char *wrong = err == 0 ? slots_check(heap, index, SLOTS_CLAIM) : NULL;
+        if (wrong != NULL)
+            err = damaged(r, "object %u: %s", index, wrong);
+        if (err != 0)
+            return err;
+        uint32_t count = slots_count(heap, index);
+        for (uint32_t slot = 0; slot < count; slot++) {
+            uint32_t target = slots_get(heap, index, slot);
+            if (target != 0)
+                heap->hot[target].in++;
+        }
+        heap->alive++;
+        heap->value_bytes += value_size(heap->hot[index].value);
+    }
+    return 0;
+}
+
+/* ---- 7: truth in order; holds before objects before sessions ---- */
+
+static int void_cell(void *owner, uint32_t ref, unsigned type)
+{
+    struct recovery *r = owner;
+    struct cell_hold *cell = cell_at(r->heap, ref);
+    if (type != CELL_HOLD || goes_on(r, cell->session))
+        return 0;
+    r->result.voided++;
+    image_set(r->heap, (uint64_t *)(void *)cell, 0);
+    cell_give(r->heap, ref);
+    return 0;
+}
+
+static int end_session(void *owner, uint32_t ref, unsigned type)
+{
+    struct recovery *r = owner;
+    if ((type != CELL_ANON && type != CELL_SESSION) || goes_on(r, ref))
+        return 0;
+    image_set(r->heap, cell_at(r->heap, ref), 0);
+    cell_give(r->heap, ref);
+    return 0;
+}
+
+static void settle_entries(struct recovery *r)
+{
+    struct heap *heap = r->heap;
+    for (uint32_t index = (uint32_t)heap->sb->index_top; index-- > 1;) {
+        struct hot *hot = &heap->hot[index];
+        if (is_marked(r, index)) {
+            if (hot->holder >> 32 != 0 && !goes_on(r, (uint32_t)hot->holder)) {
+                r->result.voided++;
+                image_set(heap, &hot->holder, 0);
+            }
+            continue;
+        }
+        if (w0_state(hot->w0) != W0_FREE) {
+            r->result.freed++;
+            image_set(heap, &hot->w0, (w0_gen(hot->w0) + 1) | W0_FREE);
+        }
+        if (w0_gen(hot->w0) == W0_GEN_LAST)
+            heap->retired++;
+        else
+            index_give(heap, index);
+    }
+}
+
+/* ---- all ---- */
+
+static int verify(struct recovery *r)
+{
+    struct heap *heap = r->heap;
+    if (!reserve_init(&r->marks, heap->sb->index_top / 8 + 1) || !reserve_init(&r->stack, heap->sb->index_top * 4) ||
+        !reserve_grow(&r->marks, heap->mem, heap->sb->index_top / 8 + 1))
+        return -ENOMEM;
+    int err = reset_entries(r);
+    if (err == 0)
+        err = claim_runs(r);
+    if (err == 0)
+        err = cells_each(heap, claim_cell, r);
+    if (err == 0)
+        err = mark(r);
+    if (err == 0)
+        err = count_and_claim(r);
+    return err;
+}
+
+static int settle(struct recovery *r)
+{
+    struct heap *heap = r->heap;
+    if (!blocks_claimed(&heap->payloads) || !blocks_claimed(&heap->lists) || !blocks_claimed(&heap->cells))
+        return -ENOMEM;
+    (void)cells_each(heap, void_cell, r);
+    settle_entries(r);
+    (void)cells_each(heap, end_session, r);
+    image_set(heap, &heap->sb->starts, heap->sb->starts + 1);
+    return 0;
+}
+
+int heap_recover(struct heap *heap, const struct recover_config *config, struct recover_result *ret, char *error,
+                 size_t error_size)
+{
+    struct recovery r = {.heap = heap, .config = *config, .error = error, .error_size = error_size};
+    int err = roll_back(&r);
+    if (err == 0)
+        err = find_extents(&r);
+    if (err == 0)
+        err = verify(&r);
+    if (err == 0)
+        err = settle(&r);
+    reserve_done(&r.marks, heap->mem);
+    reserve_done(&r.stack, heap->mem);
+    if (err == -ENOMEM)
+        snprintf(error, error_size, "not enough memory to recover the image");
+    *ret = r.result;
+    return err;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Recovery: the only way to open an image, and the strict walker of the tests (HEAP.md section 5).
+ *
+ * Reachability is truth: an object lives if a hold of a session that goes on, a name or a ticket leads to it.
+ * Everything else, allocated or not, is free space. The steps:
+ *
+ *   1 check the log and roll the operation under way back      5 mark from the roots
+ *   2 reset what is derived, check each entry                  6 in index order: count, claim blocks
+ *   3 check and claim each cell                                7 put truth in order, one store at a time
+ *   4 find the roots                                           8 free sets, lists, start counter
+ *
+ * Nothing but the rollback changes truth before step 7: an image that is refused is left as it was. Killed in
+ * any step, it simply runs again. */
+#ifndef HEAP_RECOVER_H
+#define HEAP_RECOVER_H
+
+#include "daemon/heap/heap.h"
+
+struct recover_config {
+    bool keep_anonymous; /* tests: sessions without a key go on too */
+};
+
+struct recover_result {
+    uint64_t undone;  /* words rolled back */
+    uint64_t freed;   /* objects that were unreachable */
+    uint64_t voided;  /* holds of sessions that did not go on */
+};
+
+/* 0; -ENOMEM; -EINVAL: damaged, `error` says which object or cell, which field, and what is wrong with it. */
+int heap_recover(struct heap *heap, const struct recover_config *config, struct recover_result *ret, char *error,
+                 size_t error_size);
+
+/* Calls `visit` for each cell in use, in order of place; stops at the first result that is not 0 and returns it. */
+typedef int cell_visit(void *owner, uint32_t ref, unsigned type);
+int cells_each(const struct heap *heap, cell_visit *visit, void *owner);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A region: a file mapped once at a reserved range of addresses, backed piece by piece.
+ *
+ * Nothing is ever mapped again or moved when it grows. A page is only touched after it was backed
+ * (fallocate), so that a file system without room is an error here and not a SIGBUS later. Backed bytes are
+ * charged to the pool's budget. */
+#ifndef HEAP_REGION_H
+#define HEAP_REGION_H
+
+#include "daemon/base/mem.h"
+
+/* How regions grow and shrink; tests put their own in between to make the n-th call fail. */
+#ifndef HF_STORE_HOOK
+#define HF_STORE_HOOK 0
+#endif
+
+struct region_io {
+    int (*back)(const struct region_io *io, int fd, uint64_t offset, uint64_t size);  /* 0 or -errno */
+    int (*punch)(const struct region_io *io, int fd, uint64_t offset, uint64_t size); /* 0 or -errno */
+};
+
+struct region {
+    uint8_t *base;
+    uint64_t size; /* bytes of addresses */
+    int fd;
+    bool is_private; /* a copy-on-write look at somebody's image: never changes the file */
+    const struct region_io *io;
+    struct mem *mem;
+#if HF_STORE_HOOK
+    void (*hook)(void *arg); /* the every-store attack (HEAP.md section 9): called after each store into the image */
+    void *hook_arg;
+#endif
+};
+
+/* Stands after each store into the image that recovery could see: keeps the compiler from moving stores across
+ * it (a process that is killed stops between two instructions, so compiler order is all that is needed), and
+ * lets the attack look at the image at this point. */
+static inline void region_stored(struct region *region)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+#if HF_STORE_HOOK
+    if (region->hook != NULL)
+        region->hook(region->hook_arg);
+#else
+    (void)region;
+#endif
+}
+
+/* Makes an empty memfd named after the pool. Returns the fd or -errno. */
+int region_create(const char *name);
+/* Maps `size` bytes of addresses over fd. 0 or -errno. Takes no ownership of fd. */
+int region_map(struct region *region, int fd, uint64_t size, bool is_private, const struct region_io *io, struct mem *mem);
+void region_unmap(struct region *region);
+
+/* Backs a range with pages of zeros where it was not. `charge`: take them out of the budget here. 0, -ENOMEM. */
+int region_back(struct region *region, uint64_t offset, uint64_t size, bool charge);
+/* Gives the pages of a range back; it reads as zeros if it is ever backed again. */
+void region_punch(struct region *region, uint64_t offset, uint64_t size);
+/* The end of the last data in [from, to) of the file, from if there is none; for recovery. */
+uint64_t region_data_end(const struct region *region, uint64_t from, uint64_t to);
+/* Only the bookkeeping of the budget. */
+bool region_charge(struct region *region, uint64_t size);
+void region_uncharge(struct region *region, uint64_t size);
+
+#endif

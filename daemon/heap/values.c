@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon/heap/heap.h"
+
+#include <errno.h>
+
+/* 8 ... 128 in steps of 8, then four classes to a doubling (HEAP.md section 7). bytes: 1 ... BLOCK_MAX. */
+unsigned payload_class(uint64_t bytes)
+{
+    if (bytes <= 128)
+        return (unsigned)(bytes - 1) / 8;
+    unsigned log = bits_log2(bytes - 1);
+    return 16 + (log - 7) * 4 + ((unsigned)((bytes - 1) >> (log - 2)) & 3);
+}
+
+uint32_t payload_pages(uint64_t bytes)
+{
+    return (uint32_t)((bytes + PAGE_BYTES - 1) / PAGE_BYTES);
+}
+
+static uint64_t block_bytes(uint64_t value, bool versioned)
+{
+    return value_size(value) + (versioned ? 8u : 0u);
+}
+
+int value_alloc(struct heap *heap, uint64_t size, bool versioned, uint64_t *ret_value)
+{
+    uint64_t bytes = size + (versioned ? 8u : 0u), offset = 0;
+    int err = 0;
+    if (bytes > BLOCK_MAX)
+        err = blocks_alloc_pages(&heap->payloads, payload_pages(bytes), &offset);
+    else if (bytes > 0)
+        err = blocks_alloc(&heap->payloads, payload_class(bytes), &offset);
+    if (err == 0)
+        *ret_value = size << 32 | offset / (bytes > BLOCK_MAX ? PAGE_BYTES : BLOCK_UNIT);
+    return err;
+}
+
+uint8_t *value_at(const struct heap *heap, uint64_t value, bool versioned)
+{
+    return heap->values.base + value_offset(block_bytes(value, versioned), value);
+}
+
+static void block_free(struct heap *heap, uint64_t value, bool versioned)
+{
+    uint64_t bytes = block_bytes(value, versioned), offset = value_offset(bytes, value);
+    if (bytes > BLOCK_MAX)
+        blocks_free_pages(&heap->payloads, payload_pages(bytes), offset);
+    else if (bytes > 0)
+        blocks_free(&heap->payloads, payload_class(bytes), offset);
+}
+
+int value_back(struct heap *heap, uint64_t value, bool versioned, uint64_t offset, uint64_t size)
+{
+    uint64_t bytes = block_bytes(value, versioned);
+    if (!blocks_is_huge(payload_pages(bytes)))
+        return 0;
+    return blocks_back(&heap->payloads, value_offset(bytes, value) + offset, size);
+}
+
+bool value_backed(const struct heap *heap, uint64_t value, bool versioned, uint64_t *ret_at)
+{
+    uint64_t bytes = block_bytes(value, versioned), start = value_offset(bytes, value);
+    if (!blocks_is_huge(payload_pages(bytes)))
+        return true;
+    if (blocks_backed(&heap->payloads, start, bytes, ret_at))
+        return true;
+    *ret_at -= start;
+    return false;
+}
+
+/* ---- pins: few, only values on their way out ---- */
+
+static struct pin *pins(const struct heap *heap)
+{
+    return (void *)heap->pins.base;
+}
+
+static uint32_t pin_find(const struct heap *heap, uint64_t value)
+{
+    return heap->pins_count == 0 ? 0 : index_find(&heap->pin_index, bits_mix(value), &value);
+}
+
+int value_pin(struct heap *heap, const struct hot *hot, uint64_t *ret_pin)
+{
+    uint32_t n = pin_find(heap, hot->value);
+    if (n == 0) {
+        if (!index_prepare(&heap->pin_index))
+            return -ENOMEM;
+        n = heap->pins_free;
+        if (n != 0)
+            heap->pins_free = pins(heap)[n - 1].next;
+        else if (reserve_grow(&heap->pins, heap->mem, (heap->pins_used + 1ull) * sizeof(struct pin)))
+            n = ++heap->pins_used;
+        else
+            return -ENOMEM;
+        pins(heap)[n - 1] = (struct pin){.value = hot->value, .versioned = (hot->w0 & W0_VERSIONED) != 0};
+        index_insert(&heap->pin_index, bits_mix(hot->value), n);
+        heap->pins_count++;
+    }
+    pins(heap)[n - 1].count++;
+    *ret_pin = n;
+    return 0;
+}
+
+void value_unpin(struct heap *heap, uint64_t n)
+{
+    struct pin *pin = &pins(heap)[n - 1];
+    assert(pin->count > 0);
+    if (--pin->count > 0)
+        return;
+    index_remove(&heap->pin_index, bits_mix(pin->value), (uint32_t)n);
+    heap->pins_count--;
+    if (pin->dead)
+        block_free(heap, pin->value, pin->versioned);
+    pin->next = heap->pins_free;
+    heap->pins_free = (uint32_t)n;
+}
+
+void value_free(struct heap *heap, uint64_t value, bool versioned)
+{
+    uint32_t n = pin_find(heap, value);
+    if (n != 0)
+        pins(heap)[n - 1].dead = 1;
+    else
+        block_free(heap, value, versioned);
+}

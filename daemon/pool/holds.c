@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Holds: which session holds which object, how often.
+ *
+ * An object's first holder is a word in its entry; every further one is a cell. A session keeps a vector with
+ * one number for each object it holds: the object's index, or the cell's ref with the top bit set; entry (or
+ * cell) keeps its place there, so that dropping is "move the last one here" (HOTPATH.md section 3, variant c). */
+#include "daemon/pool/internal.h"
+
+static uint64_t holder_word(const struct session *s, uint64_t count)
+{
+    return count << 32 | s->ref;
+}
+
+static bool is_first(const struct hot *hot, const struct session *s)
+{
+    return (uint32_t)hot->holder == s->ref && hot->holder >> 32 != 0;
+}
+
+struct session *session_of_ref(const struct pool *pool, uint32_t ref)
+{
+    const struct cell_anon *cell = cell_at(&pool->heap, ref);
+    return ((struct session **)(void *)pool->sessions.base)[cell->slot];
+}
+
+uint64_t hold_count(const struct pool *pool, const struct session *s, uint32_t index)
+{
+    const struct hot *hot = &pool->heap.hot[index];
+    if (is_first(hot, s))
+        return hot->holder >> 32;
+    uint32_t ref = links_find_hold(pool, index, s->ref);
+    return ref == 0 ? 0 : ((const struct cell_hold *)cell_at(&pool->heap, ref))->count;
+}
+
+/* ---- the session's vector ---- */
+
+static void vector_moved(struct pool *pool, uint32_t value, uint32_t place)
+{
+    if ((value & HOLD_CELL_BIT) != 0)
+        ((struct cell_hold *)cell_at(&pool->heap, value & ~HOLD_CELL_BIT))->place = place;
+    else
+        place_set(pool, value, place);
+}
+
+static void vector_remove(struct pool *pool, struct session *s, uint32_t place)
+{
+    uint32_t last = u32vec_pop(&s->holds);
+    if (place != s->holds.count) {
+        *u32vec_at(&s->holds, place) = last;
+        vector_moved(pool, last, place);
+    }
+    u32vec_trim(&s->holds, &pool->mem);
+    pool->holds--;
+}
+
+/* ---- first holder ---- */
+
+/* since: a 5 + 11 bit float of the stamps since creation, so that 16 bits reach from 64 ms to centuries. */
+static uint16_t since_pack(uint32_t stamps)
+{
+    unsigned log = stamps < 2048 ? 0 : bits_log2(stamps) - 10;
+    return (uint16_t)(log << 11 | (log == 0 ? stamps : (stamps >> log) & 2047));
+}
+
+static void first_set(struct pool *pool, struct session *s, uint32_t index, uint32_t n)
+{
+    struct hot *hot = &pool->heap.hot[index];
+    struct warm *warm = &pool->heap.warm[index];
+    image_store(&pool->heap, &hot->holder, holder_word(s, n));
+    warm->since = since_pack(pool_stamp(pool) - warm->created);
+    place_set(pool, index, u32vec_push(&s->holds, index));
+    s->held_bytes += value_size(hot->value);
+    s->references += n;
+    pool->holds++;
+}
+
+static void first_clear(struct pool *pool, struct session *s, uint32_t index)
+{
+    struct hot *hot = &pool->heap.hot[index];
+    uint32_t place = place_get(pool, index);
+    vector_remove(pool, s, place);
+    place_set(pool, index, PLACE_NONE);
+    s->held_bytes -= value_size(hot->value);
+}
+
+/* ---- further holders ---- */
+
+static int further_add(struct pool *pool, struct session *s, uint32_t index, uint32_t n, uint16_t label)
+{
+    if (!links_prepare(pool, index))
+        return pool_fail_oom(pool, sizeof(struct tail));
+    uint32_t ref = cell_take(&pool->heap, CELL_HOLD);
+    if (ref == 0)
+        return pool_fail_oom(pool, ARENA_BYTES);
+    struct cell_hold *cell = cell_at(&pool->heap, ref);
+    cell->count = n;
+    cell->since = pool_stamp(pool);
+    cell->label = label;
+    image_store(&pool->heap, (uint64_t *)(void *)cell, (uint64_t)s->ref << 32 | index);
+    cell->place = u32vec_push(&s->holds, ref | HOLD_CELL_BIT);
+    links_add(pool, index, ref);
+    s->references += n;
+    pool->holds++;
+    pool->hold_cells++;
+    return 0;
+}
+
+static void further_clear(struct pool *pool, struct session *s, uint32_t index, uint32_t ref)
+{
+    struct cell_hold *cell = cell_at(&pool->heap, ref);
+    vector_remove(pool, s, cell->place);
+    links_remove(pool, index, ref);
+    s->references -= cell->count;
+    pool->hold_cells--;
+}
+
+static void further_store(struct pool *pool, struct cell_hold *cell, uint32_t index, int64_t change)
+{
+    uint64_t *word = (uint64_t *)(void *)&cell->count;
+    links_held(pool, index, change);
+    image_store(&pool->heap, word, *word + (uint64_t)change);
+}
+
+/* ---- adding and dropping ---- */
+
+int hold_add(struct pool *pool, struct session *s, uint32_t index, uint32_t n, uint16_t label)
+{
+    struct hot *hot = &pool->heap.hot[index];
+    uint64_t count = hold_count(pool, s, index);
+    if (count + n > HF_COUNT_MAX)
+        return pool_fail_id(pool, HF_E_LIMIT, heap_id(&pool->heap, index),
+                            "a session may count at most 1000000000 references to one object");
+    if (count != 0) {
+        pool_after_label(pool, label); /* the site of a hold is where it began */
+        s->references += n;
+        if (is_first(hot, s))
+            image_store(&pool->heap, &hot->holder, holder_word(s, count + n));
+        else
+            further_store(pool, cell_at(&pool->heap, links_find_hold(pool, index, s->ref)), index, n);
+        return 0;
+    }
+    if (!u32vec_prepare(&s->holds, &pool->mem, 1))
+        return pool_fail_oom(pool, U32VEC_CHUNK * 4);
+    /* a hold with a site is a cell: the entry has no room for it */
+    if (hot->holder >> 32 != 0 || label != 0)
+        return further_add(pool, s, index, n, label);
+    if (w0_link(hot->w0) == LINK_CELL && !links_prepare(pool, index))
+        return pool_fail_oom(pool, sizeof(struct tail));
+    first_set(pool, s, index, n);
+    return 0;
+}
+
+void hold_drop(struct pool *pool, struct session *s, uint32_t index, uint32_t n)
+{
+    struct hot *hot = &pool->heap.hot[index];
+    if (is_first(hot, s)) {
+        uint64_t left = (hot->holder >> 32) - n;
+        s->references -= n;
+        image_store(&pool->heap, &hot->holder, left == 0 ? 0 : holder_word(s, left));
+        if (left == 0)
+            first_clear(pool, s, index);
+        return;
+    }
+    uint32_t ref = links_find_hold(pool, index, s->ref);
+    struct cell_hold *cell = cell_at(&pool->heap, ref);
+    assert(ref != 0 && cell->count >= n);
+    if (cell->count > n) {
+        s->references -= n;
+        further_store(pool, cell, index, -(int64_t)n);
+        return;
+    }
+    pool_after_label(pool, cell->label);
+    further_clear(pool, s, index, ref);
+    image_store(&pool->heap, (uint64_t *)(void *)cell, 0);
+    pool_after_cell(pool, ref);
+}
+
+/* The session's cell says DYING already, which voids all its holds: each is cleared by a store of its own. */
+bool hold_drop_last(struct pool *pool, struct session *s)
+{
+    if (s->holds.count == 0)
+        return false;
+    uint32_t value = *u32vec_at(&s->holds, s->holds.count - 1), index = value;
+    if ((value & HOLD_CELL_BIT) != 0) {
+        uint32_t ref = value & ~HOLD_CELL_BIT;
+        struct cell_hold *cell = cell_at(&pool->heap, ref);
+        index = cell->object;
+        uint16_t label = cell->label;
+        further_clear(pool, s, index, ref);
+        image_set(&pool->heap, (uint64_t *)(void *)cell, 0);
+        cell_give(&pool->heap, ref);
+        label_drop(pool, label);
+    } else {
+        s->references -= pool->heap.hot[index].holder >> 32;
+        image_set(&pool->heap, &pool->heap.hot[index].holder, 0);
+        first_clear(pool, s, index);
+    }
+    reap_check(&pool->heap, index);
+    return true;
+}
+
+/* ---- retain and release ---- */
+
+/* Finds which id was bad: the fault's index, when there was an array. */
+static int fault_at(struct pool *pool, uint32_t k, int err)
+{
+    pool->fault.index = k;
+    return err;
+}
+
+static int retain_one(struct pool *pool, struct session *s, uint64_t id, uint32_t n, const uint8_t *site,
+                      uint32_t site_size)
+{
+    uint16_t label = 0;
+    if (pool_find(pool, id) == NULL)
+        return -pool->fault.code;
+    int err = site_size == 0 ? 0 : label_take(pool, NULL, 0, site, site_size, &label);
+    if (err == 0)
+        err = hold_add(pool, s, id_index(id), n, label);
+    if (err != 0)
+        pool_after_label(pool, label);
+    return err;
+}
+
+/* All or nothing: what was done is taken back by its inverse, which needs no memory. */
+static int retain_all(struct pool *pool, struct session *s, const uint64_t *ids, uint32_t count, uint32_t n,
+                      const uint8_t *site, uint32_t site_size, uint64_t *ret_counts)
+{
+    uint32_t k = 0;
+    int err = 0;
+    for (; k < count && err == 0; k++) {
+        err = retain_one(pool, s, ids[k], n, site, site_size);
+        if (err == 0)
+            ret_counts[k] = hold_count(pool, s, id_index(ids[k]));
+    }
+    if (err != 0) {
+        (void)fault_at(pool, --k, err);
+        while (k-- > 0)
+            hold_drop(pool, s, id_index(ids[k]), n);
+    }
+    pool_commit(pool);
+    return err;
+}
+
+int pool_retain(struct pool *pool, struct session *s, const uint64_t *ids, uint32_t count, uint32_t n,
+                const uint8_t *site, uint32_t site_size, uint64_t *ret_counts)
+{
+    int err = retain_all(pool, s, ids, count, n, site, site_size, ret_counts);
+    if (unlikely(err == -HF_E_OOM) && pool_make_room(pool))
+        err = retain_all(pool, s, ids, count, n, site, site_size, ret_counts);
+    return err;
+}
+
+/* A small open-addressed table of (index, taken so far) for one call, so that duplicates in an array count
+ * separately. Cleared by number, not by memset. */
+#define TAKEN_SLOTS (4u * HF_IDS_MAX)
+
+struct taken {
+    uint32_t index, n;
+};
+
+static uint64_t taken_add(struct taken *table, uint32_t index, uint32_t n)
+{
+    uint32_t at = (uint32_t)bits_mix(index) & (TAKEN_SLOTS - 1);
+    while (table[at].index != 0 && table[at].index != index)
+        at = (at + 1) & (TAKEN_SLOTS - 1);
+    uint64_t sum = (table[at].index == 0 ? 0 : (uint64_t)table[at].n) + n;
+    table[at] = (struct taken){.index = index, .n = (uint32_t)(sum > HF_COUNT_MAX ? HF_COUNT_MAX + 1u : sum)};
+    return sum;
+}
+
+static int check_release(struct pool *pool, struct session *s, const uint64_t *ids, uint32_t count, uint32_t n)
+{
+    struct taken table[TAKEN_SLOTS];
+    if (count > 1)
+        for (uint32_t k = 0; k < TAKEN_SLOTS; k++)
+            table[k].index = 0;
+    for (uint32_t k = 0; k < count; k++) {
+        const struct hot *hot = heap_find(&pool->heap, ids[k]);
+        uint64_t held = hot == NULL ? 0 : hold_count(pool, s, id_index(ids[k]));
+        uint64_t wanted = count == 1 || hot == NULL ? n : taken_add(table, id_index(ids[k]), n);
+        if (held < wanted)
+            return fault_at(pool, k,
+                            pool_fail_id(pool, HF_E_NOTHELD, ids[k],
+                                         hot == NULL ? "the object has died or never was in this pool"
+                                                     : "this session does not hold that many references"));
+    }
+    return 0;
+}
+
+int pool_release(struct pool *pool, struct session *s, const uint64_t *ids, uint32_t count, uint32_t n,
+                 uint64_t *ret_counts)
+{
+    int err = check_release(pool, s, ids, count, n);
+    if (err != 0)
+        return err;
+    for (uint32_t k = 0; k < count; k++) {
+        uint32_t index = id_index(ids[k]);
+        hold_drop(pool, s, index, n);
+        ret_counts[k] = hold_count(pool, s, index);
+        pool_after_drop(pool, index);
+    }
+    pool_commit(pool);
+    return 0;
+}

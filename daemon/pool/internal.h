@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Inside of a pool; for daemon/pool/ and the inline hot path only.
+ *
+ * Truth is in the heap's image. Everything in `struct pool` and `struct session` is derived from it and can
+ * be made anew by rebuild.c. */
+#ifndef POOL_INTERNAL_H
+#define POOL_INTERNAL_H
+
+#include "daemon/base/deadlines.h"
+#include "daemon/base/index.h"
+#include "daemon/base/u32vec.h"
+#include "daemon/gc/reap.h"
+#include "daemon/heap/heap.h"
+#include "daemon/pool/pool.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define HOLD_CELL_BIT  0x80000000u /* in a session's vector: a cell's ref, not an object's index */
+#define PLACE_NONE     UINT32_MAX
+#define TAIL_SMALL     8u
+#define INLINE_UNITS   4096u /* of reaping at the end of an operation */
+#define AFTER_MAX      (2u * HF_IDS_MAX + 16u)
+
+struct session {
+    struct session *prev, *next; /* in the pool, in order of sid */
+    struct session *next_dying;
+    uint32_t ref;                /* its cell; names it in holders */
+    uint32_t slot;               /* in pool->sessions */
+    uint64_t sid, since_ms, held_bytes, references; /* references: sum of its counts */
+    uint32_t lease_place;        /* in pool->leases; DEADLINE_NONE unless in grace */
+    uint8_t key[HF_KEY_SIZE];    /* as in its cell; zeros if anonymous */
+    bool anonymous;
+    enum reason reason;          /* of its end */
+    void *owner;
+    struct u32vec holds;         /* objects held first, or cells of holds */
+};
+
+/* The further outside references of an object that has more than one reference outside. */
+struct tail {
+    uint32_t place;  /* of the first holder in its session's vector; PLACE_NONE: there is none */
+    uint32_t count;  /* further cells */
+    uint64_t held;   /* sum of the counts of those that are holds */
+    uint32_t names, tickets;
+    union {
+        uint32_t small[TAIL_SMALL]; /* refs, while count <= TAIL_SMALL and it was never more */
+        struct u32vec crowd;        /* entries of pool->crowd_store */
+    };
+    bool crowded;
+    uint32_t next_free;
+};
+
+/* One further reference of a crowded object, found by pool->crowd in constant time. */
+struct crowd_entry {
+    uint32_t ref;   /* the cell; next free entry while unused */
+    uint32_t place; /* in the tail's vector */
+};
+
+struct label {
+    uint32_t ref, uses;
+};
+
+/* What an operation gives back once it is committed. */
+struct after {
+    uint32_t cells[AFTER_MAX];
+    uint32_t drops[AFTER_MAX]; /* objects that lost a reference */
+    uint16_t labels[AFTER_MAX];
+    uint32_t cells_count, drops_count, labels_count;
+};
+
+struct pool {
+    struct heap heap;
+    struct mem mem;
+    char name[HF_POOL_NAME_MAX + 1];
+    struct fault fault;
+    uint64_t now_ms, lease_ms;
+    uint64_t random_state;
+    void (*random)(uint8_t *out, size_t size);
+
+    struct reserve sessions; /* struct session *, by slot */
+    struct freeset session_slots;
+    uint32_t sessions_top;
+    struct session *first, *last, *dying;
+    struct index by_key, by_sid;
+    struct deadlines leases;
+    uint64_t sessions_open, sessions_grace, sessions_dying, dying_holds;
+
+    struct index names;
+    struct index tickets;
+    struct deadlines ticket_deadlines;
+    uint64_t names_count, tickets_count;
+
+    struct reserve labels; /* struct label, by number */
+    struct freeset label_numbers;
+    uint32_t labels_top;
+    uint64_t labels_count;
+    struct index label_index;
+
+    struct reserve tails; /* struct tail, by number - 1 */
+    uint32_t tails_used, tails_free;
+    struct reserve crowd_store;
+    uint32_t crowd_used, crowd_free;
+    struct index crowd;
+    uint64_t holds, hold_cells;
+
+    struct after after;
+    struct reserve scratch; /* targets and indexes of a put_many */
+    struct verify *verify;
+    uint32_t stages;
+    uint64_t dispose_at;
+    unsigned dispose_area;
+    bool disposing;
+};
+
+struct stage {
+    uint64_t value; /* word of the block */
+    enum form form;
+    bool versioned;
+};
+
+/* ---- errors ---- */
+
+/* Sets the fault and returns -code. */
+int pool_fail(struct pool *pool, enum hf_err code, const char *text);
+int pool_fail_id(struct pool *pool, enum hf_err code, uint64_t id, const char *text);
+int pool_fail_oom(struct pool *pool, uint64_t need);
+int pool_fail_gone(struct pool *pool, uint64_t id);
+
+/* ---- the end of an operation ---- */
+
+/* Commits, gives back what the operation replaced, lets die what lost its last reference. */
+void pool_commit(struct pool *pool);
+static inline void pool_after_cell(struct pool *pool, uint32_t ref)
+{
+    assert(pool->after.cells_count < AFTER_MAX);
+    pool->after.cells[pool->after.cells_count++] = ref;
+}
+static inline void pool_after_drop(struct pool *pool, uint32_t index)
+{
+    assert(pool->after.drops_count < AFTER_MAX);
+    pool->after.drops[pool->after.drops_count++] = index;
+}
+static inline void pool_after_label(struct pool *pool, uint16_t label)
+{
+    assert(pool->after.labels_count < AFTER_MAX);
+    if (label != 0)
+        pool->after.labels[pool->after.labels_count++] = label;
+}
+/* Pays for pending work before an allocation is given up; true if it is worth another try. */
+bool pool_make_room(struct pool *pool);
+
+/* A stamp for image fields, and back. */
+static inline uint32_t pool_stamp(const struct pool *pool)
+{
+    return (uint32_t)((pool->now_ms - pool->heap.sb->born_ms) / STAMP_MS);
+}
+static inline uint64_t pool_stamp_age_ms(const struct pool *pool, uint32_t stamp)
+{
+    return (uint64_t)(pool_stamp(pool) - stamp) * STAMP_MS;
+}
+uint64_t pool_next_version(struct pool *pool);
+void pool_random(struct pool *pool, uint8_t *out, size_t size);
+
+/* ---- links.c: the further cells of an object ---- */
+
+static inline struct tail *tail_of(const struct pool *pool, const struct hot *hot)
+{
+    return (struct tail *)(void *)pool->tails.base + (hot->link - 1);
+}
+/* Makes sure that the next links_add() or place_set() on this object cannot fail. */
+bool links_prepare(struct pool *pool, uint32_t index);
+void links_add(struct pool *pool, uint32_t index, uint32_t ref);
+void links_remove(struct pool *pool, uint32_t index, uint32_t ref);
+/* The hold cell of that session, or 0. */
+uint32_t links_find_hold(const struct pool *pool, uint32_t index, uint32_t session);
+/* The k-th further cell. */
+uint32_t links_get(const struct pool *pool, uint32_t index, uint32_t k);
+uint32_t links_count(const struct pool *pool, uint32_t index);
+void links_held(struct pool *pool, uint32_t index, int64_t change); /* the sum of further counts has changed */
+uint32_t place_get(const struct pool *pool, uint32_t index);
+/* The first holder came (or moved); PLACE_NONE: it went. */
+void place_set(struct pool *pool, uint32_t index, uint32_t place);
+bool links_init(struct pool *pool);
+void links_done(struct pool *pool);
+
+/* ---- holds.c ---- */
+
+/* The session's count on the object; 0: not held. */
+uint64_t hold_count(const struct pool *pool, const struct session *s, uint32_t index);
+/* Adds n inside an operation. -HF_E_OOM, -HF_E_LIMIT: nothing stored. */
+int hold_add(struct pool *pool, struct session *s, uint32_t index, uint32_t n, uint16_t label);
+/* Takes n (at most the count) away inside an operation. */
+void hold_drop(struct pool *pool, struct session *s, uint32_t index, uint32_t n);
+/* Releases the last hold of a session that is ending; false: none left. */
+bool hold_drop_last(struct pool *pool, struct session *s);
+struct session *session_of_ref(const struct pool *pool, uint32_t ref);
+
+/* ---- labels.c ---- */
+
+/* The number of (tag, site), made when new, with one more use; 0 for none. -HF_E_OOM, -HF_E_LIMIT. Inside an operation. */
+int label_take(struct pool *pool, const uint8_t *tag, uint32_t tag_size, const uint8_t *site, uint32_t site_size, uint16_t *ret);
+/* One use less, outside an operation (inside: pool_after_label()). 0 is allowed. */
+void label_drop(struct pool *pool, uint16_t label);
+const struct cell_label *label_get(const struct pool *pool, uint16_t label);
+bool labels_init(struct pool *pool);
+void labels_done(struct pool *pool);
+
+/* ---- names.c, tickets.c, sessions.c ---- */
+
+static inline uint64_t name_hash(struct name_in name)
+{
+    return XXH3_64bits(name.data, name.size);
+}
+bool names_init(struct pool *pool);
+bool tickets_init(struct pool *pool);
+/* Ends one ticket whose time is over; false: none is due. */
+bool ticket_expire(struct pool *pool);
+bool sessions_init(struct pool *pool);
+void sessions_done(struct pool *pool);
+bool lease_expire(struct pool *pool);
+/* Enters a session whose cell is in place into all that is derived. -HF_E_OOM: nothing entered. */
+int session_enter(struct pool *pool, struct session *s);
+/* One hold of a dying session, or the session itself; false: none is dying. */
+bool session_dying_step(struct pool *pool);
+
+/* ---- objects.c ---- */
+
+/* The entry of a living object that is not open; NULL: the fault is set. */
+struct hot *pool_find(struct pool *pool, uint64_t id);
+/* For pool_store(): a new object without a holder, inside an operation. */
+int object_make(struct pool *pool, struct session *s, const struct put_spec *spec, uint32_t *ret_index);
+void object_freed(void *owner, uint32_t index);
+
+/* ---- rebuild.c ---- */
+
+/* Makes all that is private anew from a recovered heap. -HF_E_OOM. */
+int pool_rebuild(struct pool *pool);
+
+/* ---- verify.c ---- */
+
+/* A dead or replaced entry must not be looked at by a running walk: nothing to do, it reads only the present. */
+void verify_done(struct pool *pool);
+
+#endif

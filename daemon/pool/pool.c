@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon/heap/recover.h"
+#include "daemon/pool/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- life cycle ---- */
+
+static bool init_parts(struct pool *pool)
+{
+    uint64_t scratch = (HF_REFS_MAX + 2ull * HF_IDS_MAX) * 8;
+    return sessions_init(pool) && names_init(pool) && tickets_init(pool) && labels_init(pool) && links_init(pool) &&
+           reserve_init(&pool->scratch, scratch) && reserve_grow(&pool->scratch, &pool->mem, scratch);
+}
+
+static int open_heap(struct pool *pool, const struct pool_config *config, char *error, size_t error_size)
+{
+    if (config->fd_meta < 0) {
+        struct heap_config heap = {.name = config->name,
+                                   .max_bytes = config->max_bytes,
+                                   .epoch = config->epoch,
+                                   .serial_base = config->serial_base,
+                                   .born_ms = config->now_ms,
+                                   .io = config->io,
+                                   .mem = &pool->mem};
+        return heap_create(&pool->heap, &heap);
+    }
+    const char *wrong = NULL;
+    struct recover_config recover = {.keep_anonymous = false};
+    struct recover_result result;
+    int err = heap_map(&pool->heap, config->fd_meta, config->fd_values, false, config->io, &pool->mem, &wrong);
+    if (wrong != NULL)
+        snprintf(error, error_size, "%s", wrong);
+    if (err == 0)
+        err = heap_recover(&pool->heap, &recover, &result, error, error_size);
+    return err;
+}
+
+int pool_open(struct pool **ret, const struct pool_config *config, char *error, size_t error_size)
+{
+    struct pool *pool = calloc(1, sizeof *pool);
+    if (pool == NULL)
+        return -HF_E_OOM;
+    if (error_size > 0)
+        error[0] = '\0';
+    mem_init(&pool->mem, config->parent, config->max_bytes);
+    snprintf(pool->name, sizeof pool->name, "%s", config->name);
+    pool->now_ms = config->now_ms;
+    pool->random_state = config->random_seed;
+    pool->random = config->random;
+    int err = open_heap(pool, config, error, error_size);
+    if (err == 0 && !init_parts(pool))
+        err = -ENOMEM;
+    if (err == 0)
+        err = pool_rebuild(pool);
+    if (err == 0) {
+        *ret = pool;
+        return 0;
+    }
+    if (error_size > 0 && error[0] == '\0')
+        snprintf(error, error_size, "not enough memory for pool %s", config->name);
+    pool_close(pool);
+    return err == -EINVAL ? -HF_E_INTERNAL : -HF_E_OOM;
+}
+
+void pool_close(struct pool *pool)
+{
+    if (pool == NULL)
+        return;
+    verify_done(pool);
+    sessions_done(pool);
+    index_done(&pool->names);
+    index_done(&pool->tickets);
+    deadlines_done(&pool->ticket_deadlines);
+    labels_done(pool);
+    links_done(pool);
+    reserve_done(&pool->scratch, &pool->mem);
+    heap_close(&pool->heap);
+    free(pool);
+}
+
+/* ---- dropping in steps: private vectors first, then the image by arenas ---- */
+
+struct area {
+    struct region *region;
+    uint64_t at, size;
+};
+
+static struct area dispose_area(struct pool *pool, unsigned n)
+{
+    struct heap *heap = &pool->heap;
+    const struct superblock *sb = heap->sb;
+    switch (n) {
+    case 0: return (struct area){&heap->values, 0, (uint64_t)heap->payloads.arenas_top * ARENA_BYTES};
+    case 1: return (struct area){&heap->meta, sb->hot_at, heap->hot_backed};
+    case 2: return (struct area){&heap->meta, sb->warm_at, heap->warm_backed};
+    case 3: return (struct area){&heap->meta, sb->blocks_at, (uint64_t)heap->lists.arenas_top * ARENA_BYTES};
+    case 4: return (struct area){&heap->meta, sb->cells_at, (uint64_t)heap->cells.arenas_top * ARENA_BYTES};
+    default: return (struct area){NULL, 0, 0};
+    }
+}
+
+/* One chunk of one session's vector; false: all are gone. */
+static bool dispose_vector(struct pool *pool)
+{
+    struct session *s = pool->first;
+    while (s != NULL && s->holds.room == 0)
+        s = s->next;
+    if (s == NULL)
+        return false;
+    if (s->holds.room <= U32VEC_CHUNK) {
+        u32vec_done(&s->holds, &pool->mem);
+        return true;
+    }
+    s->holds.count = s->holds.room - 2 * U32VEC_CHUNK;
+    u32vec_trim(&s->holds, &pool->mem);
+    return true;
+}
+
+bool pool_dispose_step(struct pool *pool, unsigned units)
+{
+    pool->disposing = true;
+    while (units > 0) {
+        units--;
+        if (dispose_vector(pool))
+            continue;
+        struct area area = dispose_area(pool, pool->dispose_area);
+        if (area.region == NULL)
+            return false;
+        if (pool->dispose_at >= area.size) {
+            pool->dispose_area++;
+            pool->dispose_at = 0;
+            continue;
+        }
+        region_punch(area.region, area.at + pool->dispose_at, ARENA_BYTES);
+        pool->dispose_at += ARENA_BYTES;
+    }
+    return true;
+}
+
+/* ---- errors ---- */
+
+int pool_fail(struct pool *pool, enum hf_err code, const char *text)
+{
+    pool->fault = (struct fault){.code = (int)code, .index = -1, .text = text};
+    return -(int)code;
+}
+
+int pool_fail_id(struct pool *pool, enum hf_err code, uint64_t id, const char *text)
+{
+    (void)pool_fail(pool, code, text);
+    pool->fault.id = id;
+    return -(int)code;
+}
+
+int pool_fail_gone(struct pool *pool, uint64_t id)
+{
+    return pool_fail_id(pool, HF_E_GONE, id, "the object has died or never was in this pool; drop the id");
+}
+
+#define WHO_SESSIONS 1024u /* looked at for the biggest holder */
+
+static void name_biggest_holder(const struct pool *pool, struct fault *fault)
+{
+    const struct session *biggest = NULL;
+    unsigned looked = 0;
+    for (const struct session *s = pool->first; s != NULL && looked < WHO_SESSIONS; s = s->next, looked++)
+        if (biggest == NULL || s->held_bytes > biggest->held_bytes)
+            biggest = s;
+    if (biggest == NULL || biggest->held_bytes == 0)
+        return;
+    fault->who_bytes = biggest->held_bytes;
+    const struct cell_session *cell = cell_at(&pool->heap, biggest->ref);
+    if (!biggest->anonymous && cell->name_size > 0)
+        snprintf(fault->who, sizeof fault->who, "%.*s", (int)cell->name_size, (const char *)cell->name);
+    else
+        snprintf(fault->who, sizeof fault->who, "sid %llu", (unsigned long long)biggest->sid);
+}
+
+int pool_fail_oom(struct pool *pool, uint64_t need)
+{
+    (void)pool_fail(pool, HF_E_OOM, "no memory left in the pool; release something or raise --max-memory");
+    uint64_t used = atomic_load_explicit(&pool->mem.used, memory_order_relaxed); /* a figure for people */
+    pool->fault.need = need;
+    pool->fault.free = used < pool->mem.limit ? pool->mem.limit - used : 0;
+    name_biggest_holder(pool, &pool->fault);
+    return -HF_E_OOM;
+}
+
+const struct fault *pool_fault(const struct pool *pool)
+{
+    return &pool->fault;
+}
+
+/* ---- operations ---- */
+
+void pool_commit(struct pool *pool)
+{
+    struct after *after = &pool->after;
+    image_commit(&pool->heap);
+    for (uint32_t k = 0; k < after->cells_count; k++)
+        cell_give(&pool->heap, after->cells[k]);
+    after->cells_count = 0;
+    for (uint32_t k = 0; k < after->drops_count; k++)
+        reap_check(&pool->heap, after->drops[k]);
+    after->drops_count = 0;
+    for (uint32_t k = 0; k < after->labels_count; k++)
+        label_drop(pool, after->labels[k]);
+    after->labels_count = 0;
+    if (unlikely(pool->heap.zero_head != 0))
+        (void)reap_step(&pool->heap, INLINE_UNITS, POOL_INLINE_DEATHS, object_freed, pool);
+}
+
+#define ROOM_UNITS 4096u
+
+bool pool_make_room(struct pool *pool)
+{
+    if (!pool_has_work(pool) || pool->heap.log->n != 0)
+        return false;
+    return pool_step(pool, ROOM_UNITS) > 0;
+}
+
+uint64_t pool_next_version(struct pool *pool)
+{
+    uint64_t version = pool->heap.sb->next_version;
+    image_set(&pool->heap, &pool->heap.sb->next_version, version + 1);
+    return version;
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014), for tests; the daemon passes in the kernel's random bytes. */
+static uint64_t random_next(struct pool *pool)
+{
+    uint64_t z = pool->random_state += 0x9e3779b97f4a7c15ull;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+
+void pool_random(struct pool *pool, uint8_t *out, size_t size)
+{
+    if (pool->random != NULL) {
+        pool->random(out, size);
+        return;
+    }
+    for (size_t k = 0; k < size; k += 8) {
+        uint64_t word = random_next(pool);
+        memcpy(out + k, &word, size - k < 8 ? size - k : 8);
+    }
+}
+
+/* ---- time and background work ---- */
+
+void pool_tick(struct pool *pool, uint64_t now_ms, uint64_t lease_ms)
+{
+    if (now_ms > pool->now_ms)
+        pool->now_ms = now_ms;
+    if (lease_ms > pool->lease_ms)
+        pool->lease_ms = lease_ms;
+}
+
+static bool ticket_is_due(const struct pool *pool)
+{
+    const struct deadline *first = deadlines_first(&pool->ticket_deadlines);
+    return first != NULL && first->at <= pool->now_ms;
+}
+
+static bool lease_is_due(const struct pool *pool)
+{
+    const struct deadline *first = deadlines_first(&pool->leases);
+    return first != NULL && first->at <= pool->lease_ms;
+}
+
+bool pool_has_work(const struct pool *pool)
+{
+    return pool->heap.zero_head != 0 || pool->dying != NULL || ticket_is_due(pool) || lease_is_due(pool) ||
+           heap_has_work(&pool->heap);
+}
+
+unsigned pool_step(struct pool *pool, unsigned units)
+{
+    unsigned spent = 0;
+    while (spent < units) {
+        if (pool->heap.zero_head != 0)
+            spent += reap_step(&pool->heap, units - spent, UINT32_MAX, object_freed, pool);
+        else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool))
+            spent++;
+        else if (spent != 0 && units - spent < POOL_UNITS_PIECE && heap_has_work(&pool->heap))
+            return units; /* a piece of memory costs more than what is left: the next step begins with it */
+        else if (heap_step(&pool->heap))
+            spent += POOL_UNITS_PIECE;
+        else
+            return spent;
+    }
+    return spent < units ? spent : units;
+}
+
+void pool_next_due(const struct pool *pool, uint64_t *ret_now_ms, uint64_t *ret_lease_ms)
+{
+    const struct deadline *ticket = deadlines_first(&pool->ticket_deadlines);
+    const struct deadline *lease = deadlines_first(&pool->leases);
+    *ret_now_ms = ticket != NULL ? ticket->at : UINT64_MAX;
+    *ret_lease_ms = lease != NULL ? lease->at : UINT64_MAX;
+}
+
+/* ---- facts ---- */
+
+const char *pool_name(const struct pool *pool)
+{
+    return pool->name;
+}
+
+struct mem *pool_mem(struct pool *pool)
+{
+    return &pool->mem;
+}
+
+uint64_t pool_epoch(const struct pool *pool)
+{
+    return pool->heap.sb->epoch;
+}
+
+void pool_stats(const struct pool *pool, struct pool_stats *ret)
+{
+    const struct heap *heap = &pool->heap;
+    *ret = (struct pool_stats){
+        .objects = heap->alive,
+        .object_bytes = heap->value_bytes,
+        .objects_made = heap->made,
+        .objects_freed = heap->freed,
+        .objects_open = heap->open,
+        .retired = heap->retired,
+        .memory_limit = pool->mem.limit,
+        .memory_used = atomic_load_explicit(&pool->mem.used, memory_order_relaxed), /* a figure for people */
+        .memory_image = pool->mem.image_bytes,
+        .memory_private = pool->mem.private_bytes,
+        .value_bytes = heap->payloads.backed_bytes,
+        .value_live_bytes = heap->payloads.live_bytes,
+        .holds = pool->holds,
+        .hold_cells = pool->hold_cells,
+        .names = pool->names_count,
+        .tickets = pool->tickets_count,
+        .labels = pool->labels_count,
+        .sessions_open = pool->sessions_open,
+        .sessions_grace = pool->sessions_grace,
+        .sessions_dying = pool->sessions_dying,
+        .backlog = heap->zero_count + pool->dying_holds,
+        .pinned = heap->pins_count,
+        .next_version = heap->sb->next_version,
+        .index_max = heap->sb->index_top - 1,
+    };
+    ret->meta_bytes = ret->memory_image > ret->value_bytes ? ret->memory_image - ret->value_bytes : 0;
+}

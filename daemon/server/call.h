@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a handler sees of one request: its arguments, its reply, who asks, and where.
+ *
+ * One handler for each method of proto/methods.h: `int handle_<name>(struct call *call)`. It
+ *  1. reads its positionals in order (call_id(), call_ids(), ...), then ends them with call_options(), which also
+ *     refuses what is left over: all arguments are checked before any effect;
+ *  2. acts, by functions of the pool or of server/directory.h and server/conn.h;
+ *  3. appends exactly one MessagePack value (its result) by reply_...() and returns 0;
+ *  or returns an error: one of the helpers' results handed through, call_fail(...) with a text of its own,
+ *  call_pool_error(call, r) for what a pool function returned, or a plain -HF_E_<CODE> for the standard text.
+ *  What it had appended to the reply is then forgotten.
+ *
+ * What always holds when a handler runs:
+ *  - the whole frame was scanned: every span is one well-formed MessagePack value, nested within the limits;
+ *  - call->session is open and attached to this connection (not so in handle_hello), call->pool is its pool;
+ *  - methods that change something are not called while the daemon drains;
+ *  - a notification runs like a request; its reply and its error are thrown away afterwards.
+ *
+ * A handler that needs more turns calls call_later() and returns CALL_AGAIN. Until it is done its connection reads
+ * no further requests (effects keep their order); others go on.
+ *
+ * Pointers into the frame (spans, names, value_in.data) are valid until the handler returns for the first time,
+ * those of values larger than CALL_KEPT_MIN until the call is done. Pointers into the heap: see pool.h. */
+#ifndef SERVER_CALL_H
+#define SERVER_CALL_H
+
+#include "daemon/pool/pool.h"
+#include "proto/errors.h"
+#include "proto/limits.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct server;
+struct worker;
+struct conn;
+struct call;
+struct hfp_span;
+
+/* Result of a handler that goes on by the function given to call_later(). */
+#define CALL_AGAIN 1
+
+#define CALL_KEPT_MIN   (64u * 1024)
+#define CALL_REPLY_SURE (32u * 1024) /* a reply of up to this many bytes never fails for want of memory */
+#define CALL_ERROR_MAX  512u         /* bytes of an error's whole text */
+
+typedef int (*call_resume_fn)(struct call *call, void *state);
+
+/* One whole MessagePack value, as it stands in the frame. */
+struct span {
+    const uint8_t *at, *end;
+};
+
+struct ids {
+    const uint64_t *ids; /* in the worker's scratch memory, valid until the handler returns */
+    uint32_t count;      /* 0 ... HF_IDS_MAX; 1 unless array */
+    bool array;          /* given as an array: the result is one too */
+};
+struct names {
+    const struct name_in *names; /* as above */
+    uint32_t count;
+    bool array;
+};
+
+/* A large value of this call that is in the heap already: `at` is where it begins in the frame. */
+struct staged {
+    const uint8_t *at;
+    enum form form;
+    uint64_t size;
+    struct stage *stage;
+    bool taken; /* by call_value(): a handler that then returns 0 has had it consumed by the pool */
+};
+
+struct call {
+    struct server *server;
+    struct worker *worker;
+    struct conn *conn;
+    struct pool *pool;
+    struct session *session;
+    uint32_t msgid;
+    uint16_t method; /* enum hfp_method */
+    bool is_notification;
+
+    /* The rest is the business of call.c and dispatch.c. */
+    const uint8_t *frame;          /* its first byte */
+    const struct hfp_span *params; /* places in the frame */
+    uint32_t params_count, params_read;
+    struct staged *staged; /* ascending by place */
+    uint32_t staged_count;
+    uint32_t error_size; /* of error[], 0: none */
+    char *error;         /* CALL_ERROR_MAX bytes of the worker */
+    call_resume_fn resume;
+    void *state;
+    void (*state_free)(struct call *call, void *state);
+};
+
+/* Room for a handler's arrays, one for each worker: valid within one run of one handler, never across turns.
+ * call_ids() uses `ids`, call_names() `names`; everything else is free for the handler. */
+struct scratch {
+    uint64_t ids[HF_IDS_MAX];
+    struct name_in names[HF_IDS_MAX];
+    uint64_t results[HF_IDS_MAX];
+    uint64_t versions[HF_IDS_MAX];
+    struct put_spec puts[HF_IDS_MAX];
+    uint64_t refs[HF_REFS_MAX];
+    union {
+        struct session_row sessions[HF_IDS_MAX];
+        struct holder_row holders[HF_IDS_MAX];
+        struct name_row names[HF_IDS_MAX];
+        struct value_view views[HF_IDS_MAX];
+    } rows;
+};
+struct scratch *call_scratch(struct call *call);
+
+/* ---- arguments: positionals, in order. `what` names the argument in errors. A missing one counts as nil. ---- */
+
+#define CALL_REQUIRED UINT64_MAX /* as a default: nil is BADARG */
+
+/* An integer in any MessagePack encoding (floats with an integral value below 2^53 too), min ... max; nil gives `nil`. */
+int call_uint(struct call *call, const char *what, uint64_t min, uint64_t max, uint64_t nil, uint64_t *ret);
+/* An id, 1 ... HF_ID_MAX. */
+int call_id(struct call *call, const char *what, uint64_t *ret);
+/* An id, or nil for 0. */
+int call_id_or_nil(struct call *call, const char *what, uint64_t *ret);
+/* An id or an array of up to HF_IDS_MAX ids (LIMIT above; BADARG index= for a bad entry). */
+int call_ids(struct call *call, const char *what, struct ids *ret);
+/* A name: str or bin, 1-255 bytes of UTF-8 without control characters. */
+int call_name(struct call *call, const char *what, struct name_in *ret);
+int call_names(struct call *call, const char *what, struct names *ret);
+/* A str or bin of min ... max bytes, unchecked otherwise. */
+int call_bytes(struct call *call, const char *what, uint32_t min, uint32_t max, struct name_in *ret);
+/* A ticket or session key: str or bin of HF_KEY_SIZE bytes (NOTFOUND for any other length: it cannot exist). */
+int call_key(struct call *call, const char *what, uint8_t ret[HF_KEY_SIZE]);
+/* Any value at all, ready for pool_put(), pool_set(), pool_store(). A large one is staged already. */
+int call_value(struct call *call, const char *what, struct value_in *ret);
+/* Any value, as it stands in the frame; false when no positional is left. A missing one is not nil here.
+ * Must not be used for the value of put, set and store (which may be staged). */
+bool call_span(struct call *call, struct span *ret);
+
+/* ---- the option map at the end ---- */
+
+enum option_kind {
+    OPTION_UINT,  /* uint64_t: min ... max */
+    OPTION_BOOL,  /* bool */
+    OPTION_NAME,  /* struct name_in: as call_name() */
+    OPTION_BYTES, /* struct name_in: str or bin of min ... max bytes */
+    OPTION_SPAN,  /* struct span: any value */
+    OPTION_LATER, /* refused: "not in this version" */
+};
+struct option_spec {
+    const char *name;
+    enum option_kind kind;
+    void *ret;   /* untouched unless the option is given; an option given as nil counts as not given */
+    bool *given; /* set to true if given; may be NULL */
+    uint64_t min, max;
+};
+
+/* Reads the option map, if there is one, and ends the parameters: BADARG for an option that is not in `options`, given
+ * twice or of a wrong type or range, and for whatever else is left over. options may be NULL with count 0. */
+int call_options(struct call *call, const struct option_spec *options, unsigned count);
+/* The same for a map within an argument (items of put_many). */
+int call_options_in(struct call *call, struct span map, const struct option_spec *options, unsigned count);
+/* For hello: unknown keys are not refused; the first `max` of them are stored, *ret_count is how many. */
+int call_options_lenient(struct call *call, const struct option_spec *options, unsigned count,
+                         struct span *unknown, unsigned max, unsigned *ret_count);
+
+/* ---- single values inside arguments ---- */
+
+int span_uint(struct span span, uint64_t *ret); /* -HF_E_BADARG when it is not an integer from 0 to 2^64-1 */
+int span_int(struct span span, int64_t *ret);   /* the same, -2^63 ... 2^63-1 (refs of put_many) */
+bool span_nil(struct span span);
+int span_bool(struct span span, bool *ret);
+int span_bytes(struct span span, struct name_in *ret); /* str or bin */
+int span_name(struct span span, struct name_in *ret);  /* as call_name() */
+/* An array: *ret_count entries, which begin at *ret_at; walk them with span_next(). -HF_E_BADARG for anything else. */
+int span_array(struct span span, uint32_t *ret_count, const uint8_t **ret_at);
+int span_map(struct span span, uint32_t *ret_pairs, const uint8_t **ret_at);
+/* The value at *at; moves *at behind it. */
+struct span span_next(const uint8_t **at, const uint8_t *end);
+/* A value within an argument, ready for the pool (put_many); staged if it is large. */
+int call_value_in(struct call *call, struct span span, struct value_in *ret);
+
+/* ---- errors ---- */
+
+/* Notes an error for the client: "CODE " + details + ": " + text. `details` is a printf format of key=value words, may be
+ * empty; text NULL: the standard one. Returns -code. */
+int call_fail(struct call *call, int code, const char *text, const char *details, ...)
+    __attribute__((format(printf, 4, 5))); /* gcc and clang check the arguments */
+/* The same from pool_fault(): index=, id=, need= free= and the largest holder. Returns r (an error of the pool). */
+int call_pool_error(struct call *call, int r);
+/* BADARG arg=<what>[ index=<n>]: text. index -1: none. */
+int call_badarg(struct call *call, const char *what, int64_t index, const char *text);
+/* The standard text of a code, and its word. */
+const char *error_text(int code);
+const char *error_word(int code);
+
+/* ---- the reply: append-only; a failure (TOOBIG, OOM) is kept and answered when the handler returns 0 ---- */
+
+void reply_nil(struct call *call);
+void reply_bool(struct call *call, bool value);
+void reply_uint(struct call *call, uint64_t value);
+void reply_int(struct call *call, int64_t value);
+void reply_array(struct call *call, uint32_t count);
+void reply_map(struct call *call, uint32_t pairs);
+void reply_str(struct call *call, const void *data, size_t size);
+void reply_text(struct call *call, const char *text); /* a str, zero-terminated */
+void reply_bin(struct call *call, const void *data, size_t size);
+/* Bytes that are MessagePack already. */
+void reply_raw(struct call *call, const void *data, size_t size);
+/* The value of object `id`, as it was put. Above 16 KiB it is pinned and sent from the heap, else copied. */
+void reply_value(struct call *call, uint64_t id, const struct value_view *view);
+/* A part of the payload of a bin or str value, sent as bin. offset + size <= view->size. */
+void reply_value_part(struct call *call, uint64_t id, const struct value_view *view, uint64_t offset,
+                      uint64_t size);
+/* Bytes that a reply may still take: ask before effects when the reply may be large. */
+uint64_t reply_room(const struct call *call);
+
+/* ---- more turns ---- */
+
+/* `resume(call, state)` is called once a turn until it returns something other than CALL_AGAIN; its results are those of a
+ * handler. It finds no parameters any more, only its state. `state_free` (may be NULL) runs once at the end, also
+ * when the connection is lost before. Nothing may have been appended to the reply. */
+int call_later(struct call *call, call_resume_fn resume, void *state,
+               void (*state_free)(struct call *call, void *state));
+
+/* ---- time, randomness, figures ---- */
+
+uint64_t call_now_ms(const struct call *call);              /* ms since 1970, by the system's clock */
+int call_random(struct call *call, void *ret, size_t size); /* -HF_E_INTERNAL */
+
+#define CALL_METHODS_MAX 128
+struct counters {
+    uint64_t requests[CALL_METHODS_MAX]; /* by enum hfp_method, notifications included */
+    uint64_t errors[HF_E_COUNT];         /* answered, by code */
+    uint64_t requests_unknown;           /* no such method */
+    uint64_t notifications, notifications_ignored, responses_ignored;
+    uint64_t connections; /* open now */
+    uint64_t connections_made, connections_refused, connections_cut;
+    uint64_t bytes_in, bytes_out;
+    uint64_t turns, turn_us_max; /* loop turns; longest work within one */
+};
+const struct counters *call_counters(const struct call *call);
+uint64_t call_uptime_ms(const struct call *call);
+
+/* ---- sessions and connections (conn.c) ---- */
+
+/* 0 if hello may come now; -HF_E_BADARG when a request came before it or it came already. */
+int conn_hello_allowed(struct call *call);
+/* Opens a session in `pool` for this connection (its anonymous one, opened by a notification, ends). Sets call->pool and
+ * call->session. spec->owner is filled in. */
+int conn_session_open(struct call *call, struct pool *pool, struct session_spec *spec);
+/* Takes over a session of `pool`, open or in grace: the connection that had it is closed with a reason. */
+int conn_session_resume(struct call *call, struct pool *pool, struct session *session);
+/* Ends this connection's own session; the connection closes after the reply (bye). Sets call->session to NULL. */
+void conn_session_bye(struct call *call, enum reason reason);
+/* Ends any session of `pool` and closes its connection, this one after its reply (kill). */
+void conn_session_kill(struct call *call, struct pool *pool, struct session *session, enum reason reason);
+
+/* ---- pools of the daemon (directory.c) ---- */
+
+/* NULL: none of that name. */
+struct pool *server_pool(struct server *server, const uint8_t *name, uint32_t name_size);
+struct pool *server_pool_default(struct server *server);
+/* Pools one by one in no particular order: NULL starts, NULL ends. */
+struct pool *server_pool_next(struct server *server, const struct pool *pool);
+/* The pool where a session of this key is open or in grace. */
+struct session *server_session_by_key(struct server *server, const uint8_t key[HF_KEY_SIZE],
+                                      struct pool **ret_pool);
+/* -HF_E_BADARG (name), EXISTS, LIMIT (HF_POOLS_MAX), OOM; noted in the call. max_bytes 0: the daemon's limit. */
+int server_pool_create(struct call *call, const uint8_t *name, uint32_t name_size, uint64_t max_bytes);
+/* -HF_E_NOTFOUND, BUSY (other sessions, unless force), NOPERM (`default`); noted in the call. Its connections are closed, this
+ * one after its reply; the memory goes back in steps. */
+int server_pool_drop(struct call *call, const uint8_t *name, uint32_t name_size, bool force);
+/* Facts for `hello` and `stats`. */
+const char *server_name(const struct server *server);
+uint64_t server_memory_limit(const struct server *server);
+bool server_draining(const struct server *server);
+
+#endif

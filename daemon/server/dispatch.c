@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From a scanned frame to its handler, and from the handler's result to the reply. */
+#include "daemon/server/handlers.h"
+#include "daemon/server/worker.h"
+#include "proto/rpc.h"
+
+#include <string.h>
+
+static_assert(HF_METHOD_COUNT <= CALL_METHODS_MAX, "a counter for each method");
+
+void dispatch_error(struct worker *worker, uint32_t msgid, int code, const char *text, size_t size)
+{
+    struct output *out = &worker->out;
+    output_mark(out);
+    uint8_t *at = output_room(out, HFP_ERROR_MAX);
+    if (at == NULL)
+        return; /* CALL_REPLY_SURE bytes are free before every request */
+    out->used = (size_t)(hfp_put_error(at, msgid, text, size) - out->data);
+    worker->counters.errors[code]++;
+}
+
+void dispatch_fail(struct worker *worker, uint32_t msgid, int code)
+{
+    char text[CALL_ERROR_MAX];
+    size_t size = hfp_error_format(text, sizeof text, code, NULL, NULL);
+    dispatch_error(worker, msgid, code, text, size);
+}
+
+/* What stands in a large value's way that no handler ever took or no pool function consumed. */
+static void drop_stages(struct call *call, bool done)
+{
+    for (uint32_t i = 0; i < call->staged_count; i++) {
+        struct staged *staged = &call->staged[i];
+        if (!(done && staged->taken))
+            pool_stage_drop(call->pool, staged->stage);
+    }
+    call->staged_count = 0;
+}
+
+static void answer_error(struct call *call, int code)
+{
+    char text[CALL_ERROR_MAX];
+    size_t size = call->error_size;
+    if (size == 0)
+        size = hfp_error_format(text, sizeof text, code, NULL, NULL);
+    dispatch_error(call->worker, call->msgid, code, call->error_size != 0 ? call->error : text, size);
+}
+
+/* The handler has run; `pool` is the one its stages are in, which hello may have left. */
+static void finish(struct call *call, int r)
+{
+    struct output *out = &call->worker->out;
+    drop_stages(call, r == 0);
+    if (r == 0 && out->error != 0) {
+        call->error_size = 0;
+        r = out->error;
+    }
+    if (call->is_notification || r != 0)
+        output_rewind(out);
+    if (r != 0 && !call->is_notification)
+        answer_error(call, r < 0 && r > -HF_E_COUNT ? -r : HF_E_INTERNAL);
+}
+
+static void begin_reply(struct call *call)
+{
+    struct output *out = &call->worker->out;
+    output_mark(out);
+    uint8_t *at = output_room(out, HFP_REPLY_HEAD_MAX);
+    if (at != NULL)
+        out->used = (size_t)(hfp_put_reply_head(at, call->msgid) - out->data);
+}
+
+/* Keeps the call for later turns. */
+static int keep_pending(struct conn *conn, const struct call *call, const struct hfp_frame *frame)
+{
+    conn->pending = mem_alloc(conn->worker->mem, sizeof *conn->pending);
+    if (conn->pending == NULL)
+        return -HF_E_OOM;
+    conn->pending->call = *call;
+    conn->pending->frame = *frame;
+    conn->pending->call.params = conn->pending->frame.param;
+    return 0;
+}
+
+static void free_state(struct call *call)
+{
+    if (call->state_free != NULL)
+        call->state_free(call, call->state);
+    call->state_free = NULL;
+}
+
+/* Checks that come before every handler. */
+static int admit(struct call *call, enum hf_method method, uint32_t param_count)
+{
+    struct conn *conn = call->conn;
+    if (param_count > HFP_PARAMS_KEPT)
+        return call_fail(call, HF_E_BADARG, "too many arguments; see `methods`", "params=%u", param_count);
+    if (conn->worker->server->draining && (hfp_method_info(method)->flags & HF_M_CHANGES) != 0)
+        return -HF_E_DRAINING;
+    if (method == HF_METHOD_hello || conn->session != NULL)
+        return 0;
+    int r = conn_open_session(conn);
+    call->session = conn->session;
+    return r == 0 ? 0 : call_pool_error(call, r);
+}
+
+static void dispatch_unknown(struct conn *conn, const struct request *request)
+{
+    const struct hfp_frame *frame = &request->frame;
+    struct worker *worker = conn->worker;
+    if (frame->kind == HFP_NOTIFICATION) {
+        worker->counters.notifications_ignored++;
+        return;
+    }
+    worker->counters.requests_unknown++;
+    char text[CALL_ERROR_MAX], name[LOG_QUOTED_SIZE];
+    const uint8_t *at = request->at + frame->method_at;
+    bool later = hfp_method_is_later(at, frame->method_size);
+    log_quote(name, at, frame->method_size > 40 ? 40 : frame->method_size);
+    size_t size = hfp_error_format(text, sizeof text, HF_E_NOMETHOD, NULL, "%s %s; see `methods`", name,
+                                   later ? "is not in this version" : "is no method");
+    dispatch_error(worker, frame->msgid, HF_E_NOMETHOD, text, size);
+}
+
+void dispatch(struct conn *conn, const struct request *request, struct staged *staged, uint32_t staged_count)
+{
+    const struct hfp_frame *frame = &request->frame;
+    struct worker *worker = conn->worker;
+    enum hf_method method = (enum hf_method)request->method;
+    bool is_notification = frame->kind == HFP_NOTIFICATION;
+    if (frame->kind == HFP_RESPONSE) {
+        worker->counters.responses_ignored++;
+        return;
+    }
+    worker->counters.notifications += is_notification;
+    if (method == HF_METHOD_NONE) {
+        conn->requested |= !is_notification;
+        dispatch_unknown(conn, request);
+        return;
+    }
+    struct call call = {
+        .server = worker->server,
+        .worker = worker,
+        .conn = conn,
+        .pool = conn->entry->pool,
+        .session = conn->session,
+        .msgid = frame->msgid,
+        .method = request->method,
+        .is_notification = is_notification,
+        .frame = request->at,
+        .params = frame->param,
+        .params_count = frame->param_count,
+        .staged = staged,
+        .staged_count = staged_count,
+        .error = worker->error,
+    };
+    worker->counters.requests[method]++;
+    begin_reply(&call);
+    int r = admit(&call, method, frame->param_count);
+    if (r == 0)
+        r = handlers[method](&call);
+    if (r == CALL_AGAIN && (r = keep_pending(conn, &call, frame)) == 0) {
+        output_rewind(&worker->out);
+        conn->requested |= !is_notification;
+        return;
+    }
+    if (r != 0)
+        free_state(&call);
+    finish(&call, r);
+    /* A hello that failed may be tried again. */
+    conn->requested |= !is_notification && (method != HF_METHOD_hello || r == 0);
+}
+
+void dispatch_resume(struct conn *conn)
+{
+    struct call *call = &conn->pending->call;
+    call->error_size = 0;
+    begin_reply(call);
+    int r = call->resume(call, call->state);
+    if (r == CALL_AGAIN) {
+        output_rewind(&conn->worker->out);
+        return;
+    }
+    free_state(call);
+    finish(call, r);
+    mem_free(conn->worker->mem, conn->pending, sizeof *conn->pending);
+    conn->pending = NULL;
+}
+
+void dispatch_drop_pending(struct conn *conn)
+{
+    if (conn->pending == NULL)
+        return;
+    free_state(&conn->pending->call);
+    drop_stages(&conn->pending->call, false);
+    mem_free(conn->worker->mem, conn->pending, sizeof *conn->pending);
+    conn->pending = NULL;
+}

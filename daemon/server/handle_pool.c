@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* pools pool_create pool_drop stats: pools as wholes, and figures. */
+#include "daemon/server/handlers.h"
+#include "proto/version.h"
+
+#include <string.h>
+
+/* ---- pools ---- */
+
+static void reply_pool(struct call *call, const struct pool *pool)
+{
+    struct pool_stats stats;
+
+    pool_stats(pool, &stats);
+    reply_map(call, 9);
+    reply_pair_text(call, "name", pool_name(pool));
+    reply_pair_uint(call, "epoch", pool_epoch(pool));
+    reply_pair_uint(call, "objects", stats.objects);
+    reply_pair_uint(call, "bytes", stats.object_bytes);
+    reply_pair_uint(call, "names", stats.names);
+    reply_pair_uint(call, "sessions", stats.sessions_open);
+    reply_pair_uint(call, "grace", stats.sessions_grace);
+    reply_pair_uint(call, "used", stats.memory_used);
+    reply_pair_uint(call, "limit", stats.memory_limit);
+}
+
+int handle_pools(struct call *call)
+{
+    uint32_t count = 0;
+    int r = call_options(call, NULL, 0);
+
+    if (r)
+        return r;
+    for (struct pool *pool = server_pool_next(call->server, NULL); pool;
+         pool = server_pool_next(call->server, pool))
+        count++;
+    reply_array(call, count);
+    for (struct pool *pool = server_pool_next(call->server, NULL); pool;
+         pool = server_pool_next(call->server, pool))
+        reply_pool(call, pool);
+    return 0;
+}
+
+int handle_pool_create(struct call *call)
+{
+    uint64_t max_bytes = 0;
+    const struct option_spec specs[] = {{"max_bytes", OPTION_UINT, &max_bytes, NULL, 1, HF_ID_MAX}};
+    struct name_in name;
+    int r;
+
+    if ((r = call_bytes(call, "name", 0, UINT32_MAX, &name)) ||
+        (r = call_options(call, specs, COUNT_OF(specs))))
+        return r;
+    if (!pool_name_fits(name.data, name.size))
+        return call_bad_pool_name(call, "arg", "name");
+    r = server_pool_create(call, name.data, name.size, max_bytes);
+    if (r == 0)
+        reply_bool(call, true);
+    return r;
+}
+
+int handle_pool_drop(struct call *call)
+{
+    bool force = false;
+    const struct option_spec specs[] = {{"force", OPTION_BOOL, &force, NULL, 0, 0}};
+    struct name_in name;
+    int r;
+
+    if ((r = call_bytes(call, "name", 0, UINT32_MAX, &name)) ||
+        (r = call_options(call, specs, COUNT_OF(specs))))
+        return r;
+    if (!pool_name_fits(name.data, name.size))
+        return call_bad_pool_name(call, "arg", "name");
+    r = server_pool_drop(call, name.data, name.size, force);
+    if (r == 0)
+        reply_bool(call, true);
+    return r;
+}
+
+/* ---- stats: a map of sections, each a map ---- */
+
+struct figures {
+    struct pool_stats pool;
+    const struct counters *counters;
+};
+
+static void section_pool(struct call *call, const struct figures *f)
+{
+    reply_map(call, 3);
+    reply_pair_text(call, "name", pool_name(call->pool));
+    reply_pair_uint(call, "epoch", pool_epoch(call->pool));
+    reply_pair_uint(call, "next_version", f->pool.next_version);
+}
+
+static void section_objects(struct call *call, const struct figures *f)
+{
+    reply_map(call, 8);
+    reply_pair_uint(call, "count", f->pool.objects);
+    reply_pair_uint(call, "bytes", f->pool.object_bytes);
+    reply_pair_uint(call, "open", f->pool.objects_open);
+    reply_pair_uint(call, "made", f->pool.objects_made);
+    reply_pair_uint(call, "freed", f->pool.objects_freed);
+    reply_pair_uint(call, "retired", f->pool.retired);
+    reply_pair_uint(call, "index_max", f->pool.index_max);
+    reply_pair_uint(call, "labels", f->pool.labels);
+}
+
+static void section_memory(struct call *call, const struct figures *f)
+{
+    reply_map(call, 9);
+    reply_pair_uint(call, "limit", f->pool.memory_limit);
+    reply_pair_uint(call, "used", f->pool.memory_used);
+    reply_pair_uint(call, "image", f->pool.memory_image);
+    reply_pair_uint(call, "anon", f->pool.memory_private);
+    reply_pair_uint(call, "meta", f->pool.meta_bytes);
+    reply_pair_uint(call, "values", f->pool.value_bytes);
+    reply_pair_uint(call, "values_live", f->pool.value_live_bytes);
+    reply_pair_uint(call, "pinned", f->pool.pinned);
+    reply_pair_uint(call, "daemon_limit", server_memory_limit(call->server));
+}
+
+static void section_sessions(struct call *call, const struct figures *f)
+{
+    reply_map(call, 5);
+    reply_pair_uint(call, "open", f->pool.sessions_open);
+    reply_pair_uint(call, "grace", f->pool.sessions_grace);
+    reply_pair_uint(call, "ending", f->pool.sessions_dying);
+    reply_pair_uint(call, "holds", f->pool.holds);
+    reply_pair_uint(call, "hold_cells", f->pool.hold_cells);
+}
+
+static void section_names(struct call *call, const struct figures *f)
+{
+    reply_map(call, 1);
+    reply_pair_uint(call, "count", f->pool.names);
+}
+
+static void section_tickets(struct call *call, const struct figures *f)
+{
+    reply_map(call, 1);
+    reply_pair_uint(call, "count", f->pool.tickets);
+}
+
+static void section_gc(struct call *call, const struct figures *f)
+{
+    reply_map(call, 1);
+    reply_pair_uint(call, "backlog", f->pool.backlog);
+}
+
+static uint64_t sum(const uint64_t *values, unsigned count, uint32_t *ret_nonzero)
+{
+    uint64_t total = 0;
+
+    *ret_nonzero = 0;
+    for (unsigned i = 0; i < count; i++) {
+        total += values[i];
+        *ret_nonzero += values[i] != 0;
+    }
+    return total;
+}
+
+static void section_requests(struct call *call, const struct figures *f)
+{
+    const struct counters *c = f->counters;
+    uint32_t methods, codes;
+    uint64_t requests = sum(c->requests, HF_METHOD_COUNT, &methods);
+    uint64_t errors = sum(c->errors, HF_E_COUNT, &codes);
+
+    reply_map(call, 8);
+    reply_pair_uint(call, "total", requests + c->requests_unknown);
+    reply_pair_uint(call, "unknown", c->requests_unknown);
+    reply_pair_uint(call, "errors", errors);
+    reply_pair_uint(call, "notifications", c->notifications);
+    reply_pair_uint(call, "notifications_ignored", c->notifications_ignored);
+    reply_pair_uint(call, "responses_ignored", c->responses_ignored);
+    reply_text(call, "by_method");
+    reply_map(call, methods);
+    for (enum hf_method method = HF_METHOD_NONE + 1; method < HF_METHOD_COUNT; method++) {
+        if (c->requests[method])
+            reply_pair_uint(call, hfp_method_info(method)->name, c->requests[method]);
+    }
+    reply_text(call, "by_error");
+    reply_map(call, codes);
+    for (int code = HF_OK + 1; code < HF_E_COUNT; code++) {
+        if (c->errors[code])
+            reply_pair_uint(call, error_word(code), c->errors[code]);
+    }
+}
+
+static void section_connections(struct call *call, const struct figures *f)
+{
+    reply_map(call, 6);
+    reply_pair_uint(call, "open", f->counters->connections);
+    reply_pair_uint(call, "made", f->counters->connections_made);
+    reply_pair_uint(call, "refused", f->counters->connections_refused);
+    reply_pair_uint(call, "cut", f->counters->connections_cut);
+    reply_pair_uint(call, "bytes_in", f->counters->bytes_in);
+    reply_pair_uint(call, "bytes_out", f->counters->bytes_out);
+}
+
+static void section_server(struct call *call, const struct figures *f)
+{
+    reply_map(call, 6);
+    reply_pair_text(call, "name", server_name(call->server));
+    reply_pair_text(call, "version", HF_VERSION);
+    reply_pair_uint(call, "uptime_ms", call_uptime_ms(call));
+    reply_pair_bool(call, "draining", server_draining(call->server));
+    reply_pair_uint(call, "turns", f->counters->turns);
+    reply_pair_uint(call, "turn_us_max", f->counters->turn_us_max);
+}
+
+/* Those of the daemon come last; the others are of the caller's pool. */
+static const struct section {
+    const char *name;
+    void (*reply)(struct call *call, const struct figures *figures);
+} sections[] = {
+    {"pool", section_pool},
+    {"objects", section_objects},
+    {"memory", section_memory},
+    {"sessions", section_sessions},
+    {"names", section_names},
+    {"tickets", section_tickets},
+    {"gc", section_gc},
+    {"requests", section_requests},
+    {"connections", section_connections},
+    {"server", section_server},
+};
+
+static const struct section *find_section(struct span span)
+{
+    struct name_in name;
+
+    if (span_bytes(span, &name))
+        return NULL;
+    for (unsigned i = 0; i < COUNT_OF(sections); i++) {
+        if (strlen(sections[i].name) == name.size && memcmp(sections[i].name, name.data, name.size) == 0)
+            return &sections[i];
+    }
+    return NULL;
+}
+
+int handle_stats(struct call *call)
+{
+    struct figures figures = {.counters = call_counters(call)};
+    struct name_in ignored;
+    struct span span;
+    bool one = call_span(call, &span) && !span_nil(span);
+    const struct section *section;
+    int r;
+
+    if (one && span_bytes(span, &ignored))
+        return call_badarg(call, "section", -1, "the name of a section, or nil for all");
+    if ((r = call_options(call, NULL, 0)))
+        return r;
+    pool_stats(call->pool, &figures.pool);
+    if (one) {
+        section = find_section(span);
+        if (section == NULL)
+            return call_fail(call, HF_E_NOTFOUND,
+                             "no such section; `stats` without arguments has all of them", "arg=section");
+        section->reply(call, &figures);
+        return 0;
+    }
+    reply_map(call, COUNT_OF(sections));
+    for (unsigned i = 0; i < COUNT_OF(sections); i++) {
+        reply_text(call, sections[i].name);
+        sections[i].reply(call, &figures);
+    }
+    return 0;
+}

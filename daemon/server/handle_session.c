@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* hello ping bye methods sessions kill: who speaks, and who else is there. */
+#include "daemon/server/handlers.h"
+#include "proto/version.h"
+
+#include <string.h>
+
+/* ---- hello ---- */
+
+#define IGNORED_MAX 64u /* keys named in `ignored` */
+
+struct hello {
+    struct name_in name, pool, key;
+    uint64_t pid, lease_ms;
+    bool has_pool, resumes;
+    struct span ignored[IGNORED_MAX];
+    unsigned ignored_count;
+};
+
+static int hello_options(struct call *call, struct hello *hello)
+{
+    const struct option_spec specs[] = {
+        {"name", OPTION_NAME, &hello->name, NULL, 0, 0},
+        {"pid", OPTION_UINT, &hello->pid, NULL, 0, UINT32_MAX},
+        {"pool", OPTION_BYTES, &hello->pool, &hello->has_pool, 0, UINT32_MAX},
+        {"session", OPTION_BYTES, &hello->key, &hello->resumes, 0, UINT32_MAX},
+        {"lease_ms", OPTION_UINT, &hello->lease_ms, NULL, 0, HF_LEASE_MAX_MS},
+    };
+    int r = call_options_lenient(call, specs, COUNT_OF(specs), hello->ignored, IGNORED_MAX,
+                                 &hello->ignored_count);
+
+    if (r == 0 && hello->has_pool && !pool_name_fits(hello->pool.data, hello->pool.size))
+        r = call_bad_pool_name(call, "option", "pool");
+    return r;
+}
+
+static int hello_open(struct call *call, const struct hello *hello)
+{
+    struct session_spec spec = {
+        .name = hello->name.data,
+        .name_size = hello->name.size,
+        .pid = (uint32_t)hello->pid,
+        .lease_ms = (uint32_t)hello->lease_ms,
+    };
+    struct pool *pool = hello->has_pool ? server_pool(call->server, hello->pool.data, hello->pool.size)
+                                        : server_pool_default(call->server);
+    int r;
+
+    if (pool == NULL)
+        return call_fail(call, HF_E_NOTFOUND, "there is no pool of that name; `pool_create` makes one",
+                         "pool=%.*s", (int)hello->pool.size, (const char *)hello->pool.data);
+    r = call_random(call, spec.key, sizeof(spec.key));
+    return r ? r : conn_session_open(call, pool, &spec);
+}
+
+/* The key finds its pool, whatever `pool` says; name, pid and lease stay those of the first hello. A key of this size
+ * that nobody knows is one whose session has ended, or of another epoch: EXPIRED. Another size is no key: NOTFOUND. */
+static int hello_resume(struct call *call, const struct hello *hello)
+{
+    struct session *session;
+    struct pool *pool;
+
+    if (hello->key.size != HF_KEY_SIZE)
+        return call_fail(call, HF_E_NOTFOUND, "a session's key has 16 bytes", "option=session");
+    session = server_session_by_key(call->server, hello->key.data, &pool);
+    if (session == NULL)
+        return call_fail(call, HF_E_EXPIRED,
+                         "the session has ended and what it held is released; say hello without a key",
+                         "option=session");
+    return conn_session_resume(call, pool, session);
+}
+
+static void reply_limits(struct call *call)
+{
+    static const struct {
+        const char *name;
+        uint64_t value;
+    } limits[] = {
+        {"frame", HF_FRAME_MAX},      {"value", HF_VALUE_MAX},       {"object", HF_OBJECT_MAX},
+        {"depth", HF_DEPTH_MAX},      {"slots", HF_SLOTS_MAX},       {"refs", HF_REFS_MAX},
+        {"ids", HF_IDS_MAX},          {"name", HF_NAME_MAX},         {"queue", HF_QUEUE_SOFT},
+        {"replay", HF_REPLAY_WINDOW}, {"count", HF_COUNT_MAX},       {"ttl_ms", HF_TTL_MAX_MS},
+        {"uses", HF_USES_MAX},        {"lease_ms", HF_LEASE_MAX_MS},
+    };
+
+    reply_map(call, COUNT_OF(limits));
+    for (unsigned i = 0; i < COUNT_OF(limits); i++)
+        reply_pair_uint(call, limits[i].name, limits[i].value);
+}
+
+/* Keys that are too long to be anybody's are counted but not echoed. */
+static void reply_ignored(struct call *call, const struct hello *hello)
+{
+    reply_array(call, hello->ignored_count);
+    for (unsigned i = 0; i < hello->ignored_count; i++) {
+        struct name_in key;
+
+        if (span_bytes(hello->ignored[i], &key) || key.size > HF_NAME_MAX)
+            reply_text(call, "?");
+        else
+            reply_str(call, key.data, key.size);
+    }
+}
+
+static void reply_hello(struct call *call, const struct hello *hello)
+{
+    reply_map(call, 10);
+    reply_pair_uint(call, "proto", 1);
+    reply_text(call, "session");
+    reply_bin(call, session_key(call->session), HF_KEY_SIZE);
+    reply_pair_uint(call, "sid", session_sid(call->session));
+    reply_pair_text(call, "pool", pool_name(call->pool));
+    reply_pair_uint(call, "epoch", pool_epoch(call->pool));
+    reply_pair_uint(call, "held", session_held(call->session));
+    reply_pair_text(call, "server", server_name(call->server));
+    reply_pair_text(call, "version", HF_VERSION);
+    reply_text(call, "limits");
+    reply_limits(call);
+    reply_text(call, "ignored");
+    reply_ignored(call, hello);
+}
+
+int handle_hello(struct call *call)
+{
+    struct hello hello = {.lease_ms = HF_LEASE_MS};
+    int r;
+
+    if ((r = conn_hello_allowed(call)) || (r = hello_options(call, &hello)))
+        return r;
+    r = hello.resumes ? hello_resume(call, &hello) : hello_open(call, &hello);
+    if (r == 0)
+        reply_hello(call, &hello);
+    return r;
+}
+
+/* ---- ping, bye, methods ---- */
+
+int handle_ping(struct call *call)
+{
+    int r = call_options(call, NULL, 0);
+
+    if (r == 0)
+        reply_uint(call, call_now_ms(call));
+    return r;
+}
+
+int handle_bye(struct call *call)
+{
+    int r = call_options(call, NULL, 0);
+
+    if (r)
+        return r;
+    reply_uint(call, session_references(call->session));
+    conn_session_bye(call, REASON_SESSION_END);
+    return 0;
+}
+
+int handle_methods(struct call *call)
+{
+    int r = call_options(call, NULL, 0);
+
+    if (r)
+        return r;
+    reply_array(call, HF_METHOD_COUNT - 1);
+    for (enum hf_method method = HF_METHOD_NONE + 1; method < HF_METHOD_COUNT; method++) {
+        const struct hf_method_info *info = hfp_method_info(method);
+
+        reply_map(call, 4);
+        reply_pair_text(call, "name", info->name);
+        reply_pair_text(call, "params", info->params);
+        reply_pair_text(call, "options", info->options);
+        reply_pair_text(call, "since", info->since);
+    }
+    return 0;
+}
+
+/* ---- sessions, kill ---- */
+
+static void reply_session(struct call *call, const struct pool *pool, const struct session_row *row)
+{
+    reply_map(call, 11);
+    reply_pair_uint(call, "sid", row->sid);
+    reply_pair_text(call, "pool", pool_name(pool));
+    reply_pair_str(call, "name", row->name, row->name_size);
+    reply_pair_known(call, "pid", row->pid);
+    reply_pair_text(call, "state", row->grace ? "grace" : "open");
+    reply_pair_bool(call, "anonymous", row->anonymous);
+    reply_pair_uint(call, "held", row->held);
+    reply_pair_uint(call, "bytes", row->held_bytes);
+    reply_pair_uint(call, "lease_ms", row->lease_ms);
+    reply_pair_uint(call, "lease_left_ms", row->idle_left_ms);
+    reply_pair_uint(call, "age_ms", row->since_ms);
+}
+
+/* The rows of one pool, at most `max`: their number, and the rows themselves if `write`. */
+static unsigned pool_rows(struct call *call, const struct pool *pool, unsigned max, bool write)
+{
+    struct session_row *rows = call_scratch(call)->rows.sessions;
+    unsigned count = pool_sessions(pool, 0, rows, max);
+
+    for (unsigned i = 0; write && i < count; i++)
+        reply_session(call, pool, &rows[i]);
+    return count;
+}
+
+/* The same of all pools. An array's head comes before its rows, so this runs twice. */
+static unsigned all_rows(struct call *call, unsigned max, bool write)
+{
+    unsigned count = 0;
+
+    for (struct pool *pool = server_pool_next(call->server, NULL); pool && count < max;
+         pool = server_pool_next(call->server, pool))
+        count += pool_rows(call, pool, max - count, write);
+    return count;
+}
+
+int handle_sessions(struct call *call)
+{
+    struct name_in name = {NULL, 0};
+    uint64_t limit = HF_IDS_MAX;
+    bool named = false, all;
+    const struct option_spec specs[] = {
+        {"pool", OPTION_BYTES, &name, &named, 0, UINT32_MAX},
+        {"limit", OPTION_UINT, &limit, NULL, 1, HF_IDS_MAX},
+    };
+    struct pool *pool = call->pool;
+    int r = call_options(call, specs, COUNT_OF(specs));
+
+    if (r)
+        return r;
+    all = named && name.size == 1 && name.data[0] == '*';
+    if (named && !all) {
+        if (!pool_name_fits(name.data, name.size))
+            return call_bad_pool_name(call, "option", "pool");
+        pool = server_pool(call->server, name.data, name.size);
+    }
+    if (pool == NULL)
+        return call_fail(call, HF_E_NOTFOUND, "there is no pool of that name; see `pools`", "pool=%.*s",
+                         (int)name.size, (const char *)name.data);
+    if (all) {
+        reply_array(call, all_rows(call, (unsigned)limit, false));
+        all_rows(call, (unsigned)limit, true);
+    } else {
+        reply_array(call, pool_rows(call, pool, (unsigned)limit, false));
+        pool_rows(call, pool, (unsigned)limit, true);
+    }
+    return 0;
+}
+
+/* Of the caller's pool only: a pool is one trust domain. The caller's own session is fine too, and then like `bye`. */
+int handle_kill(struct call *call)
+{
+    struct session *session;
+    uint64_t sid;
+    int r;
+
+    if ((r = call_uint(call, "sid", 1, HF_ID_MAX, CALL_REQUIRED, &sid)) || (r = call_options(call, NULL, 0)))
+        return r;
+    session = pool_session_by_sid(call->pool, sid);
+    if (session == NULL)
+        return call_fail(call, HF_E_NOTFOUND, "this pool has no such session; see `sessions`", "sid=%llu",
+                         (unsigned long long)sid);
+    reply_uint(call, session_references(session));
+    conn_session_kill(call, call->pool, session, REASON_KILL);
+    return 0;
+}

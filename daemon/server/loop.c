@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The request loop: from a connection's bytes to replies (HOTPATH.md section 8).
+ *
+ * Requests are taken in batches of up to BATCH_MAX. Pass 1 finds their bounds and prefetches the entries of the
+ * objects they name; pass 1b prefetches the values to be read; pass 2 executes them in order and checks
+ * everything anew. The hottest methods in their plainest form are executed right here, all else by dispatch().
+ *
+ * Whatever is not plain (an error, an option, an array of ids) takes the ordinary way: the hot form then has
+ * changed nothing, so there is one place only that finds and words an error. */
+#include "daemon/pool/hot.h"
+#include "daemon/server/value.h"
+#include "daemon/server/worker.h"
+#include "proto/rpc.h"
+
+#include <string.h>
+
+static const struct hfp_scan_limits default_limits = {.frame_max = HF_FRAME_MAX, .depth_max = HF_DEPTH_MAX};
+
+/* ---- the hottest methods ---- */
+
+static struct hfp_cursor param(const struct request *request, unsigned n)
+{
+    const struct hfp_span *span = &request->frame.param[n];
+    const uint8_t *at = request->at + span->at;
+    return (struct hfp_cursor){.at = at, .end = at + span->size};
+}
+
+/* Before each request CALL_REPLY_SURE bytes are free, so the hot replies need no look at the room. */
+static inline uint8_t *reply_begin(struct output *out, uint32_t msgid)
+{
+    return hfp_put_reply_head(out->data + out->used, msgid);
+}
+
+static inline void reply_end(struct output *out, const uint8_t *end)
+{
+    out->used = (size_t)(end - out->data);
+}
+
+static inline uint8_t *put_value(uint8_t *at, const struct value_view *view)
+{
+    size_t size = (size_t)view->size;
+    switch (view->form) {
+    case FORM_RAW: break;
+    case FORM_BIN8:
+        at[0] = 0xc4;
+        at[1] = (uint8_t)size;
+        at += 2;
+        break;
+    default: at += value_header(view->form, size, at); break;
+    }
+    if (size != 0)
+        memcpy(at, view->data, size);
+    return at + size;
+}
+
+static_assert(BORROW_MIN + HFP_REPLY_HEAD_MAX + VALUE_HEADER_MAX < CALL_REPLY_SURE,
+              "a copied value always fits");
+
+static inline bool hot_get(struct conn *conn, const struct request *request)
+{
+    struct output *out = &conn->worker->out;
+    struct value_view view;
+    if (request->frame.param_count != 1 || request->id == 0 ||
+        !pool_get_hot(conn->entry->pool, request->id, &view) || view.size >= BORROW_MIN)
+        return false;
+    reply_end(out, put_value(reply_begin(out, request->frame.msgid), &view));
+    return true;
+}
+
+static inline bool hot_fetch(struct conn *conn, const struct request *request)
+{
+    struct output *out = &conn->worker->out;
+    struct hfp_cursor cursor = param(request, 0);
+    struct hfp_bytes name;
+    struct value_view view;
+    uint64_t id, version;
+    if (request->frame.param_count != 1 || !hfp_read_bytes(&cursor, &name) || name.size > HF_NAME_MAX)
+        return false;
+    struct name_in in = {.data = name.at, .size = name.size};
+    if (pool_fetch(conn->entry->pool, in, &view, &id, &version) != 0 || view.size >= BORROW_MIN)
+        return false;
+    reply_end(out, put_value(reply_begin(out, request->frame.msgid), &view));
+    return true;
+}
+
+/* The optional n of retain and release; false if it is not a plain one. */
+static inline bool read_n(const struct request *request, uint32_t *n)
+{
+    *n = 1;
+    if (request->frame.param_count == 1)
+        return true;
+    struct hfp_cursor cursor = param(request, 1);
+    uint64_t value;
+    if (request->frame.param_count != 2 || !hfp_read_uint64(&cursor, &value) || value < 1 ||
+        value > HF_COUNT_MAX)
+        return false;
+    *n = (uint32_t)value;
+    return true;
+}
+
+static inline bool hot_retain(struct conn *conn, const struct request *request)
+{
+    struct output *out = &conn->worker->out;
+    uint64_t count;
+    uint32_t n;
+    if (request->id == 0 || !read_n(request, &n) ||
+        pool_retain(conn->entry->pool, conn->session, &request->id, 1, n, NULL, 0, &count) != 0)
+        return false;
+    reply_end(out, hfp_put_uint(reply_begin(out, request->frame.msgid), count));
+    return true;
+}
+
+static inline bool hot_release(struct conn *conn, const struct request *request)
+{
+    struct output *out = &conn->worker->out;
+    uint64_t count;
+    uint32_t n;
+    if (request->id == 0 || !read_n(request, &n) ||
+        pool_release(conn->entry->pool, conn->session, &request->id, 1, n, &count) != 0)
+        return false;
+    reply_end(out, hfp_put_uint(reply_begin(out, request->frame.msgid), count));
+    return true;
+}
+
+static inline bool hot_lookup(struct conn *conn, const struct request *request)
+{
+    struct output *out = &conn->worker->out;
+    struct hfp_cursor cursor = param(request, 0);
+    struct hfp_bytes name;
+    uint64_t id;
+    if (request->frame.param_count != 1 || !hfp_read_bytes(&cursor, &name) || name.size > HF_NAME_MAX)
+        return false;
+    struct name_in in = {.data = name.at, .size = name.size};
+    if (pool_lookup(conn->entry->pool, conn->session, &in, 1, &id, NULL) != 0)
+        return false;
+    reply_end(out, hfp_put_uint(reply_begin(out, request->frame.msgid), id));
+    return true;
+}
+
+static inline bool hot_put(struct conn *conn, const struct request *request)
+{
+    struct output *out = &conn->worker->out;
+    struct hfp_cursor cursor = param(request, 0);
+    struct put_spec spec = {0};
+    uint64_t id;
+    if (request->frame.param_count != 1 || hfp_left(&cursor) > INPUT_SIZE)
+        return false;
+    value_split(cursor.at, hfp_left(&cursor), &spec.value);
+    if (pool_put(conn->entry->pool, conn->session, &spec, &id) != 0)
+        return false;
+    reply_end(out, hfp_put_uint(reply_begin(out, request->frame.msgid), id));
+    return true;
+}
+
+static inline bool execute_hot(struct conn *conn, const struct request *request)
+{
+    if (conn->session == NULL || !conn->requested || request->frame.kind != HFP_REQUEST ||
+        request->frame.param_count == 0)
+        return false;
+    if (request->method == HF_METHOD_get)
+        return hot_get(conn, request);
+    if (request->method == HF_METHOD_fetch)
+        return hot_fetch(conn, request);
+    if (conn->worker->server->draining)
+        return false;
+    switch (request->method) {
+    case HF_METHOD_retain: return hot_retain(conn, request);
+    case HF_METHOD_release: return hot_release(conn, request);
+    case HF_METHOD_lookup: return hot_lookup(conn, request);
+    case HF_METHOD_put: return hot_put(conn, request);
+    default: return false;
+    }
+}
+
+/* ---- pass 1 ---- */
+
+static inline void classify(const struct pool *pool, struct request *request)
+{
+    const struct hfp_frame *frame = &request->frame;
+    request->id = 0;
+    request->method = HF_METHOD_NONE;
+    if (frame->kind == HFP_RESPONSE)
+        return;
+    request->method = (uint16_t)hfp_method_find(request->at + frame->method_at, frame->method_size);
+    if (frame->param_count == 0)
+        return;
+    struct hfp_cursor cursor = param(request, 0);
+    struct hfp_bytes name;
+    switch (request->method) {
+    case HF_METHOD_get:
+    case HF_METHOD_retain:
+    case HF_METHOD_release:
+        if (hfp_read_uint64(&cursor, &request->id) && request->id <= HF_ID_MAX)
+            pool_prefetch(pool, request->id);
+        else
+            request->id = 0;
+        return;
+    case HF_METHOD_fetch:
+    case HF_METHOD_lookup:
+        if (hfp_read_bytes(&cursor, &name) && name.size <= HF_NAME_MAX)
+            pool_prefetch_name(pool, (struct name_in){.data = name.at, .size = name.size});
+        return;
+    default: return;
+    }
+}
+
+struct batch {
+    unsigned count;
+    enum hfp_result result; /* of the scan that ended it; HFP_FRAME: it is full, or the bytes are used up */
+    struct hfp_frame odd;   /* after HFP_TOOBIG: kind and msgid */
+};
+
+static void scan_batch(struct conn *conn, const uint8_t *bytes, size_t count, struct hfp_scan *scan,
+                       unsigned max, struct batch *batch)
+{
+    const struct pool *pool = conn->entry->pool;
+    struct request *request = conn->worker->batch;
+    size_t at = 0;
+    batch->count = 0;
+    batch->result = HFP_FRAME;
+    while (batch->count < max && at < count) {
+        batch->result = hfp_scan_next(scan, &default_limits, bytes + at, count - at, &request->frame);
+        if (unlikely(batch->result != HFP_FRAME)) {
+            batch->odd = request->frame;
+            return;
+        }
+        request->at = bytes + at;
+        at += request->frame.size;
+        classify(pool, request);
+        request++;
+        batch->count++;
+    }
+}
+
+static void prefetch_values(struct conn *conn, const struct batch *batch)
+{
+    const struct pool *pool = conn->entry->pool;
+    const struct request *batched = conn->worker->batch;
+    for (unsigned i = 0; i < batch->count; i++) {
+        if (batched[i].method == HF_METHOD_get && batched[i].id != 0)
+            pool_prefetch_value(pool, batched[i].id);
+    }
+}
+
+/* ---- pass 2 ---- */
+
+/* The time since this run of the loop did its first slow request, or finished its first batch. */
+static bool time_is_up(struct worker *worker)
+{
+    uint64_t now = uv_hrtime();
+    if (worker->run_ns == 0)
+        worker->run_ns = now;
+    return now - worker->run_ns > TURN_US * 1000;
+}
+
+static inline bool output_is_full(const struct output *out)
+{
+    return out->used > OUTPUT_TURN || out->borrowed_total > HF_QUEUE_SOFT;
+}
+
+/* False: the rest of the batch has to wait. */
+static bool execute(struct conn *conn, const struct request *request)
+{
+    struct worker *worker = conn->worker;
+    if (likely(execute_hot(conn, request))) {
+        worker->counters.requests[request->method]++;
+        return true;
+    }
+    if (request->frame.size > POOL_COPY_MAX && staging_begin(conn, request))
+        return false;
+    dispatch(conn, request, NULL, 0);
+    return !conn_blocked(conn) && !time_is_up(worker);
+}
+
+/* Executes a batch; returns the bytes done with. */
+static size_t execute_batch(struct conn *conn, const struct batch *batch, bool *stopped)
+{
+    struct worker *worker = conn->worker;
+    size_t done = 0;
+    *stopped = false;
+    for (unsigned i = 0; i < batch->count && !*stopped; i++) {
+        const struct request *request = &worker->batch[i];
+        *stopped = !execute(conn, request) || output_is_full(&worker->out);
+        if (unlikely(conn->pending != NULL || conn->staging != NULL))
+            worker->held = request->frame.size;
+        else
+            done += request->frame.size;
+        conn->turn_requests++;
+    }
+    return done;
+}
+
+/* ---- what is no frame ---- */
+
+static void answer_bad(struct conn *conn, const struct hfp_scan *scan)
+{
+    char text[CALL_ERROR_MAX];
+    size_t size = hfp_error_format(text, sizeof text, HF_E_BADFRAME, NULL, "%s; the connection is closed",
+                                   scan->reason);
+    dispatch_error(conn->worker, 0, HF_E_BADFRAME, text, size);
+    log_client(conn->worker->log, LOG_LEVEL_INFO, LOG_FRAME, "badframe", "conn=%llu reason=\"%s\"",
+               (unsigned long long)conn->number, scan->reason);
+    conn->finish = true;
+}
+
+static void answer_toobig(struct conn *conn, const struct hfp_scan *scan, const struct hfp_frame *frame)
+{
+    char text[CALL_ERROR_MAX];
+    if (frame->kind != HFP_REQUEST)
+        return;
+    size_t size =
+        hfp_error_format(text, sizeof text, HF_E_TOOBIG, NULL, "%s; see `limits` of hello", scan->reason);
+    dispatch_error(conn->worker, frame->msgid, HF_E_TOOBIG, text, size);
+    conn->requested = true;
+}
+
+size_t loop_odd(struct conn *conn, enum hfp_result result, const struct hfp_frame *frame,
+                const uint8_t *bytes, size_t count, struct hfp_scan *scan, enum loop_end *end)
+{
+    size_t used = count;
+    if (result == HFP_TOOBIG) {
+        answer_toobig(conn, scan, frame);
+        used = scan->used;
+        result = hfp_scan_discard(scan, bytes + used, count - used);
+        used = result == HFP_FRAME ? used + scan->used : count;
+    }
+    *end = result == HFP_FRAME ? LOOP_ALL : result == HFP_MORE ? LOOP_DISCARDING : LOOP_BAD;
+    if (result == HFP_BAD)
+        answer_bad(conn, scan);
+    return used;
+}
+
+/* ---- the loop ---- */
+
+bool loop_turn_over(const struct conn *conn)
+{
+    return conn->turn_requests >= TURN_REQUESTS || output_is_full(&conn->worker->out);
+}
+
+size_t loop_run(struct conn *conn, const uint8_t *bytes, size_t count, struct hfp_scan *scan,
+                enum loop_end *end)
+{
+    struct worker *worker = conn->worker;
+    size_t done = 0;
+    bool stopped = false;
+    worker->run_ns = 0;
+    worker->held = 0;
+    *end = LOOP_ALL;
+    while (done < count) {
+        if (stopped || loop_turn_over(conn) || conn_blocked(conn)) {
+            hfp_scan_reset(scan);
+            *end = LOOP_STOPPED;
+            return done;
+        }
+        unsigned left = TURN_REQUESTS - conn->turn_requests;
+        struct batch batch;
+        scan_batch(conn, bytes + done, count - done, scan, left < BATCH_MAX ? left : BATCH_MAX, &batch);
+        if (batch.count > 1)
+            prefetch_values(conn, &batch);
+        done += execute_batch(conn, &batch, &stopped);
+        if (worker->held != 0 || stopped)
+            continue;
+        if (batch.result == HFP_MORE) {
+            *end = LOOP_MORE;
+            return done;
+        }
+        if (unlikely(batch.result != HFP_FRAME)) {
+            done += loop_odd(conn, batch.result, &batch.odd, bytes + done, count - done, scan, end);
+            if (*end != LOOP_ALL)
+                return done;
+        }
+        stopped = done < count && time_is_up(worker);
+    }
+    return done;
+}

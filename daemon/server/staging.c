@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Large values of a frame that has come as a whole: arrays and maps (whose size is not known before their end), and the items
+ * of put_many. They are copied into the heap in turns of POOL_COPY_MAX bytes before the request is executed, so
+ * that the execution itself is short. Until then the connection is blocked and its stash does not move.
+ *
+ * A value of put_many that is in the heap is overwritten in the frame by the header of a bin of the same length, so that the handler passes
+ * it in one step, whatever was nested in it. */
+#include "daemon/server/value.h"
+#include "daemon/server/worker.h"
+#include "proto/mp.h"
+
+#include <string.h>
+
+void staging_free(struct conn *conn)
+{
+    if (conn->staging != NULL)
+        mem_free(conn->worker->mem, conn->staging, sizeof *conn->staging);
+    conn->staging = NULL;
+}
+
+static void refuse(struct conn *conn, int r)
+{
+    stash_refuse(conn, r);
+    conn->staging->phase = STAGING_DONE;
+}
+
+/* Begins to copy the value in `size` bytes at `at`. */
+static void begin_copy(struct conn *conn, const uint8_t *at, uint64_t size)
+{
+    struct staging *staging = conn->staging;
+    struct pool *pool = conn->entry->pool;
+    struct stage *stage;
+    value_split(at, size, &staging->source);
+    staging->copied = 0;
+    staging->phase = STAGING_COPY;
+    int r = pool_stage_begin(pool, staging->source.form, staging->source.size,
+                             staging->request.method == HF_METHOD_set, &stage);
+    if (r == 0)
+        r = stash_add_staged(conn, at, staging->source.form, staging->source.size, stage);
+    if (r != 0)
+        refuse(conn, r);
+}
+
+/* The value that put, set and store have; false: none, or it is short. */
+static bool find_single(struct staging *staging)
+{
+    const struct hfp_frame *frame = &staging->request.frame;
+    uint32_t n = staging->request.method == HF_METHOD_put ? 0 : 1;
+    if (n >= frame->param_count || frame->param[n].size <= POOL_COPY_MAX ||
+        frame->param[n].size > HF_VALUE_MAX)
+        return false;
+    staging->value_at = staging->request.at + frame->param[n].at;
+    return true;
+}
+
+/* The items of put_many. What is wrong with them is for the handler to say. */
+static bool find_items(struct staging *staging)
+{
+    const struct hfp_frame *frame = &staging->request.frame;
+    if (frame->param_count == 0 || frame->param_count > HFP_PARAMS_KEPT ||
+        frame->param[0].size <= POOL_COPY_MAX)
+        return false;
+    const uint8_t *at = staging->request.at + frame->param[0].at;
+    staging->cursor = (struct hfp_cursor){.at = at, .end = at + frame->param[0].size};
+    return hfp_read_array(&staging->cursor, &staging->items) && staging->items <= HF_IDS_MAX;
+}
+
+bool staging_begin(struct conn *conn, const struct request *request)
+{
+    uint16_t method = request->method;
+    struct staging staging = {.request = *request, .phase = STAGING_WALK};
+    bool many = method == HF_METHOD_put_many;
+    bool single = method == HF_METHOD_put || method == HF_METHOD_set || method == HF_METHOD_store;
+    if (conn->worker->server->draining ||
+        !((single && find_single(&staging)) || (many && find_items(&staging))))
+        return false;
+    conn->staging = mem_alloc(conn->worker->mem, sizeof staging);
+    if (conn->staging == NULL) {
+        stash_refuse(conn, -HF_E_OOM);
+        stash_dispatch(conn, request);
+        return true;
+    }
+    *conn->staging = staging;
+    if (single) {
+        const struct hfp_span *param = &request->frame.param[method == HF_METHOD_put ? 0 : 1];
+        begin_copy(conn, staging.value_at, param->size);
+    }
+    return true;
+}
+
+/* ---- the walk over the items of put_many ---- */
+
+/* Passes values until none is left or `budget` is spent. */
+static bool pass_values(struct staging *staging, unsigned *budget)
+{
+    while (staging->values > 0) {
+        if (*budget == 0)
+            return false;
+        --*budget;
+        staging->values--;
+        if (!hfp_skip_head(&staging->cursor, &staging->values)) {
+            staging->phase = STAGING_DONE; /* cannot be: the frame was scanned */
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The next item begins: its value is to be passed. False: there is none, or it is no array. */
+static bool begin_item(struct staging *staging)
+{
+    uint32_t entries;
+    if (staging->items == 0 || !hfp_read_array(&staging->cursor, &entries) || entries == 0)
+        return false;
+    staging->items--;
+    staging->value_at = staging->cursor.at;
+    staging->values = 1;
+    staging->value_rest = entries - 1;
+    return true;
+}
+
+/* An item's value has been passed. */
+static void end_value(struct conn *conn)
+{
+    struct staging *staging = conn->staging;
+    const uint8_t *at = staging->value_at;
+    uint64_t size = (uint64_t)(staging->cursor.at - at);
+    staging->value_at = NULL;
+    staging->values = staging->value_rest;
+    if (size > STAGED_ITEM_MIN)
+        begin_copy(conn, at, size);
+}
+
+static void walk(struct conn *conn, unsigned *budget)
+{
+    struct staging *staging = conn->staging;
+    uint64_t before = *budget;
+    bool passed = pass_values(staging, budget);
+    staging->walked += before - *budget;
+    if (!passed)
+        return;
+    if (staging->value_at != NULL) {
+        uint64_t size = (uint64_t)(staging->cursor.at - staging->value_at);
+        if (size > STAGED_ITEM_MIN)
+            staging->walked = 0; /* what is staged does not count; near enough */
+        end_value(conn);
+    } else if (!begin_item(staging)) {
+        staging->phase = STAGING_DONE;
+    }
+    if (staging->walked > ITEM_VALUES_MAX)
+        refuse(conn, -HF_E_LIMIT);
+}
+
+/* ---- the copy ---- */
+
+static void overwrite(struct conn *conn)
+{
+    struct staging *staging = conn->staging;
+    struct stash *stash = conn->stash;
+    const uint8_t *at = stash->staged[stash->staged_count - 1].at;
+    uint64_t size = (uint64_t)(staging->source.data - at) + staging->source.size;
+    hfp_store32(stash->data + (at - stash->data), 0xc6, (uint32_t)(size - VALUE_HEADER_MAX));
+}
+
+static void copy(struct conn *conn)
+{
+    struct staging *staging = conn->staging;
+    struct stash *stash = conn->stash;
+    uint64_t left = staging->source.size - staging->copied;
+    uint64_t part = left < POOL_COPY_MAX ? left : POOL_COPY_MAX;
+    int r = pool_stage_write(conn->entry->pool, stash->staged[stash->staged_count - 1].stage, staging->copied,
+                             staging->source.data + staging->copied, part);
+    if (r != 0) {
+        refuse(conn, r);
+        return;
+    }
+    staging->copied += part;
+    if (staging->copied < staging->source.size)
+        return;
+    if (staging->request.method == HF_METHOD_put_many) {
+        overwrite(conn);
+        staging->phase = STAGING_WALK;
+    } else {
+        staging->phase = STAGING_DONE;
+    }
+}
+
+void staging_step(struct conn *conn)
+{
+    struct staging *staging = conn->staging;
+    unsigned budget = WALK_STEP;
+    bool copied = false;
+    while (staging->phase == STAGING_WALK && budget > 0)
+        walk(conn, &budget);
+    while (staging->phase == STAGING_COPY && !copied) {
+        uint64_t part = staging->source.size - staging->copied;
+        copy(conn);
+        copied = part >= STAGED_ITEM_MIN;
+    }
+    if (staging->phase != STAGING_DONE)
+        return;
+    struct request request = staging->request;
+    staging_free(conn);
+    stash_dispatch(conn, &request);
+}

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Inside the server: a worker (one loop, its pools, its connections) and what it is made of.
+ * For the files of this folder but the handlers, which see call.h only.
+ *
+ * What always holds:
+ *  - a pool entry and a connection belong to one worker and are touched by its thread alone;
+ *  - a connection works in one pool entry; it is in that entry's list `conns` until it is closed;
+ *  - the worker's input and output buffers belong to one connection at a time, within one call from the loop:
+ *    when that call returns both are empty (what is unfinished has gone to the connection's stash or queue);
+ *  - what a connection keeps of its client (stash, queue) is charged to the daemon's budget. */
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+#include "daemon/base/bits.h"
+#include "daemon/base/list.h"
+#include "daemon/base/log.h"
+#include "daemon/base/mem.h"
+#include "daemon/server/call.h"
+#include "daemon/server/server.h"
+#include "daemon/transport/transport.h"
+#include "proto/methods.h"
+#include "proto/scan.h"
+
+#include <uv.h>
+
+#define INPUT_SIZE      (64u * 1024)
+#define OUTPUT_SIZE     (1024u * 1024)
+#define OUTPUT_TURN     (OUTPUT_SIZE - 2 * CALL_REPLY_SURE) /* reply bytes a connection and turn */
+#define BATCH_MAX       64u
+#define TURN_REQUESTS   256u
+#define TURN_BYTES      (256u * 1024)
+#define TURN_US         200u
+#define BORROW_MIN      (16u * 1024)  /* values from here on are sent from the heap itself */
+#define STREAM_MIN      (256u * 1024) /* values from here on are read from the socket into the heap itself */
+#define PROGRESS_MS     30000u        /* a client that takes nothing for so long is cut off */
+#define LINGER_MS       2000u /* a closed connection waits so long for its client to read the last reply */
+#define STEP_UNITS      128u  /* units of background work between two looks at the clock */
+#define SPARES_KEPT     16u
+#define STASH_MIN       4096u        /* bytes of a stash's first buffer */
+#define PARKED_MAX      (32u * 1024) /* unfinished frames up to here are completed in the shared buffer */
+#define STAGED_ITEM_MIN (16u * 1024) /* values of put_many from here on are staged, if the frame is large */
+#define WALK_STEP       16384u       /* values passed in a turn while staging */
+#define ITEM_VALUES_MAX 262144u      /* values in all unstaged parts of one put_many */
+
+/* ---- output: replies of one call from the loop, before they are written ---- */
+
+/* A value that leaves from the heap: it stands between the bytes before and after `at` of the flat buffer. */
+struct borrowed {
+    size_t at;
+    const uint8_t *data;
+    size_t size;
+    struct pool_entry *entry;
+    uint64_t pin;
+};
+
+struct output {
+    uint8_t *data;
+    size_t used, cap;
+    struct borrowed *borrowed;
+    size_t borrowed_count, borrowed_cap;
+    uint64_t borrowed_bytes; /* of those since `mark` */
+    uint64_t borrowed_total;
+    size_t mark, mark_borrowed; /* where the reply under construction begins */
+    int error;                  /* of that reply: the first failure, -HF_E_TOOBIG or -HF_E_OOM */
+};
+
+/* ---- pools ---- */
+
+struct pool_entry {
+    struct list link; /* in worker.pools or worker.disposals */
+    struct pool *pool;
+    struct worker *worker;
+    struct list conns;
+    uint64_t pins;   /* values of it that are in some output */
+    uint64_t ticked; /* turn in which it was told the time */
+    bool dropped;
+    bool disposing;
+};
+
+/* ---- connections ---- */
+
+/* A scanned frame. */
+struct request {
+    struct hfp_frame frame;
+    const uint8_t *at;
+    uint64_t id; /* of the hot methods; else 0 */
+    uint16_t method;
+};
+
+/* A large value on its way from the socket into the heap. */
+struct stream_in {
+    struct stage *stage; /* NULL: refused, what comes is thrown away */
+    enum form form;
+    uint64_t size, got;
+    size_t at; /* its place holder (a nil), counted from the frame's first byte */
+};
+
+/* What a connection keeps of its client's bytes: an unfinished frame, or requests that wait for their turn. */
+struct stash {
+    struct hfp_scan scan; /* of the frame at `begin` */
+    uint8_t *data;
+    size_t begin, end, cap;
+    size_t hold;     /* bytes of the frame at `begin` whose call needs more turns */
+    bool incomplete; /* what stands there is one unfinished frame, as far as it has come */
+    bool discarding; /* the rest of a frame above the limit is thrown away; there are no bytes */
+    bool streaming;  /* the next bytes belong to `stream` */
+    bool streamed;   /* the frame at `begin` has a place holder in it */
+    bool refused;    /* this frame is answered with refusal[] whatever comes */
+    struct stream_in stream;
+    struct hfp_scan_limits limits; /* for a streamed frame: what it may still have */
+    struct staged *staged; /* of the frame at `begin`, ascending by place; owned until dispatch() has them */
+    uint32_t staged_count, staged_cap;
+    int refusal_code;
+    uint32_t refusal_size;
+    char refusal[CALL_ERROR_MAX];
+};
+
+enum staging_phase { STAGING_WALK, STAGING_COPY, STAGING_DONE };
+
+/* A whole frame in the stash whose large values are being copied into the heap, some in each turn. */
+struct staging {
+    struct request request;
+    enum staging_phase phase;
+    /* WALK, put_many only: the items that are left, and the values to be passed before the next one */
+    struct hfp_cursor cursor;
+    uint32_t items;
+    uint64_t values;
+    const uint8_t *value_at; /* the item's value has begun here; NULL: it is behind us */
+    uint32_t value_rest;     /* of the item: values behind its value */
+    uint64_t walked;
+    /* COPY: of the last one in stash->staged */
+    struct value_in source;
+    uint64_t copied;
+};
+
+/* A call that needs more turns. */
+struct pending {
+    struct call call;
+    struct hfp_frame frame;
+};
+
+enum conn_state {
+    CONN_OPEN,
+    CONN_FINISHING, /* reads no more requests; closes when all is written and the client has read it */
+    CONN_CLOSING,   /* uv_close was called */
+};
+
+struct conn {
+    union transport_stream stream;
+    struct worker *worker;
+    struct pool_entry *entry;
+    struct session *session;
+    struct stash *stash;
+    struct pending *pending;
+    struct staging *staging; /* a frame whose large values are being copied into the heap */
+    struct list link;        /* in worker.conns */
+    struct list in_entry;    /* in entry->conns */
+    struct list in_runnable; /* in worker.runnable, or nowhere */
+    struct list in_watched;  /* in worker.watched, or nowhere */
+    uint64_t number;
+    uint64_t queued;       /* bytes given to uv_write and not yet written */
+    uint64_t watched_size; /* what was left at the last look */
+    uint64_t watched_ms;   /* loop time of the last progress, or of the end of its reading */
+    uint64_t turn;         /* the turn that the next two are of */
+    uint32_t turn_requests, turn_bytes;
+    enum conn_state state;
+    bool reading;
+    bool eof;       /* the client sends no more */
+    bool requested; /* a request came (hello must precede it) */
+    bool greeted;   /* hello was done */
+    bool finish;    /* finish once this reply is written */
+    bool shut;      /* our side is shut down */
+    uv_shutdown_t shutdown;
+};
+
+/* ---- the worker ---- */
+
+struct worker {
+    struct server *server;
+    struct log *log;
+    struct mem *mem;
+    uv_loop_t loop;
+    uv_prepare_t prepare;
+    uv_check_t check;
+    uv_idle_t busy;   /* active while there is work that must not wait for I/O */
+    uv_timer_t due;   /* the next thing a pool wants to be told the time for */
+    uv_timer_t watch; /* active while a connection is watched */
+    struct list pools, disposals;
+    struct list conns, runnable, watched;
+    struct pool_entry *first; /* `default` */
+    unsigned pool_count;
+
+    uint8_t *input;
+    struct output out;
+    struct scratch *scratch;
+    struct request batch[BATCH_MAX];
+    char error[CALL_ERROR_MAX];
+    struct stash *spares[SPARES_KEPT]; /* stashes with their buffers */
+    unsigned spares_count;
+    struct hfp_scan scan; /* of what stands in `input` */
+    uint64_t run_ns;      /* loop_run(): see time_is_up() */
+    size_t held;          /* loop_run(): bytes of the frame whose call needs more turns, 0: none */
+
+    uint64_t turn;
+    bool clocked;           /* this turn knows the time */
+    bool active;            /* this turn has read or executed something */
+    uint64_t turn_ns;       /* uv_hrtime() at that moment */
+    uint64_t clock_ns;      /* the same without what has not yet counted as a millisecond */
+    uint64_t now_ms;        /* time of day, counting suspend, for pools */
+    uint64_t now_offset_ms; /* time of day minus time since boot, taken at the start */
+    uint64_t lease_ms;      /* loop clock */
+    uint64_t due_ms;        /* when `due` fires, loop time; 0: not armed */
+    uint64_t next_number;
+    struct counters counters;
+};
+
+struct listener {
+    struct listening listening;
+    uv_poll_t poll;
+    struct server *server;
+    bool open;
+};
+
+struct server {
+    struct worker worker;
+    struct mem mem;
+    struct log *log;
+    struct listener listeners[SERVER_LISTEN_MAX];
+    unsigned listeners_count;
+    uv_timer_t drain;
+    int reserve_fd; /* given up when descriptors run out, so that a client can be told */
+    bool draining, closed;
+    unsigned quiet_turns; /* in a row, while draining */
+    uint64_t opened_ns;
+    void (*stopped)(void *data);
+    void *stopped_data;
+};
+
+/* worker.c */
+int worker_open(struct worker *worker, struct server *server);
+void worker_close(struct worker *worker);
+/* Closes the worker's own handles; its connections and pools are gone. */
+void worker_close_handles(struct worker *worker);
+/* Makes sure that this turn knows the time and that the pool was told. */
+void worker_clock(struct worker *worker, struct pool_entry *entry);
+void worker_wake(struct worker *worker);
+/* There is a connection to be watched. */
+void worker_watch(struct worker *worker);
+/* True if this turn did nothing and no connection has anything left to be done or written. */
+bool worker_quiet(const struct worker *worker);
+
+/* server.c */
+/* Tells a client just accepted that it cannot be served, and closes it. */
+void server_refuse(struct server *server, int fd, const char *text);
+/* At the end of each turn while draining: closes everything once all is quiet. True: another turn is needed to know. */
+bool server_drained(struct server *server);
+
+/* conn.c */
+void conn_accept(struct worker *worker, const struct transport *transport, int fd);
+/* Closes at once; `reason` is a word for the log. */
+void conn_close(struct conn *conn, const char *reason);
+/* No more requests; closes when everything is written. */
+void conn_finish(struct conn *conn, const char *reason);
+void conn_make_runnable(struct conn *conn);
+/* One turn of a connection with leftover input, a pending call or a staging. */
+void conn_run(struct conn *conn);
+/* Once a second, while it is in the list `watched`. */
+void conn_look(struct conn *conn, uint64_t now_ms);
+void conn_watch(struct conn *conn);
+/* A part of its queue is out, or failed. */
+void conn_written(struct conn *conn, int status);
+int conn_open_session(struct conn *conn);
+/* True while the connection may not execute another request. */
+bool conn_blocked(const struct conn *conn);
+
+/* loop.c: from bytes to replies */
+
+enum loop_end {
+    LOOP_ALL,  /* every byte is done with */
+    LOOP_MORE, /* an unfinished frame is left; `scan` knows how far it was looked at */
+    LOOP_STOPPED, /* the turn is over, or a call needs more turns: worker.held bytes of what is left are its frame */
+    LOOP_DISCARDING, /* every byte is done with; `scan` throws away the rest of a frame */
+    LOOP_BAD,        /* no MessagePack-RPC; the connection is finishing */
+};
+
+/* Executes the requests in bytes[0 ... count); returns how many bytes are done with. */
+size_t loop_run(struct conn *conn, const uint8_t *bytes, size_t count, struct hfp_scan *scan,
+                enum loop_end *end);
+/* The connection has had its share of this turn. */
+bool loop_turn_over(const struct conn *conn);
+/* For a scan of the frame at bytes[0] that ended with HFP_BAD or HFP_TOOBIG: answers it; bytes done with. */
+size_t loop_odd(struct conn *conn, enum hfp_result result, const struct hfp_frame *frame,
+                const uint8_t *bytes, size_t count, struct hfp_scan *scan, enum loop_end *end);
+
+/* dispatch.c */
+/* Executes one request or notification of the frame, by its handler, and appends the reply. */
+void dispatch(struct conn *conn, const struct request *request, struct staged *staged, uint32_t staged_count);
+void dispatch_resume(struct conn *conn);
+void dispatch_drop_pending(struct conn *conn);
+/* Appends an error response made of a text. */
+void dispatch_error(struct worker *worker, uint32_t msgid, int code, const char *text, size_t size);
+/* Appends an error response with a standard text. */
+void dispatch_fail(struct worker *worker, uint32_t msgid, int code);
+
+/* stash.c: what cannot be executed yet */
+
+/* Where the next bytes of the socket shall go; size 0: no memory. */
+void stash_buffer(struct conn *conn, uv_buf_t *ret);
+/* `count` bytes came into what stash_buffer() gave: executes what can be executed. */
+void stash_arrived(struct conn *conn, uint8_t *at, size_t count);
+/* Goes on with requests that wait for their turn. */
+void stash_run(struct conn *conn);
+/* True if there is something that does not wait for more bytes. */
+bool stash_ready(const struct conn *conn);
+/* The call that held a frame is done. */
+void stash_release(struct conn *conn);
+void stash_free(struct conn *conn);
+/* Frees the spare ones. */
+void stash_free_spares(struct worker *worker);
+/* From now on the frame at the stash's begin is answered with the pool's error r. */
+void stash_refuse(struct conn *conn, int r);
+/* Takes note of a staged value at `at`; on failure the stage is dropped. */
+int stash_add_staged(struct conn *conn, const uint8_t *at, enum form form, uint64_t size,
+                     struct stage *stage);
+/* Executes a request of the stash with what was staged for it. */
+void stash_dispatch(struct conn *conn, const struct request *request);
+
+/* staging.c: large values of a whole frame */
+
+/* A whole frame in the stash: true if large values in it have to be copied into the heap first, which has begun. */
+bool staging_begin(struct conn *conn, const struct request *request);
+/* One turn of it; at the end it executes the request. */
+void staging_step(struct conn *conn);
+void staging_free(struct conn *conn);
+
+/* output.c */
+int output_init(struct output *out);
+void output_done(struct output *out);
+/* Room for `size` more bytes behind `used`, which the caller then raises; NULL: no room, kept in out->error. */
+uint8_t *output_room(struct output *out, size_t size);
+void output_mark(struct output *out);
+/* Forgets the reply under construction. */
+void output_rewind(struct output *out);
+/* Appends a value of object `id` that stays where it is until it is sent. */
+int output_borrow(struct output *out, struct pool_entry *entry, uint64_t id, const uint8_t *data,
+                  size_t size);
+/* Writes all to the connection, or queues it. */
+void output_flush(struct conn *conn);
+
+/* directory.c */
+struct pool_entry *directory_entry(struct worker *worker, const struct pool *pool);
+struct pool_entry *directory_create(struct worker *worker, const char *name, uint64_t max_bytes, char *error,
+                                    size_t error_size, int *ret_code);
+/* A step of the pools that were dropped; true while there is more. */
+bool directory_dispose(struct worker *worker);
+void directory_close(struct worker *worker);
+
+#endif

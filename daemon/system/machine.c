@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon/system/machine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CGROUP_ROOT "/sys/fs/cgroup"
+
+/* ---- memory ---- */
+
+/* The number in a file; UINT64_MAX if there is none ("max", no such file). */
+static uint64_t read_number(const char *path)
+{
+    unsigned long long number = UINT64_MAX;
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return UINT64_MAX;
+    if (fscanf(file, "%llu", &number) != 1)
+        number = UINT64_MAX;
+    fclose(file);
+    return number;
+}
+
+/* The path of this process's cgroup below the root, "" if that is not known. */
+static void own_cgroup(char *ret, size_t size)
+{
+    char line[512];
+    ret[0] = '\0';
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    if (file == NULL)
+        return;
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, "0::/", 4) != 0)
+            continue;
+        line[strcspn(line, "\n")] = '\0';
+        snprintf(ret, size, "%s", line + 3);
+    }
+    fclose(file);
+}
+
+/* The smallest limit from the process's cgroup up to the root. */
+static uint64_t cgroup_limit(void)
+{
+    char group[512], path[1024];
+    uint64_t limit = UINT64_MAX;
+    own_cgroup(group, sizeof group);
+    for (;;) {
+        snprintf(path, sizeof path, CGROUP_ROOT "%s/memory.max", group);
+        uint64_t here = read_number(path);
+        limit = here < limit ? here : limit;
+        char *slash = strrchr(group, '/');
+        if (slash == NULL)
+            return limit;
+        *slash = '\0';
+    }
+}
+
+uint64_t machine_memory(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    uint64_t memory = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 1ull << 30;
+    uint64_t limit = cgroup_limit();
+    return limit < memory ? limit : memory;
+}
+
+/* ---- descriptors ---- */
+
+uint64_t machine_raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 0;
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : before;
+}
+
+/* ---- the default address ---- */
+
+int machine_default_address(char *ret, size_t size, char *error, size_t error_size)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    if (runtime == NULL || runtime[0] != '/')
+        runtime = "/run";
+    char directory[512];
+    int n = snprintf(directory, sizeof directory, "%s/holdfast", runtime);
+    if (n < 0 || (size_t)n >= sizeof directory) {
+        snprintf(error, error_size, "XDG_RUNTIME_DIR is too long; use --listen");
+        return -1;
+    }
+    if (mkdir(directory, 0750) != 0 && errno != EEXIST) {
+        snprintf(error, error_size,
+                 "cannot make %s: %s; make it, or choose another place with --listen unix:PATH", directory,
+                 strerror(errno));
+        return -1;
+    }
+    snprintf(ret, size, "unix:%s/holdfast.sock", directory);
+    return 0;
+}

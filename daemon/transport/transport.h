@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Byte streams behind one table of functions: unix sockets and TCP.
+ *
+ * Listening and accepting are plain system calls on non-blocking sockets, not libuv's: when descriptors run out,
+ * libuv accepts and closes silently, while a client here is to be told LIMIT. An accepted socket then becomes a
+ * libuv stream.
+ *
+ * Addresses are written `unix:PATH` and `tcp:HOST:PORT` (`tcp:[::1]:PORT`; port 0: one that is free).
+ * Errors are answered as text for a person, in a buffer of the caller: 0 or -1. */
+#ifndef TRANSPORT_TRANSPORT_H
+#define TRANSPORT_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <uv.h>
+
+#define TRANSPORT_ADDRESS_MAX 320 /* bytes of an address in text, with the terminating zero */
+#define TRANSPORT_ERROR_MAX   512
+
+/* Room for any kind of stream; `handle` and `stream` are its faces. */
+union transport_stream {
+    uv_handle_t handle;
+    uv_stream_t stream;
+    uv_pipe_t pipe;
+    uv_tcp_t tcp;
+};
+
+struct transport;
+
+/* A socket that listens. */
+struct listening {
+    const struct transport *transport;
+    int fd;
+    char address[TRANSPORT_ADDRESS_MAX]; /* the real one, with its prefix */
+    dev_t device;                        /* unix: of the socket file, so that only our own is removed */
+    ino_t inode;
+};
+
+struct transport {
+    const char *scheme; /* "unix", "tcp" */
+    /* `address` without scheme and colon. Fills fd, address and what the transport needs. */
+    int (*listen)(struct listening *listening, const char *address, char *error, size_t error_size);
+    /* Ends it, removes what it left in the file system. */
+    void (*unlisten)(struct listening *listening);
+    /* Prepares a socket just accepted, then makes it a stream of `loop`, which owns the fd from then on. Returns 0 or a uv
+     * error: then the fd is still the caller's. In both cases the handle is initialised and has to be closed. */
+    int (*open)(uv_loop_t *loop, union transport_stream *stream, int fd);
+};
+
+extern const struct transport transport_unix, transport_tcp;
+
+/* Listens at `address`, with its scheme. */
+int transport_listen(struct listening *listening, const char *address, char *error, size_t error_size);
+
+/* Accepts one connection: an fd (non-blocking, close-on-exec), or -errno; -EAGAIN when there is none. */
+int transport_accept(const struct listening *listening);
+
+#endif
