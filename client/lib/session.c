@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Sessions: hello, bye, and the way back after a broken connection. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/lib/pack.h"
+#include "client/lib/socket.h"
+
+/* ---- What hello answers -------------------------------------------------------------------------------- */
+
+/* A terminated copy of a str; NULL if it is none or there is no memory. */
+static char *copy_text(hf_item item)
+{
+    const void *bytes;
+    size_t size;
+    if (!hf_item_bytes(item, &bytes, &size))
+        return NULL;
+    char *text = malloc(size + 1);
+    if (text == NULL)
+        return NULL;
+    memcpy(text, bytes, size);
+    text[size] = '\0';
+    return text;
+}
+
+static void free_strings(char **strings)
+{
+    for (size_t i = 0; i < 3; i++) {
+        free(strings[i]);
+        strings[i] = NULL;
+    }
+}
+
+static uint64_t number_at(hf_item map, const char *key)
+{
+    uint64_t number = 0;
+    hf_item_uint(hf_item_get(map, key), &number);
+    return number;
+}
+
+static int take_session(const struct hf__sink *sink, hf_item result)
+{
+    hf_conn *conn = sink->ret[0];
+    struct hf_session session = {0};
+    const void *key;
+    size_t key_size;
+    if (!hf_item_bytes(hf_item_get(result, "session"), &key, &key_size) || key_size != HF_KEY_BYTES ||
+        !hf_item_uint(hf_item_get(result, "sid"), &session.sid))
+        return HF_ERR_PROTOCOL;
+    char *strings[3] = {copy_text(hf_item_get(result, "pool")), copy_text(hf_item_get(result, "server")),
+                        copy_text(hf_item_get(result, "version"))};
+    if (strings[0] == NULL || strings[1] == NULL || strings[2] == NULL) {
+        free_strings(strings);
+        return HF_ERR_PROTOCOL;
+    }
+    hf_item limits = hf_item_get(result, "limits");
+    memcpy(session.key, key, HF_KEY_BYTES);
+    session.epoch = number_at(result, "epoch");
+    session.held = number_at(result, "held");
+    session.frame_max = number_at(limits, "frame");
+    session.value_max = number_at(limits, "value");
+    session.ids_max = number_at(limits, "ids");
+    session.pool = strings[0];
+    session.server = strings[1];
+    session.version = strings[2];
+    free_strings(conn->strings);
+    memcpy(conn->strings, strings, sizeof strings);
+    conn->session = session;
+    conn->greeted = true;
+    /* A daemon with a larger limit may send larger replies. */
+    if (session.frame_max > conn->engine.limits.frame_max && session.frame_max <= UINT32_MAX)
+        conn->engine.limits.frame_max = (uint32_t)session.frame_max;
+    return 0;
+}
+
+/* ---- hello --------------------------------------------------------------------------------------------- */
+
+static int send_hello(hf_conn *conn, const struct hf_hello_options *options)
+{
+    bool resume = options->session != NULL;
+    const char *pool = resume ? NULL : options->pool;
+    uint32_t count = 1 + (options->name != NULL) + (pool != NULL) + (options->token != NULL) + resume +
+                     (options->lease_ms != 0);
+    msgpack_packer *packer = hf__call(conn, "hello", 1);
+    msgpack_pack_map(packer, count);
+    hf__pack_option_uint(packer, "pid", (uint64_t)getpid());
+    hf__pack_option_text(packer, "name", options->name);
+    hf__pack_option_text(packer, "pool", pool);
+    hf__pack_option_text(packer, "token", options->token);
+    if (resume) {
+        hf__pack_key(packer, "session");
+        msgpack_pack_bin_with_body(packer, options->session, HF_KEY_BYTES);
+    }
+    if (options->lease_ms != 0) {
+        hf__pack_key(packer, "lease_ms");
+        msgpack_pack_int64(packer, options->lease_ms == HF_NO_LEASE ? 0 : options->lease_ms);
+    }
+    struct hf__sink sink = {.take = take_session, .ret = {conn}};
+    int code = hf__call_end(conn, &sink);
+    /* A daemon that takes no more connections says so, and closes: that is its answer to hello. */
+    if (code == HF_ERR_UNKNOWN && conn->reason_code != 0)
+        code = hf__fail(conn, conn->reason_code, conn->reason);
+    return code;
+}
+
+static bool copy_option(char **to, const char *from)
+{
+    char *copy = from != NULL ? strdup(from) : NULL;
+    if (from != NULL && copy == NULL)
+        return false;
+    free(*to);
+    *to = copy;
+    return true;
+}
+
+int hf_hello(hf_conn *conn, const struct hf_hello_options *options)
+{
+    static const struct hf_hello_options none;
+    int code = hf__alone(conn);
+    if (code != 0)
+        return code;
+    if (options == NULL)
+        options = &none;
+    if (!copy_option(&conn->name, options->name) || !copy_option(&conn->token, options->token))
+        return hf__fail(conn, HF_ERR_MEMORY, NULL);
+    conn->lease_ms = options->lease_ms;
+    return send_hello(conn, options);
+}
+
+const struct hf_session *hf_session(const hf_conn *conn)
+{
+    return conn->greeted ? &conn->session : NULL;
+}
+
+/* ---- The end, and the way back ------------------------------------------------------------------------- */
+
+void hf__session_done(hf_conn *conn)
+{
+    free_strings(conn->strings);
+    free(conn->name);
+    free(conn->token);
+    conn->name = NULL;
+    conn->token = NULL;
+    conn->greeted = false;
+}
+
+int hf_bye(hf_conn *conn, int64_t *ret_dropped)
+{
+    int code = hf__alone(conn);
+    if (code != 0)
+        return code;
+    hf__call(conn, "bye", 0);
+    struct hf__sink sink = hf__sink_int(ret_dropped);
+    code = hf__call_end(conn, &sink);
+    if (code != 0)
+        return code;
+    hf__lose(conn, "it was ended by bye");
+    hf__session_done(conn);
+    return hf__fail(conn, 0, NULL);
+}
+
+static int resume(hf_conn *conn)
+{
+    uint8_t key[HF_KEY_BYTES];
+    memcpy(key, conn->session.key, sizeof key);
+    const struct hf_hello_options options = {
+        .name = conn->name, .token = conn->token, .session = key, .lease_ms = conn->lease_ms};
+    int code = send_hello(conn, &options);
+    if (code == 0) {
+        hf__engine_established(&conn->engine);
+        return 0;
+    }
+    struct hf__failure failure = conn->failure;
+    if (code == HF_ERR_EXPIRED || code == HF_ERR_NOTFOUND)
+        hf__session_done(conn);
+    hf__lose(conn, "the session could not be resumed");
+    /* The strings of an error are in the struct itself, which has stayed where it is. */
+    conn->failure = failure;
+    return code;
+}
+
+int hf_reconnect(hf_conn *conn)
+{
+    int code = hf__alone(conn);
+    if (code != 0)
+        return code;
+    if (!conn->greeted)
+        return hf__fail(conn, HF_ERR_ARGUMENT, "there is no session to resume");
+    hf__lose(conn, "dropped to connect again");
+    int64_t timeout_ms = conn->once_ms != 0 ? conn->once_ms : conn->timeout_ms;
+    code = hf__open(conn, timeout_ms < 0 ? HF__FOREVER : hf__now_ms() + timeout_ms);
+    return code != 0 ? code : resume(conn);
+}
