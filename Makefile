@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Holdfast. `make help` lists what can be asked for.
+#
+#   build/                  holdfastd, holdfast, libholdfast.*: the release flavour
+#   build/<flavour>/        the same two programs and the test programs, in another flavour
+#   build/obj/<flavour>/    objects and what they depend on
+#
+# A flavour is a compiler with flags (section "Flavours"). Sources are found by wildcard: a new file in a
+# folder that is listed here needs no line here.
+
+# ---- Options: make NAME=value -----------------------------------------------------------------------
+
+# Compilers: CC makes the release and the first test flavours, CLANG the second ones and the fuzzers.
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+CLANG = clang
+
+# Where `make install` puts things; DESTDIR is for packagers and is in no installed file.
+PREFIX  = /usr/local
+DESTDIR =
+
+# Link-time optimisation of the release flavour (gcc only: clang would need one more Debian package).
+LTO = 1
+
+# V=1 prints the commands themselves.
+V = 0
+
+# Arguments of `make run`, for example ARGS='--listen tcp:127.0.0.1:7677'.
+ARGS =
+
+# Test programs that run at the same time, and the seed of the random ones (none: each its default).
+TEST_JOBS = 2
+SEED      =
+
+# ---- Debian packages: the only list -----------------------------------------------------------------
+
+# To build and run.
+PACKAGES_RUN = gcc libc6-dev make pkg-config libuv1-dev libmsgpack-dev libjansson-dev
+
+# `make check` adds: libcheck, and what the stock foreign clients among the tests run on.
+PACKAGES_CHECK = check python3 python3-msgpack python3-pynvim nodejs npm
+
+# `make check-all`, `tidy` and `format` add: the second compiler, the fuzzer's run time, checkers, and two
+# more foreign clients.
+PACKAGES_ALL = clang clang-format clang-tidy cppcheck libclang-rt-14-dev valgrind \
+    golang-go golang-github-ugorji-go-codec-dev neovim
+
+# `make bench` adds the peers it measures beside Holdfast.
+PACKAGES_BENCH = redis-server memcached
+
+# ---- Flags ------------------------------------------------------------------------------------------
+
+STANDARD = -std=c17 -D_GNU_SOURCE -I. -fvisibility=hidden
+
+# Left out: -Wconversion (hundreds of harmless hits on offsets and indexes, each cured by a cast that
+# would hide a real one) and -Wpadded (layouts are asserted where they matter).
+WARNINGS = \
+    -Wall \
+    -Wextra \
+    -Werror \
+    -Wshadow \
+    -Wstrict-prototypes \
+    -Wmissing-prototypes \
+    -Wpointer-arith \
+    -Wcast-qual \
+    -Wwrite-strings \
+    -Wundef \
+    -Wvla
+
+LINK  = -Wl,--as-needed
+LIBS  = $(call pkg_libs,libuv) $(call pkg_libs,msgpack) $(call pkg_libs,jansson) -lpthread
+CHECK = $(call pkg_libs,check)
+
+# Hardening of the release flavour; it costs nothing that the benchmarks can see.
+HARDEN = -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+# ---- Flavours: name, compiler, flags to compile, flags to link --------------------------------------
+
+FLAVOURS = release pic asan hook tsan plain clang clang-asan fuzz
+
+release.cc    = $(CC)
+release.flags = -O2 -g $(HARDEN) $(if $(filter 1,$(LTO)),$(if $(findstring clang,$(CC)),,-flto=auto))
+
+# The library: position independent and without LTO, since its objects are linked by strangers.
+pic.cc        = $(CC)
+pic.flags     = -O2 -g -fPIC $(HARDEN)
+
+# What `make check` runs.
+asan.cc       = $(CC)
+asan.flags    = -O1 -g -DHF_DEBUG=1 $(SANITIZE)
+
+# Every store into a heap image calls a hook, which the attack tests use to die at each one in turn.
+hook.cc       = $(CC)
+hook.flags    = -O2 -g -DHF_DEBUG=1 -DHF_STORE_HOOK=1
+
+tsan.cc       = $(CC)
+tsan.flags    = -O1 -g -DHF_DEBUG=1 -fsanitize=thread
+
+# For valgrind, which does not go together with sanitizers.
+plain.cc      = $(CC)
+plain.flags   = -O1 -g -DHF_DEBUG=1
+
+clang.cc      = $(CLANG)
+clang.flags   = -O2 -g
+
+clang-asan.cc    = $(CLANG)
+clang-asan.flags = -O1 -g -DHF_DEBUG=1 $(SANITIZE)
+
+fuzz.cc       = $(CLANG)
+fuzz.flags    = -O1 -g -DHF_DEBUG=1 -fsanitize=fuzzer-no-link $(SANITIZE)
+
+# ---- Sources ----------------------------------------------------------------------------------------
+
+PROTO_SRC  := $(wildcard proto/*.c)
+DAEMON_SRC := $(wildcard daemon/*/*.c)
+CLIENT_SRC := $(wildcard client/lib/*.c)
+CLI_SRC    := $(wildcard client/cli/*.c)
+DEMO_SRC   := $(wildcard client/demo/*.c)
+TESTLIB_SRC := $(wildcard tests/lib/*.c)
+HEADERS    := $(wildcard client/*.h proto/*.h daemon/*/*.h client/*/*.h tests/*/*.h)
+
+# Test programs: in each folder one program for each file of these names; its other files, and those in
+# its lib/, are linked to all of them.
+TEST_FOLDERS := unit sim e2e wire crash fuzz bench
+unit.programs  := $(wildcard tests/unit/test_*.c)
+sim.programs   := $(wildcard tests/sim/sim_*.c tests/sim/test_*.c)
+e2e.programs   := $(wildcard tests/e2e/test_*.c)
+wire.programs  := $(wildcard tests/wire/test_*.c)
+crash.programs := $(wildcard tests/crash/attack*.c tests/crash/test_*.c)
+bench.programs := $(wildcard tests/bench/*.c)
+fuzz.programs  := $(wildcard tests/fuzz/fuzz_*.c)
+
+VERSION   := $(shell sed -n 's/^\#define HF_VERSION  *"\(.*\)".*/\1/p' client/holdfast.h proto/*.h 2>/dev/null | head -n 1)
+SOVERSION := $(firstword $(subst ., ,$(VERSION)))
+
+# ---- How things are made ----------------------------------------------------------------------------
+
+# Parallel by itself; a -j on the command line wins.
+MAKEFLAGS += $(if $(filter 0,$(MAKELEVEL)),-j$(shell nproc)) --no-builtin-rules --no-print-directory
+.SUFFIXES:
+.SECONDARY:
+.DELETE_ON_ERROR:
+SHELL = /bin/bash
+
+quiet = $(if $(filter 1,$(V)),,@)
+say   = $(if $(filter 1,$(V)),@:,@printf '  %-5s %s\n')
+
+# $(call pkg_libs,NAME): the link flags of an installed library, or the way out.
+pkg_libs = $(or $(shell pkg-config --libs $(1) 2>/dev/null),$(error $(1) is missing: run `make packages` or `make packages-check` first))
+
+# $(call objects,FLAVOUR,SOURCES)
+objects = $(patsubst %.c,build/obj/$(1)/%.o,$(2))
+
+# $(call out,FLAVOUR): the folder of its programs.
+out = $(patsubst %/release,%,build/$(1))
+
+all: build/holdfastd build/holdfast build/libholdfast.a build/libholdfast.so.$(VERSION) $(if $(DEMO_SRC),build/holdfast-demo) ## Build holdfastd, holdfast and libholdfast into build/.
+
+.PHONY: all FORCE
+.DEFAULT_GOAL := all
+
+define flavour_rules
+$(1).compile = $$($(1).cc) $$(STANDARD) $$(WARNINGS) $$($(1).flags)
+$(1).link    = $$($(1).cc) $$($(1).flags) $$(LINK)
+
+# The command is a file, so that objects follow a change of it (CC=, LTO=) as well as of this Makefile.
+build/obj/$(1)/command: Makefile FORCE
+	@mkdir -p $$(@D)
+	@echo '$$($(1).compile)' | cmp -s - $$@ || echo '$$($(1).compile)' > $$@
+
+build/obj/$(1)/%.o: %.c build/obj/$(1)/command Makefile
+	$$(say) CC $$<
+	@mkdir -p $$(@D)
+	$$(quiet)$$($(1).compile) -MMD -MP -c $$< -o $$@
+
+$(call out,$(1))/holdfastd: $$(call objects,$(1),$$(DAEMON_SRC) daemon/main.c $$(PROTO_SRC))
+	$$(say) LINK $$@
+	@mkdir -p $$(@D)
+	$$(quiet)$$($(1).link) $$^ $$(LIBS) -o $$@
+
+$(call out,$(1))/holdfast: $$(call objects,$(1),$$(CLI_SRC) $$(CLIENT_SRC) $$(PROTO_SRC))
+	$$(say) LINK $$@
+	@mkdir -p $$(@D)
+	$$(quiet)$$($(1).link) $$^ $$(LIBS) -o $$@
+
+$(call out,$(1))/holdfast-demo: $$(call objects,$(1),$$(DEMO_SRC) $$(CLIENT_SRC) $$(PROTO_SRC))
+	$$(say) LINK $$@
+	@mkdir -p $$(@D)
+	$$(quiet)$$($(1).link) $$^ $$(LIBS) -o $$@
+
+# Everything that a test program may call; made anew, so that it keeps no object of a deleted file.
+build/obj/$(1)/tested.a: $$(call objects,$(1),$$(DAEMON_SRC) $$(PROTO_SRC) $$(CLIENT_SRC) $$(filter-out client/cli/main.c,$$(CLI_SRC)) $$(TESTLIB_SRC))
+	$$(say) AR $$@
+	@rm -f $$@
+	$$(quiet)$(if $(filter release,$(1)),gcc-ar,ar) rcs $$@ $$^
+
+$(foreach folder,$(TEST_FOLDERS),$(call folder_rules,$(1),$(folder)))
+$(1).binaries = $$(call out,$(1))/holdfastd $$(call out,$(1))/holdfast $$(if $$(DEMO_SRC),$$(call out,$(1))/holdfast-demo)
+endef
+
+# $(call folder_rules,FLAVOUR,FOLDER): the programs of one test folder.
+define folder_rules
+$(call out,$(1))/tests/$(2)/%: build/obj/$(1)/tests/$(2)/%.o $(call objects,$(1),$(filter-out $($(2).programs),$(wildcard tests/$(2)/*.c tests/$(2)/lib/*.c))) build/obj/$(1)/tested.a
+	$$(say) LINK $$@
+	@mkdir -p $$(@D)
+	$$(quiet)$$($(1).link) $$(filter %.o,$$^) $$(filter %.a,$$^) $$(CHECK) $$(LIBS) -o $$@
+
+endef
+
+$(foreach flavour,$(FLAVOURS),$(eval $(call flavour_rules,$(flavour))))
+
+# The library: from `pic` objects. The static one is a single object whose internal names are local, so
+# that linking it can collide with nothing but hf_*.
+LIB_OBJECTS = $(call objects,pic,$(CLIENT_SRC) $(PROTO_SRC))
+
+build/libholdfast.so.$(VERSION): $(LIB_OBJECTS)
+	$(say) LINK $@
+	$(quiet)$(CC) -shared -Wl,-soname,libholdfast.so.$(SOVERSION) -Wl,-z,defs $^ $(LINK) $(LIBS) -o $@
+	@ln -sf $(@F) build/libholdfast.so.$(SOVERSION)
+	@ln -sf $(@F) build/libholdfast.so
+
+build/libholdfast.a: $(LIB_OBJECTS)
+	$(say) AR $@
+	$(quiet)ld -r $^ -o build/obj/pic/libholdfast.o
+	@objcopy --localize-hidden build/obj/pic/libholdfast.o
+	@rm -f $@ && ar rcs $@ build/obj/pic/libholdfast.o
+
+# The fuzz flavour of a fuzzer: libFuzzer brings main, so the drivers beside it stay out.
+build/fuzz/%: build/obj/fuzz/tests/fuzz/%.o build/obj/fuzz/tested.a
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(quiet)$(fuzz.link) -fsanitize=fuzzer $^ $(LIBS) -o $@
+
+-include $(wildcard build/obj/*/*/*.d build/obj/*/*/*/*.d build/obj/*/*/*/*/*.d)
+
+# ---- Packages ---------------------------------------------------------------------------------------
+
+.PHONY: packages packages-check packages-all packages-bench
+
+packages: ## Install what `make` needs (Debian packages; says which; nothing when all is there).
+	@deploy/packages.sh $(PACKAGES_RUN)
+
+packages-check:
+	@deploy/packages.sh $(PACKAGES_RUN) $(PACKAGES_CHECK)
+
+packages-all:
+	@deploy/packages.sh $(PACKAGES_RUN) $(PACKAGES_CHECK) $(PACKAGES_ALL)
+
+packages-bench:
+	@deploy/packages.sh $(PACKAGES_RUN) $(PACKAGES_CHECK) $(PACKAGES_BENCH)
+
+# ---- Use --------------------------------------------------------------------------------------------
+
+.PHONY: run demo bench
+
+run: packages ## Install what is missing, build, and start holdfastd in the foreground.
+	@$(MAKE) all
+	@exec deploy/run.sh build $(ARGS)
+
+demo: packages ## Load this machine's Debian packages as a graph and watch what lives, who holds it, what dies.
+	@$(MAKE) all
+	@build/holdfast-demo build/holdfastd
+
+bench: packages-bench ## Measure beside redis, memcached and a bare echo server, under one load generator.
+	@$(MAKE) build/holdfastd build/holdfast $(patsubst tests/%.c,build/tests/%,$(bench.programs))
+	@tests/bench/run.py build
+
+# ---- Tests ------------------------------------------------------------------------------------------
+
+# $(call programs,FLAVOUR,FOLDERS): the test programs of some folders in a flavour.
+programs = $(foreach folder,$(2),$(patsubst %.c,$(call out,$(1))/%,$($(folder).programs)))
+
+# Long ones first, so that the last minute is not one program on one core.
+C_TESTS  = sim fuzz e2e wire unit
+PY_TESTS = $(filter-out $(MORE_CLIENTS),$(wildcard tests/wire/test_*.py tests/e2e/test_*.py tests/fuzz/test_*.py client/*/test_*.py deploy/test_*.py))
+
+# Foreign clients whose packages are large: only in check-all.
+MORE_CLIENTS = tests/wire/test_go.py tests/wire/test_nvim.py
+
+# $(call run_tests,FLAVOUR,PROGRAMS): the runner, told which flavour the programs are to start.
+run_tests = HOLDFASTD=$(CURDIR)/$(call out,$(1))/holdfastd HOLDFAST=$(CURDIR)/$(call out,$(1))/holdfast \
+    $(if $(SEED),HF_SEED=$(SEED)) \
+    tests/run.py --jobs $(TEST_JOBS) $(2)
+
+.PHONY: check check-all tests-asan tests-clang-asan tests-hook tests-tsan tests-valgrind tests-fuzz clang-build node
+
+check: packages-check ## Install what is missing, build with ASan and UBSan, run the tests (5 minutes on 2 cores).
+	@$(MAKE) all node $(asan.binaries) $(call programs,asan,$(C_TESTS)) $(call programs,hook,crash)
+	@$(call run_tests,asan,$(call programs,hook,crash) $(call programs,asan,$(C_TESTS)) $(PY_TESTS) $(TIDY_TESTS))
+
+check-all: packages-all packages-bench ## Everything: both compilers, all sanitizers, valgrind, long simulation, attack and fuzz, bench.
+	@$(MAKE) tidy
+	@$(MAKE) clang-build
+	@HF_TEST_LONG=1 $(MAKE) check
+	@$(call run_tests,asan,$(MORE_CLIENTS))
+	@$(MAKE) tests-clang-asan
+	@$(MAKE) tests-valgrind
+	@$(MAKE) tests-fuzz
+	@$(MAKE) bench
+	@echo 'check-all: everything passed'
+
+clang-build: $(clang.binaries)
+
+tests-asan tests-clang-asan: tests-%:
+	@$(MAKE) node $($*.binaries) $(call programs,$*,$(C_TESTS))
+	@$(call run_tests,$*,$(call programs,$*,$(C_TESTS)) $(PY_TESTS))
+
+tests-hook:
+	@$(MAKE) $(call programs,hook,crash)
+	@$(call run_tests,hook,$(call programs,hook,crash))
+
+# libcheck forks for each test by default, and valgrind would report the copies as well.
+tests-valgrind:
+	@$(MAKE) $(call programs,plain,unit)
+	@CK_FORK=no CK_DEFAULT_TIMEOUT=0 tests/run.py --jobs $(TEST_JOBS) \
+	    --wrap 'valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite' \
+	    $(call programs,plain,unit)
+
+# Each fuzzer for FUZZ_S seconds, from what earlier runs found (build/corpus).
+FUZZ_S = 600
+tests-fuzz:
+	@$(MAKE) $(patsubst tests/fuzz/%.c,build/fuzz/%,$(fuzz.programs))
+	@set -e; for f in $(patsubst tests/fuzz/%.c,%,$(fuzz.programs)); do \
+	    mkdir -p build/corpus/$$f; echo "$$f: $(FUZZ_S) s"; \
+	    build/fuzz/$$f -max_total_time=$(FUZZ_S) -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 \
+	        -artifact_prefix=build/corpus/ build/corpus/$$f 2>build/corpus/$$f.log \
+	        || { tail -n 50 build/corpus/$$f.log; exit 1; }; \
+	    grep -E 'stat::(number_of_executed_units|peak_rss_mb)' build/corpus/$$f.log; done
+
+# Foreign clients for Node, at the versions of the lock file.
+NODE_DONE = tests/wire/node/node_modules/.package-lock.json
+node: $(NODE_DONE)
+$(NODE_DONE): tests/wire/node/package.json tests/wire/node/package-lock.json
+	$(say) NPM $(<D)
+	@cd $(<D) && npm ci --no-audit --no-fund --loglevel=error && touch $(notdir $(@D))/$(@F)
+
+# ---- Tidiness ---------------------------------------------------------------------------------------
+
+.PHONY: tidy format
+
+C_FILES = $(wildcard $(HEADERS) proto/*.c daemon/*.c daemon/*/*.c client/*/*.c tests/*/*.c tests/*/*/*.[ch])
+
+# Those that need nothing but Python; `make check` runs them too.
+TIDY_TESTS = $(wildcard tests/tidy/check_*.py tests/tidy/test_*.py)
+
+tidy: packages-all ## Format, lint, include rules, lists against documents.
+	@tests/run.py --jobs $(TEST_JOBS) $(TIDY_TESTS)
+	@clang-format --dry-run --Werror $(C_FILES)
+	@cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 -I. -D_GNU_SOURCE \
+	    --enable=warning,portability --suppressions-list=tests/tidy/cppcheck.txt -j $(TEST_JOBS) proto daemon client
+	@tests/tidy/clang_tidy.sh $(TEST_JOBS) $(PROTO_SRC) $(DAEMON_SRC) daemon/main.c $(CLIENT_SRC) $(CLI_SRC) $(DEMO_SRC)
+	@echo 'tidy: no findings'
+
+format: packages-all ## Apply .clang-format to every C file.
+	@clang-format -i $(C_FILES)
+
+# ---- Installing -------------------------------------------------------------------------------------
+
+.PHONY: install uninstall clean distclean help
+
+BINDIR = $(DESTDIR)$(PREFIX)/bin
+LIBDIR = $(DESTDIR)$(PREFIX)/lib
+INCDIR = $(DESTDIR)$(PREFIX)/include
+MANDIR = $(DESTDIR)$(PREFIX)/share/man
+MAN_PAGES = $(wildcard deploy/man/*.[1-8])
+
+install: all ## Install programs, library, header, pkg-config file and manual pages (DESTDIR=, PREFIX=/usr/local).
+	@install -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCDIR)
+	@install -m 755 build/holdfastd build/holdfast $(BINDIR)
+	@install -m 644 build/libholdfast.a build/libholdfast.so.$(VERSION) $(LIBDIR)
+	@ln -sf libholdfast.so.$(VERSION) $(LIBDIR)/libholdfast.so.$(SOVERSION)
+	@ln -sf libholdfast.so.$(SOVERSION) $(LIBDIR)/libholdfast.so
+	@install -m 644 client/holdfast.h $(INCDIR)
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' deploy/libholdfast.pc.in > $(LIBDIR)/pkgconfig/libholdfast.pc
+	@$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page));)
+	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
+	@echo 'installed below $(DESTDIR)$(PREFIX): bin, lib, include, share/man'
+
+uninstall: ## Remove what `make install` with the same DESTDIR and PREFIX put there.
+	@rm -f $(BINDIR)/holdfastd $(BINDIR)/holdfast $(LIBDIR)/libholdfast.a $(LIBDIR)/libholdfast.so*
+	@rm -f $(INCDIR)/holdfast.h $(LIBDIR)/pkgconfig/libholdfast.pc
+	@rm -f $(foreach page,$(MAN_PAGES),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+
+clean: ## Remove what was built; what the fuzzers found stays.
+	@find build -mindepth 1 -maxdepth 1 ! -name corpus -exec rm -rf {} + 2>/dev/null || true
+
+distclean: ## Remove all that is not a source.
+	@rm -rf build tests/wire/node/node_modules
+
+help: ## Show this list.
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
+	@echo; echo 'Options (make NAME=value), explained in the Makefile: CC CLANG PREFIX DESTDIR LTO V ARGS TEST_JOBS SEED FUZZ_S'

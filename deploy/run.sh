@@ -1,0 +1,32 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# run.sh BUILD [OPTION...]: what `make run` starts: BUILD/holdfastd in the foreground, after a word on what to
+# try next. With --listen among the options, or where holdfastd has a default place for its socket, nothing
+# is added to them; a user without $XDG_RUNTIME_DIR gets a socket below BUILD.
+set -euo pipefail
+
+build=$1
+shift
+address=
+for ((i = 1; i <= $#; i++)); do
+    if [ "${!i}" = --listen ]; then
+        next=$((i + 1))
+        address=${!next}
+        break
+    fi
+done
+if [ -z "$address" ] && [ -z "${XDG_RUNTIME_DIR:-}" ] && [ "$(id -u)" != 0 ]; then
+    mkdir -p "$build/run"
+    address=unix:$build/run/holdfast.sock
+    set -- --listen "$address" "$@"
+fi
+cli="$build/holdfast${address:+ -s $address}"
+cat <<END
+Starting $build/holdfastd; Ctrl-C ends it. In a second terminal, try
+
+    $cli ping
+    $cli help
+
+END
+exec "$build/holdfastd" "$@"

@@ -1,0 +1,50 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""tests/run.py counts what programs tell, and takes nothing for a success that is none."""
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+RUNNER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "run.py")
+
+
+class Runner(unittest.TestCase):
+    def run_programs(self, *scripts):
+        """(last line, exit code) of the runner over shell scripts."""
+        with tempfile.TemporaryDirectory() as folder:
+            paths = []
+            for number, script in enumerate(scripts):
+                paths.append(os.path.join(folder, "p%d" % number))
+                with open(paths[-1], "w", encoding="utf-8") as file:
+                    file.write("#!/bin/sh\n" + script + "\n")
+                os.chmod(paths[-1], 0o755)
+            done = subprocess.run([sys.executable, RUNNER, *paths], capture_output=True, text=True, check=False)
+            return done.stdout.strip().split("\n")[-1], done.returncode
+
+    def test_programs_and_tests_are_counted(self):
+        self.assertEqual(self.run_programs("true", "echo '100%: Checks: 5, Failures: 0, Errors: 0'",
+                                           "echo 'Ran 3 tests in 0.1s'"), ("9 passed, 0 failed", 0))
+
+    def test_failures(self):
+        self.assertEqual(self.run_programs("false"), ("0 passed, 1 failed", 1))
+        self.assertEqual(self.run_programs("echo '60%: Checks: 5, Failures: 1, Errors: 1'; exit 1", "true"),
+                         ("4 passed, 2 failed", 1))
+        self.assertEqual(self.run_programs("echo 'Ran 3 tests in 1s'; echo 'FAILED (failures=1, errors=1)'; exit 1"),
+                         ("1 passed, 2 failed", 1))
+        self.assertEqual(self.run_programs("kill -SEGV $$"), ("0 passed, 1 failed", 1))
+        self.assertEqual(self.run_programs("echo '100%: Checks: 5, Failures: 0, Errors: 0'; exit 1"),
+                         ("4 passed, 1 failed", 1), "a sanitizer's report after the last test")
+
+    def test_nothing_is_no_success(self):
+        self.assertEqual(self.run_programs(), ("0 passed, 0 failed", 1))
+        self.assertEqual(self.run_programs("echo '100%: Checks: 0, Failures: 0, Errors: 0'"), ("0 passed, 1 failed", 1))
+        self.assertEqual(self.run_programs("echo 'Ran 4 tests in 1s'; echo 'OK (skipped=1)'")[1], 1)
+        done = subprocess.run([sys.executable, RUNNER, "no/such/program"], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertTrue(done.stdout.endswith("\n0 passed, 1 failed\n"))
+
+
+if __name__ == "__main__":
+    unittest.main()
