@@ -290,7 +290,7 @@ run_tests = HOLDFASTD=$(CURDIR)/$(call out,$(1))/holdfastd HOLDFAST=$(CURDIR)/$(
 
 check: packages-check ## Install what is missing, build with ASan and UBSan, run the tests (5 minutes on 2 cores).
 	@$(MAKE) all node $(asan.binaries) $(call programs,asan,$(C_TESTS)) $(call programs,hook,crash)
-	@$(call run_tests,asan,$(call programs,hook,crash) $(call programs,asan,$(C_TESTS)) $(PY_TESTS) $(TIDY_TESTS))
+	@$(call run_tests,asan,$(call programs,hook,crash) $(call programs,asan,sim) $(PY_TESTS) $(call programs,asan,$(filter-out sim,$(C_TESTS))) $(TIDY_TESTS))
 
 check-all: packages-all packages-bench ## Everything: both compilers, all sanitizers, valgrind, long simulation, attack and fuzz, bench.
 	@$(MAKE) tidy

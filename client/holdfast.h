@@ -19,8 +19,8 @@
  *   zero field is the default, so `{0}` asks for nothing; an option struct may be NULL.
  * - The library never aborts, prints, installs a signal handler or raises SIGPIPE. Without memory a call
  *   returns HF_ERR_MEMORY.
- * - Beside the errors of a method (see proto/PROTOCOL.md) each call can return HF_ERR_NOREPLY, HF_ERR_UNKNOWN,
- *   HF_ERR_UNSENT, HF_ERR_PROTOCOL, HF_ERR_MEMORY and HF_ERR_ARGUMENT.
+ * - Beside the errors of a method (see proto/PROTOCOL.md) each call can return HF_ERR_NOREPLY,
+ *   HF_ERR_UNKNOWN, HF_ERR_UNSENT, HF_ERR_PROTOCOL, HF_ERR_MEMORY and HF_ERR_ARGUMENT.
  */
 #ifndef HOLDFAST_H
 #define HOLDFAST_H
@@ -65,14 +65,16 @@ enum hf_error_code {
     HF_ERR_OTHER = -99,    /* an error word that this library does not know; see hf_last_error */
 
     /* Found on this side. */
-    HF_ERR_CONNECT = -101,  /* no connection: nobody listens there, or not in the time given */
-    HF_ERR_ADDRESS = -102,  /* the address cannot be read */
-    HF_ERR_NOREPLY = -103,  /* no answer in the time given; the request may still be done, its answer is dropped */
-    HF_ERR_UNKNOWN = -104,  /* the connection broke after sending: it may have been done or not */
-    HF_ERR_UNSENT = -105,   /* there is no connection (any more) and it has certainly not been done */
-    HF_ERR_PROTOCOL = -106, /* what came back is not what this version expects; after bad bytes the connection closes */
-    HF_ERR_MEMORY = -107,   /* this process has no memory */
-    HF_ERR_ARGUMENT = -108  /* the library refuses the arguments, or the call at this moment */
+    HF_ERR_CONNECT = -101, /* no connection: nobody listens there, or not in the time given */
+    HF_ERR_ADDRESS = -102, /* the address cannot be read */
+    HF_ERR_NOREPLY =
+        -103, /* no answer in the time given; the request may still be done, its answer is dropped */
+    HF_ERR_UNKNOWN = -104, /* the connection broke after sending: it may have been done or not */
+    HF_ERR_UNSENT = -105,  /* there is no connection (any more) and it has certainly not been done */
+    HF_ERR_PROTOCOL =
+        -106, /* what came back is not what this version expects; after bad bytes the connection closes */
+    HF_ERR_MEMORY = -107,  /* this process has no memory */
+    HF_ERR_ARGUMENT = -108 /* the library refuses the arguments, or the call at this moment */
 };
 
 /* What is known about a failed call. All pointers are valid as long as the struct is. */
@@ -221,21 +223,22 @@ typedef struct hf_conn hf_conn;
 #define HF_NO_TIMEOUT         (-1)
 
 /* Connects to `address`, "unix:PATH" or "tcp:HOST:PORT" (an IPv6 host in brackets), or for NULL to
- * hf_default_address. Until hf_hello the connection has an anonymous session of the pool `default`, which ends
- * with it. `timeout_ms` limits connecting (but not the look-up of a host's name) and becomes the time-out of
- * later calls; 0 is HF_TIMEOUT_DEFAULT_MS, HF_NO_TIMEOUT is for ever.
+ * hf_default_address. Until hf_hello the connection has an anonymous session of the pool `default`, which
+ * ends with it. `timeout_ms` limits connecting (but not the look-up of a host's name) and becomes the
+ * time-out of later calls; 0 is HF_TIMEOUT_DEFAULT_MS, HF_NO_TIMEOUT is for ever.
  *
  * `*ret_conn` is to be closed with hf_close *in case of an error too*: it then carries hf_last_error. It is
  * NULL only after HF_ERR_MEMORY. Errors: HF_ERR_CONNECT, HF_ERR_ADDRESS. */
 HF_API int hf_connect(const char *address, int64_t timeout_ms, hf_conn **ret_conn);
 
-/* Closes and frees the connection; NULL is allowed. A session of hf_hello goes on until its lease ends: end it
- * at once with hf_bye before. Calls of an open batch that were not sent are forgotten. Replies stay valid. */
+/* Closes and frees the connection; NULL is allowed. A session of hf_hello goes on until its lease ends: end
+ * it at once with hf_bye before. Calls of an open batch that were not sent are forgotten. Replies stay
+ * valid. */
 HF_API void hf_close(hf_conn *conn);
 
-/* The address used when none is given: $HOLDFAST_ADDRESS; else $XDG_RUNTIME_DIR/holdfast/holdfast.sock if that
- * exists; else unix:/run/holdfast/holdfast.sock. Writes at most `size` bytes with the terminating zero; returns
- * 0, or HF_ERR_ADDRESS when it does not fit. */
+/* The address used when none is given: $HOLDFAST_ADDRESS; else $XDG_RUNTIME_DIR/holdfast/holdfast.sock if
+ * that exists; else unix:/run/holdfast/holdfast.sock. Writes at most `size` bytes with the terminating zero;
+ * returns 0, or HF_ERR_ADDRESS when it does not fit. */
 HF_API int hf_default_address(char *address, size_t size);
 
 #define HF_KEY_BYTES 16
@@ -249,8 +252,8 @@ struct hf_hello_options {
     int64_t lease_ms;       /* how long the session outlives a broken connection; HF_NO_LEASE: not at all */
 };
 
-/* Opens a session with a lease, or resumes one. It must be the first call on the connection. Resuming takes the
- * session from any other connection that has it. Errors: HF_ERR_NOTFOUND (no such pool or session),
+/* Opens a session with a lease, or resumes one. It must be the first call on the connection. Resuming takes
+ * the session from any other connection that has it. Errors: HF_ERR_NOTFOUND (no such pool or session),
  * HF_ERR_EXPIRED (the session has ended, its holds are released), HF_ERR_NOAUTH, HF_ERR_BADARG. */
 HF_API int hf_hello(hf_conn *conn, const struct hf_hello_options *options);
 
@@ -272,7 +275,8 @@ struct hf_session {
 HF_API const struct hf_session *hf_session(const hf_conn *conn);
 
 /* Time-out of the calls from now on, or of only the next call (in a batch: of hf_batch_end). 0 and
- * HF_NO_TIMEOUT as in hf_connect. It runs from the last reply received. */
+ * HF_NO_TIMEOUT as in hf_connect. It is the time in which nothing moves: bytes that come or go start it
+ * anew. */
 HF_API void hf_set_timeout(hf_conn *conn, int64_t timeout_ms);
 HF_API void hf_set_timeout_once(hf_conn *conn, int64_t timeout_ms);
 
@@ -283,8 +287,8 @@ HF_API const struct hf_error *hf_last_error(const hf_conn *conn);
  * hf_reconnect. */
 HF_API uint64_t hf_request(const hf_conn *conn);
 
-/* False once the connection has broken or was closed by the daemon; then every call answers HF_ERR_UNSENT until
- * hf_reconnect. Only a call finds out. */
+/* False once the connection has broken or was closed by the daemon; then every call answers HF_ERR_UNSENT
+ * until hf_reconnect. Only a call finds out. */
 HF_API bool hf_connected(const hf_conn *conn);
 
 /* The descriptor, for poll; -1 when there is no connection. Do not read, write or close it. */
@@ -308,22 +312,23 @@ HF_API size_t hf_unknown(const hf_conn *conn, struct hf_unknown *rows, size_t ca
 
 /* ---- Batches ------------------------------------------------------------------------------------------- */
 
-/* Begins a batch. Until hf_batch_end a call does not wait but counts as queued: it returns 0, or an error that
- * is found at once (its place in the batch then has that error). The daemon executes them in order, each
- * for itself: one that fails does not stop the next. Sending may begin before hf_batch_end. hf_hello, hf_bye and
- * hf_reconnect are not allowed in a batch. Error: HF_ERR_ARGUMENT if one is open. */
+/* Begins a batch. Until hf_batch_end a call does not wait but counts as queued: it returns 0, or an error
+ * that is found at once (its place in the batch then has that error). The daemon executes them in order, each
+ * for itself: one that fails does not stop the next. Sending may begin before hf_batch_end, and a call may
+ * wait until less is queued. hf_hello, hf_bye and hf_reconnect are not allowed in a batch. Error:
+ * HF_ERR_ARGUMENT if one is open. */
 HF_API int hf_batch_begin(hf_conn *conn);
 
-/* Sends what is queued and waits for all replies. Returns 0 if all calls succeeded, else the code of the first
- * that failed, and its error as hf_last_error. `ret_failed` (may be NULL) gets the number of failed calls, also
- * when it returns an error. The batch is over in any case. */
+/* Sends what is queued and waits for all replies. Returns 0 if all calls succeeded, else the code of the
+ * first that failed, and its error as hf_last_error. `ret_failed` (may be NULL) gets the number of failed
+ * calls, also when it returns an error. The batch is over in any case. */
 HF_API int hf_batch_end(hf_conn *conn, size_t *ret_failed);
 
 /* Calls in the open or last batch. */
 HF_API size_t hf_batch_count(const hf_conn *conn);
 
-/* How call `index` (from 0, in the order of queueing) of the last batch ended; code 0 is success. NULL if there
- * is no such call or the batch is still open. Valid until the next hf_batch_begin. */
+/* How call `index` (from 0, in the order of queueing) of the last batch ended; code 0 is success. NULL if
+ * there is no such call or the batch is still open. Valid until the next hf_batch_begin. */
 HF_API const struct hf_error *hf_batch_error(const hf_conn *conn, size_t index);
 
 /* ---- Any method ---------------------------------------------------------------------------------------- */
@@ -365,13 +370,14 @@ HF_API int hf_get_part(hf_conn *conn, hf_id id, uint64_t offset, uint64_t size, 
 /* [value, version], the version to be used as `if_version` of hf_set. */
 HF_API int hf_get_version(hf_conn *conn, hf_id id, hf_reply **ret_pair);
 
-/* The values of `count` objects as an array in the same order, or an error with the index of the first bad id. */
+/* The values of `count` objects as an array in the same order, or an error with the index of the first bad
+ * id. */
 HF_API int hf_get_many(hf_conn *conn, const hf_id *ids, size_t count, hf_reply **ret_values);
 
 #define HF_ANY_VERSION (-1)
 
-/* Replaces the value, if the object still has `if_version` (HF_ANY_VERSION: in any case). Errors: HF_ERR_GONE,
- * HF_ERR_SEALED, HF_ERR_UNSEALED, HF_ERR_CONFLICT, HF_ERR_OOM, HF_ERR_TOOBIG. */
+/* Replaces the value, if the object still has `if_version` (HF_ANY_VERSION: in any case). Errors:
+ * HF_ERR_GONE, HF_ERR_SEALED, HF_ERR_UNSEALED, HF_ERR_CONFLICT, HF_ERR_OOM, HF_ERR_TOOBIG. */
 HF_API int hf_set(hf_conn *conn, hf_id id, hf_value value, int64_t if_version, int64_t *ret_version);
 
 /* Writes `size` bytes at `offset` of an object put with `size` by this session and not sealed yet. Errors:
@@ -384,24 +390,25 @@ HF_API int hf_seal(hf_conn *conn, hf_id id);
 /* The slots of an object: an array of ids and nils; see hf_item_ids. */
 HF_API int hf_refs(hf_conn *conn, hf_id id, hf_reply **ret_ids);
 
-/* Lets slot `slot` refer to `target` (0: to nothing); slot = number of slots appends one. `*ret_previous` is what
- * it referred to, 0 for nothing. Errors: HF_ERR_GONE, HF_ERR_SEALED, HF_ERR_UNSEALED, HF_ERR_LIMIT, HF_ERR_OOM,
- * HF_ERR_QUOTA. */
+/* Lets slot `slot` refer to `target` (0: to nothing); slot = number of slots appends one. `*ret_previous` is
+ * what it referred to, 0 for nothing. Errors: HF_ERR_GONE, HF_ERR_SEALED, HF_ERR_UNSEALED, HF_ERR_LIMIT,
+ * HF_ERR_OOM, HF_ERR_QUOTA. */
 HF_API int hf_link(hf_conn *conn, hf_id id, uint64_t slot, hf_id target, hf_id *ret_previous);
 
 /* Takes `n` further references (0: one). `*ret_count` is how many the session now holds. Errors: HF_ERR_GONE,
  * HF_ERR_QUOTA, HF_ERR_LIMIT. */
 HF_API int hf_retain(hf_conn *conn, hf_id id, uint64_t n, int64_t *ret_count);
 
-/* Gives `n` references back (0: one); without any reference left an object dies. Error: HF_ERR_NOTHELD; nothing
- * is released then. */
+/* Gives `n` references back (0: one); without any reference left an object dies. Error: HF_ERR_NOTHELD;
+ * nothing is released then. */
 HF_API int hf_release(hf_conn *conn, hf_id id, uint64_t n, int64_t *ret_count);
 
 /* The same for `count` ids at once, all or none; `ret_counts` has room for `count`. */
 HF_API int hf_retain_many(hf_conn *conn, const hf_id *ids, size_t count, uint64_t n, int64_t *ret_counts);
 HF_API int hf_release_many(hf_conn *conn, const hf_id *ids, size_t count, uint64_t n, int64_t *ret_counts);
 
-/* Copies the ids of an array of ids (nil: 0) in a reply. Returns how many there are; writes at most `capacity`. */
+/* Copies the ids of an array of ids (nil: 0) in a reply. Returns how many there are; writes at most
+ * `capacity`. */
 HF_API size_t hf_item_ids(hf_item item, hf_id *ids, size_t capacity);
 
 /* ---- Tickets ------------------------------------------------------------------------------------------- */
@@ -432,8 +439,9 @@ HF_API int hf_lookup_many(hf_conn *conn, const char *const *names, size_t count,
 /* Drops a binding and its reference. Errors: HF_ERR_NOTFOUND, HF_ERR_CONFLICT. */
 HF_API int hf_unname(hf_conn *conn, const char *name, int64_t if_version);
 
-/* One page of names: [cursor, [[name, id], ...]]. Start with cursor 0, go on with the one returned until that is
- * 0. What is there throughout comes at least once. `prefix` may be NULL, limit 0 is the daemon's default. */
+/* One page of names: [cursor, [[name, id], ...]]. Start with cursor 0, go on with the one returned until that
+ * is 0. What is there throughout comes at least once. `prefix` may be NULL, limit 0 is the daemon's
+ * default. */
 HF_API int hf_names(hf_conn *conn, uint64_t cursor, const char *prefix, uint64_t limit, hf_reply **ret_page);
 
 struct hf_store_options {
@@ -467,7 +475,8 @@ struct hf_scan_options {
 };
 
 /* One page of objects: [cursor, [id, ...]]; cursor as in hf_names. */
-HF_API int hf_scan(hf_conn *conn, uint64_t cursor, const struct hf_scan_options *options, hf_reply **ret_page);
+HF_API int hf_scan(hf_conn *conn, uint64_t cursor, const struct hf_scan_options *options,
+                   hf_reply **ret_page);
 
 /* Sessions of this pool, of `pool`, or of all ("*"): an array of maps. */
 HF_API int hf_sessions(hf_conn *conn, const char *pool, uint64_t limit, hf_reply **ret_rows);

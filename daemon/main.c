@@ -91,6 +91,19 @@ static int run(struct program *program)
     return 0;
 }
 
+/* A bad address is a bad option: it is refused before anything is opened. */
+static bool addresses_fit(const struct options *options)
+{
+    char error[TRANSPORT_ERROR_MAX];
+    for (unsigned i = 0; i < options->listen_count; i++) {
+        if (transport_check(options->listen[i], error, sizeof error) == 0)
+            continue;
+        fprintf(stderr, "holdfastd: --listen %s\n", error);
+        return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     struct program program = {0};
@@ -99,6 +112,8 @@ int main(int argc, char **argv)
     case OPTIONS_WRONG: return EXIT_USAGE;
     case OPTIONS_RUN: break;
     }
+    if (!addresses_fit(&program.options))
+        return EXIT_USAGE;
     log_init(&program.log, STDERR_FILENO, program.options.log_level);
     signals_ignore_pipe();
     machine_raise_descriptors();

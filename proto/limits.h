@@ -6,7 +6,7 @@
 
 #define HF_FRAME_MAX     (64u * 1024 * 1024 + 4096) /* limits.frame: a whole message, value and envelope */
 #define HF_VALUE_MAX     (64u * 1024 * 1024)        /* limits.value: a value in one message */
-#define HF_OBJECT_MAX    0xffffffffu /* limits.object: a value made by `put {size}` and `write` */
+#define HF_OBJECT_MAX    0xfffffff7u /* limits.object: a value made by `put {size}` and `write` */
 #define HF_DEPTH_MAX     64          /* limits.depth: nesting of a whole frame */
 #define HF_SLOTS_MAX     16777216u   /* limits.slots: slots of one object (4096 segments of 4096) */
 #define HF_REFS_MAX      8192u       /* limits.refs: refs in one put or put_many, all items together */

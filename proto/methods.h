@@ -42,12 +42,12 @@ enum hf_method_flags {
     X(name, "name, id", "if_version", HF_M_CHANGES, "0.1")                                                   \
     X(lookup, "name*", "version", HF_M_CHANGES | HF_M_MANY, "0.1")                                           \
     X(unname, "name*", "if_version", HF_M_CHANGES | HF_M_MANY, "0.1")                                        \
-    X(names, "cursor", "prefix, limit", 0, "0.1")                                                            \
+    X(names, "cursor?", "prefix, limit", 0, "0.1")                                                           \
     X(store, "name, value", "if_version, tag", HF_M_CHANGES, "0.1")                                          \
     X(fetch, "name*", "version", HF_M_MANY, "0.1")                                                           \
     X(inspect, "id", "", 0, "0.1")                                                                           \
     X(holders, "id", "limit", 0, "0.1")                                                                      \
-    X(scan, "cursor", "tag, min_size, sid, limit", 0, "0.1")                                                 \
+    X(scan, "cursor?", "tag, min_size, sid, limit", 0, "0.1")                                                \
     X(sessions, "", "pool, limit", HF_M_ADMIN, "0.1")                                                        \
     X(kill, "sid", "", HF_M_CHANGES | HF_M_ADMIN, "0.1")                                                     \
     X(pools, "", "", HF_M_ADMIN, "0.1")                                                                      \

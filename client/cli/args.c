@@ -26,8 +26,11 @@ static unsigned find_option(const char *word, const char **ret_value)
     static const struct {
         char letter;
         unsigned char option;
-    } letters[] = {
-        {'s', CLI_OPT_ADDRESS}, {'q', CLI_OPT_QUIET}, {'h', CLI_OPT_HELP}, {'n', CLI_OPT_N}, {'V', CLI_OPT_VERSION}};
+    } letters[] = {{'s', CLI_OPT_ADDRESS},
+                   {'q', CLI_OPT_QUIET},
+                   {'h', CLI_OPT_HELP},
+                   {'n', CLI_OPT_N},
+                   {'V', CLI_OPT_VERSION}};
     *ret_value = NULL;
     if (word[1] != '-') {
         for (size_t i = 0; i < sizeof letters / sizeof letters[0]; i++) {
@@ -54,8 +57,8 @@ static bool is_option(const char *word)
 }
 
 /* Takes one option, and the next word where it needs one: `*at` is the place of the word read last. */
-static bool take_option(char *const *words, unsigned count, unsigned *at, uint64_t allowed, struct cli_args *ret,
-                        char problem[160])
+static bool take_option(char *const *words, unsigned count, unsigned *at, uint64_t allowed,
+                        struct cli_args *ret, char problem[160])
 {
     const char *word = words[*at];
     const char *value;
@@ -255,10 +258,10 @@ hf_id *cli_parse_refs(const char *text, size_t *ret_count)
 
 static int hex_digit(char c)
 {
-    return isdigit((unsigned char)c)  ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
+    return isdigit((unsigned char)c) ? c - '0'
+           : c >= 'a' && c <= 'f'    ? c - 'a' + 10
+           : c >= 'A' && c <= 'F'    ? c - 'A' + 10
+                                     : -1;
 }
 
 bool cli_parse_ticket(const char *text, uint8_t ticket[HF_KEY_BYTES])

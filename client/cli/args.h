@@ -12,7 +12,8 @@
 
 /* X(SYMBOL, "--name", "METAVARIABLE" or NULL for a flag, "help"). The general ones come first. */
 #define CLI_OPTIONS_GENERAL(X)                                                                               \
-    X(ADDRESS, "--address", "ADDRESS", "unix:PATH or tcp:HOST:PORT of the daemon; also -s, $HOLDFAST_ADDRESS") \
+    X(ADDRESS, "--address", "ADDRESS",                                                                       \
+      "unix:PATH or tcp:HOST:PORT of the daemon; also -s, $HOLDFAST_ADDRESS")                                \
     X(POOL, "--pool", "NAME", "the pool to work in (default)")                                               \
     X(TIMEOUT, "--timeout", "MS", "how long to wait for the daemon (10000); 0 waits for ever")               \
     X(JSON, "--json", NULL, "JSON out; in put, set and store also JSON in")                                  \
@@ -77,9 +78,9 @@ struct cli_args {
     const char *value[CLI_OPTION_COUNT];
 };
 
-/* Sorts `count` words. NULL, or what is wrong with them (valid until the next call with the same `problem`). Options
- * outside the set `allowed` are wrong. With `stop_at_command` the first positional becomes `command` and all after it is
- * left: `*ret_used` words were read. cli_args_done in any case. */
+/* Sorts `count` words. NULL, or what is wrong with them (valid until the next call with the same `problem`).
+ * Options outside the set `allowed` are wrong. With `stop_at_command` the first positional becomes `command`
+ * and all after it is left: `*ret_used` words were read. cli_args_done in any case. */
 const char *cli_args_parse(char *const *words, unsigned count, uint64_t allowed, bool stop_at_command,
                            struct cli_args *ret, unsigned *ret_used, char problem[160]);
 void cli_args_done(struct cli_args *args);

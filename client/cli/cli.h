@@ -62,8 +62,8 @@ extern const struct cli_command cli_commands[];
 /* A command by its name, in which '-' and '_' are one; NULL if there is none. */
 const struct cli_command *cli_command_find(const char *name);
 
-/* Parses and runs one command (words[0] is its name). Opens no connection: `cli->conn` must be open unless the
- * command is offline. */
+/* Parses and runs one command (words[0] is its name). Opens no connection: `cli->conn` must be open unless
+ * the command is offline. */
 int cli_run(struct cli *cli, const struct cli_command *command, const struct cli_args *args);
 
 /* Runs the words of a whole command line: options, the command, its arguments. Returns the exit code. */
@@ -75,7 +75,8 @@ void cli_help(FILE *out, const struct cli_command *command);
 /* Opens the connection and a session that ends with it. Reports. */
 int cli_connect(struct cli *cli);
 
-/* Reports the last error of the connection; `code` is what the call returned. Returns the exit code for it. */
+/* Reports the last error of the connection; `code` is what the call returned. Returns the exit code for
+ * it. */
 int cli_fail(struct cli *cli, int code);
 
 /* The exit code for a HF_ERR_.... */

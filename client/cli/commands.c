@@ -9,22 +9,22 @@
 #define KEEP_BITS  (CLI_BIT(NAME) | CLI_BIT(SHARE) | CLI_BIT(TTL_MS) | CLI_BIT(USES))
 #define MANY       4096u
 #define VALUE_TEXT                                                                                           \
-    "VALUE is text; @PATH is what a file holds, - what stdin holds, @@TEXT is @TEXT itself.\n"              \
+    "VALUE is text; @PATH is what a file holds, - what stdin holds, @@TEXT is @TEXT itself.\n"               \
     "--json after the command takes it as JSON; {\"$bin\": \"BASE64\"} in it is a bin."
 
 const struct cli_command cli_commands[] = {
     /* objects */
     {"put", "[VALUE]", "put a new object and print its id",
      VALUE_TEXT "\nThe object dies with this command unless something else refers to it: --name, --share.",
-     VALUE_BITS | KEEP_BITS | CLI_BIT(REFS) | CLI_BIT(TAG) | CLI_BIT(SITE) | CLI_BIT(SIZE) | CLI_BIT(SEAL), 0, 1, false,
-     cli_put},
+     VALUE_BITS | KEEP_BITS | CLI_BIT(REFS) | CLI_BIT(TAG) | CLI_BIT(SITE) | CLI_BIT(SIZE) | CLI_BIT(SEAL), 0,
+     1, false, cli_put},
     {"put_many", "ITEMS", "put several objects at once, a whole graph",
-     "ITEMS is JSON, @PATH or -: [[VALUE, [REF, ...], {OPTIONS}], ...]; a REF of -k is the k-th item.", 0, 1, 1, false,
-     cli_put_many},
-    {"get", "ID...", "print values", NULL, CLI_BIT(OFFSET) | CLI_BIT(LEN) | CLI_BIT(WITH_VERSION), 1, MANY, false,
-     cli_get},
-    {"set", "ID VALUE", "replace a value and print its version", VALUE_TEXT, VALUE_BITS | CLI_BIT(IF_VERSION), 1, 2,
-     false, cli_set},
+     "ITEMS is JSON, @PATH or -: [[VALUE, [REF, ...], {OPTIONS}], ...]; a REF of -k is the k-th item.", 0, 1,
+     1, false, cli_put_many},
+    {"get", "ID...", "print values", NULL, CLI_BIT(OFFSET) | CLI_BIT(LEN) | CLI_BIT(WITH_VERSION), 1, MANY,
+     false, cli_get},
+    {"set", "ID VALUE", "replace a value and print its version", VALUE_TEXT, VALUE_BITS | CLI_BIT(IF_VERSION),
+     1, 2, false, cli_set},
     {"write", "ID OFFSET BYTES", "fill an object put with --size in the same shell",
      "BYTES is text; @PATH is what a file holds, - what stdin holds.", CLI_BIT(FILE), 2, 3, false, cli_write},
     {"seal", "ID", "end all change of an object", NULL, 0, 1, 1, false, cli_seal},
@@ -35,15 +35,15 @@ const struct cli_command cli_commands[] = {
      cli_retain},
     {"release", "ID...", "give references back; print how many are left", NULL, CLI_BIT(N), 1, MANY, false,
      cli_release},
-    {"hold", "ID...", "hold objects until stdin ends or a signal comes", "Prints \"held\" when it does.", 0, 1, MANY,
-     false, cli_hold},
-    {"share", "ID", "print a ticket for another session to claim", NULL, CLI_BIT(TTL_MS) | CLI_BIT(USES), 1, 1, false,
-     cli_share},
+    {"hold", "ID...", "hold objects until stdin ends or a signal comes", "Prints \"held\" when it does.", 0,
+     1, MANY, false, cli_hold},
+    {"share", "ID", "print a ticket for another session to claim", NULL, CLI_BIT(TTL_MS) | CLI_BIT(USES), 1,
+     1, false, cli_share},
     {"claim", "TICKET", "use a ticket and print the id", NULL, CLI_BIT(NAME), 1, 1, false, cli_claim},
     {"unshare", "TICKET", "end a ticket", NULL, 0, 1, 1, false, cli_unshare},
     /* names */
-    {"name", "NAME ID", "bind a name, which keeps the object alive; print its version", NULL, CLI_BIT(IF_VERSION), 2, 2,
-     false, cli_name},
+    {"name", "NAME ID", "bind a name, which keeps the object alive; print its version", NULL,
+     CLI_BIT(IF_VERSION), 2, 2, false, cli_name},
     {"lookup", "NAME...", "print the ids of names", NULL, CLI_BIT(WITH_VERSION), 1, MANY, false, cli_lookup},
     {"unname", "NAME...", "drop names", NULL, CLI_BIT(IF_VERSION), 1, MANY, false, cli_unname},
     {"names", "[PREFIX]", "list names", NULL, CLI_BIT(LIMIT), 0, 1, false, cli_names},
@@ -52,24 +52,28 @@ const struct cli_command cli_commands[] = {
     {"fetch", "NAME...", "print the values of names", NULL, CLI_BIT(WITH_VERSION), 1, MANY, false, cli_fetch},
     /* looking inside */
     {"inspect", "ID", "print all about an object", NULL, 0, 1, 1, false, cli_inspect},
-    {"holders", "ID", "list the sessions, names and tickets that hold an object", NULL, CLI_BIT(LIMIT), 1, 1, false,
-     cli_holders},
+    {"holders", "ID", "list the sessions, names and tickets that hold an object", NULL, CLI_BIT(LIMIT), 1, 1,
+     false, cli_holders},
     {"scan", "", "list objects", "--raw prints only ids.",
      CLI_BIT(TAG) | CLI_BIT(MIN_SIZE) | CLI_BIT(SID) | CLI_BIT(LIMIT), 0, 0, false, cli_scan},
     {"sessions", "", "list sessions", NULL, CLI_BIT(ALL) | CLI_BIT(LIMIT), 0, 0, false, cli_sessions},
     {"kill", "SID...", "end sessions; print the references they held", NULL, 0, 1, MANY, false, cli_kill},
     {"pools", "", "list pools", NULL, 0, 0, 0, false, cli_pools},
     {"pool_create", "NAME", "make a pool", NULL, CLI_BIT(MAX_BYTES), 1, 1, false, cli_pool_create},
-    {"pool_drop", "NAME", "end a pool and all objects in it", NULL, CLI_BIT(FORCE), 1, 1, false, cli_pool_drop},
+    {"pool_drop", "NAME", "end a pool and all objects in it", NULL, CLI_BIT(FORCE), 1, 1, false,
+     cli_pool_drop},
     {"stats", "[SECTION]", "print figures of the pool and the daemon", NULL, 0, 0, 1, false, cli_stats},
-    {"verify", "", "let the daemon check every invariant of the pool", "The exit code is 1 if it finds something.", 0,
-     0, 0, false, cli_verify},
+    {"verify", "", "let the daemon check every invariant of the pool",
+     "The exit code is 1 if it finds something.", 0, 0, 0, false, cli_verify},
     {"ping", "", "see whether the daemon answers, and how fast", NULL, 0, 0, 0, false, cli_ping},
-    {"hello", "", "print what the daemon says of itself and of this session", NULL, 0, 0, 0, false, cli_hello},
+    {"hello", "", "print what the daemon says of itself and of this session", NULL, 0, 0, 0, false,
+     cli_hello},
     {"methods", "", "list the methods of the daemon", NULL, 0, 0, 0, false, cli_methods},
-    {"call", "METHOD [PARAMS]", "call any method; PARAMS is a JSON array, @PATH or -", NULL, 0, 1, 2, false, cli_call},
+    {"call", "METHOD [PARAMS]", "call any method; PARAMS is a JSON array, @PATH or -", NULL, 0, 1, 2, false,
+     cli_call},
     {"shell", "", "read commands from stdin, all in one session",
-     "A line is a command as on the command line, with quotes and \\; # starts a comment.", 0, 0, 0, false, cli_shell},
+     "A line is a command as on the command line, with quotes and \\; # starts a comment.", 0, 0, 0, false,
+     cli_shell},
     {"bye", "", "end the session: leave the shell", NULL, 0, 0, 0, false, cli_bye},
     {"help", "[COMMAND]", "this list, or all about a command", NULL, 0, 0, 1, true, cli_help_command},
     {0},
@@ -116,18 +120,19 @@ static void print_method(FILE *out, const char *name)
     if (method == HF_METHOD_NONE)
         return;
     fprintf(out, "\nMethod: %s(%s%s%s%s)  since %s\n", name, info->params,
-            info->params[0] != '\0' && info->options[0] != '\0' ? ", " : "", info->options[0] != '\0' ? "options: " : "",
-            info->options, info->since);
+            info->params[0] != '\0' && info->options[0] != '\0' ? ", " : "",
+            info->options[0] != '\0' ? "options: " : "", info->options, info->since);
 }
 
 static void print_all(FILE *out)
 {
-    fputs("usage: holdfast [-s ADDRESS] [--pool NAME] [OPTION...] COMMAND [ARGUMENT...]\n"
-          "\n"
-          "Holdfast keeps reference-counted objects for many processes. A command is a short session: what it\n"
-          "puts or retains is released when it ends, unless a name, a ticket or another object keeps it.\n"
-          "\nCommands:\n",
-          out);
+    fputs(
+        "usage: holdfast [-s ADDRESS] [--pool NAME] [OPTION...] COMMAND [ARGUMENT...]\n"
+        "\n"
+        "Holdfast keeps reference-counted objects for many processes. A command is a short session: what it\n"
+        "puts or retains is released when it ends, unless a name, a ticket or another object keeps it.\n"
+        "\nCommands:\n",
+        out);
     for (const struct cli_command *command = cli_commands; command->name != NULL; command++) {
         char left[48];
         snprintf(left, sizeof left, "%s %s", command->name, command->params);
@@ -136,7 +141,8 @@ static void print_all(FILE *out)
     fputs("\nOptions of all commands:\n", out);
     print_options(out, CLI_GENERAL_BITS);
     fputs("\n`holdfast help COMMAND` tells more.\n"
-          "Exit codes: 0 done; 1 the daemon answered with an error; 2 usage; 3 no connection; 4 no answer in time;\n"
+          "Exit codes: 0 done; 1 the daemon answered with an error; 2 usage; 3 no connection; 4 no answer in "
+          "time;\n"
           "5 a file, memory or output on this side.\n",
           out);
 }

@@ -70,7 +70,8 @@ static void pack_row(msgpack_packer *packer, hf_item object)
     }
 }
 
-/* Inspects `count` objects in one batch and prints them as a table. Those that have died meanwhile are left out. */
+/* Inspects `count` objects in one batch and prints them as a table. Those that have died meanwhile are left
+ * out. */
 static int show_objects(struct cli *cli, const hf_id *ids, size_t count)
 {
     hf_reply **replies = calloc(count, sizeof(hf_reply *));

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "client/cli/cli.h"
-#include "client/cli/print.h"
 #include "client/cli/params.h"
+#include "client/cli/print.h"
 
 /* ---- put ----------------------------------------------------------------------------------------------- */
 
@@ -17,7 +17,8 @@ static int keep(struct cli *cli, const struct cli_args *args, hf_id id)
     uint64_t ttl_ms = 0;
     uint64_t uses = 0;
     int code;
-    if (!cli_option_uint(cli, args, CLI_OPT_TTL_MS, &ttl_ms) || !cli_option_uint(cli, args, CLI_OPT_USES, &uses))
+    if (!cli_option_uint(cli, args, CLI_OPT_TTL_MS, &ttl_ms) ||
+        !cli_option_uint(cli, args, CLI_OPT_USES, &uses))
         return CLI_USAGE;
     if (cli_given(args, CLI_OPT_NAME)) {
         code = hf_name(cli->conn, args->value[CLI_OPT_NAME], id, HF_ANY_VERSION, NULL);
@@ -39,15 +40,19 @@ static int keep(struct cli *cli, const struct cli_args *args, hf_id id)
         puts(cli->output == CLI_JSON ? "\"}" : "");
     }
     if (!cli->shell && !cli_given(args, CLI_OPT_NAME) && !cli_given(args, CLI_OPT_SHARE))
-        cli_hint(cli, "object %" PRId64 " dies with this command, whose session held it: keep it with --name NAME, "
-                      "hand it on with --share, or use `holdfast shell`", id);
+        cli_hint(cli,
+                 "object %" PRId64
+                 " dies with this command, whose session held it: keep it with --name NAME, "
+                 "hand it on with --share, or use `holdfast shell`",
+                 id);
     return CLI_OK;
 }
 
 int cli_put(struct cli *cli, const struct cli_args *args)
 {
-    struct hf_put_options options = {
-        .tag = args->value[CLI_OPT_TAG], .site = args->value[CLI_OPT_SITE], .seal = cli_given(args, CLI_OPT_SEAL)};
+    struct hf_put_options options = {.tag = args->value[CLI_OPT_TAG],
+                                     .site = args->value[CLI_OPT_SITE],
+                                     .seal = cli_given(args, CLI_OPT_SEAL)};
     struct cli_value value = {0};
     hf_id *refs = NULL;
     uint64_t size = 0;
@@ -77,8 +82,9 @@ int cli_put_many(struct cli *cli, const struct cli_args *args)
 {
     int exit_code = cli_call_json(cli, "put_many", args->positional[0], true);
     if (exit_code == CLI_OK && !cli->shell)
-        cli_hint(cli, "these objects die with this command, whose session held them: use `holdfast shell` to name "
-                      "one or to work with them");
+        cli_hint(cli,
+                 "these objects die with this command, whose session held them: use `holdfast shell` to name "
+                 "one or to work with them");
     return exit_code;
 }
 
@@ -223,7 +229,9 @@ int cli_retain(struct cli *cli, const struct cli_args *args)
 {
     int exit_code = change_counts(cli, args, "retain");
     if (exit_code == CLI_OK && !cli->shell)
-        cli_hint(cli, "the references end with this command: use `holdfast hold` or `holdfast shell` to keep them");
+        cli_hint(
+            cli,
+            "the references end with this command: use `holdfast hold` or `holdfast shell` to keep them");
     return exit_code;
 }
 
@@ -289,7 +297,8 @@ int cli_claim(struct cli *cli, const struct cli_args *args)
         return cli_fail(cli, code);
     printf("%" PRId64 "\n", id);
     if (!cli->shell && !cli_given(args, CLI_OPT_NAME))
-        cli_hint(cli, "the reference to %" PRId64 " ends with this command: keep the object with --name NAME", id);
+        cli_hint(cli, "the reference to %" PRId64 " ends with this command: keep the object with --name NAME",
+                 id);
     return CLI_OK;
 }
 

@@ -89,8 +89,8 @@ static int run_words(struct cli *cli, char **words, int count)
     if (command->run == cli_shell || command->run == cli_hold)
         return cli_error(cli, CLI_USAGE, "%s: not in a shell, which is a session already", words[0]);
     int exit_code = CLI_USAGE;
-    const char *wrong = cli_args_parse(words + 1, (unsigned)(count - 1), CLI_GENERAL_BITS | command->options, false,
-                                       &args, &used, problem);
+    const char *wrong = cli_args_parse(words + 1, (unsigned)(count - 1), CLI_GENERAL_BITS | command->options,
+                                       false, &args, &used, problem);
     if (wrong != NULL)
         cli_error(cli, CLI_USAGE, "%s: %s", words[0], wrong);
     else
@@ -155,7 +155,8 @@ int cli_help_command(struct cli *cli, const struct cli_args *args)
 {
     const struct cli_command *command = NULL;
     if (args->count != 0 && (command = cli_command_find(args->positional[0])) == NULL)
-        return cli_error(cli, CLI_USAGE, "unknown command %s; `holdfast help` lists them", args->positional[0]);
+        return cli_error(cli, CLI_USAGE, "unknown command %s; `holdfast help` lists them",
+                         args->positional[0]);
     cli_help(stdout, command);
     return CLI_OK;
 }

@@ -44,10 +44,11 @@ static int read_json(struct cli *cli, struct cli_value *ret)
 
 int cli_value_read(struct cli *cli, const struct cli_args *args, unsigned index, struct cli_value *ret)
 {
-    /* Said after the command, --json is the type of the value; said before it, only the form of the output. */
+    /* Said after the command, --json is the type of the value; said before it, only the form of the
+     * output. */
     bool json = cli_given(args, CLI_OPT_JSON);
-    unsigned types = cli_given(args, CLI_OPT_STR) + cli_given(args, CLI_OPT_BIN) + cli_given(args, CLI_OPT_INT) +
-                     cli_given(args, CLI_OPT_MSGPACK);
+    unsigned types = cli_given(args, CLI_OPT_STR) + cli_given(args, CLI_OPT_BIN) +
+                     cli_given(args, CLI_OPT_INT) + cli_given(args, CLI_OPT_MSGPACK);
     *ret = (struct cli_value){0};
     if (types > 1)
         return cli_error(cli, CLI_USAGE, "--str, --bin, --int or --msgpack: which of them?");
@@ -84,7 +85,8 @@ bool cli_positional_id(struct cli *cli, const struct cli_args *args, unsigned in
     return false;
 }
 
-bool cli_positional_uint(struct cli *cli, const struct cli_args *args, unsigned index, const char *what, uint64_t *ret)
+bool cli_positional_uint(struct cli *cli, const struct cli_args *args, unsigned index, const char *what,
+                         uint64_t *ret)
 {
     if (cli_parse_uint(args->positional[index], ret))
         return true;
@@ -166,7 +168,8 @@ void cli_pack_text(struct cli_params *params, const char *text)
     msgpack_pack_str_with_body(&params->packer, text, strlen(text));
 }
 
-void cli_pack_uint(struct cli_params *params, const struct cli_args *args, enum cli_option option, const char *key)
+void cli_pack_uint(struct cli_params *params, const struct cli_args *args, enum cli_option option,
+                   const char *key)
 {
     uint64_t number = 0;
     if (!cli_given(args, option))
@@ -190,7 +193,8 @@ int cli_params_call(struct cli_params *params, const char *method, hf_reply **re
 }
 
 /* `[item]` when JSON is the only param; the JSON itself when it is the array of all. */
-static const char *pack_json_params(struct cli_bytes text, bool as_item, msgpack_sbuffer *out, char problem[160])
+static const char *pack_json_params(struct cli_bytes text, bool as_item, msgpack_sbuffer *out,
+                                    char problem[160])
 {
     if (as_item && msgpack_sbuffer_write(out, "\x91", 1) != 0)
         return "no memory";

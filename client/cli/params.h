@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* From the words of a command to the arguments of a call, and from its result to the output: what several commands
- * share. Functions that return bool have reported what is wrong when they return false. */
+/* From the words of a command to the arguments of a call, and from its result to the output: what several
+ * commands share. Functions that return bool have reported what is wrong when they return false. */
 #ifndef HF_CLI_PARAMS_H
 #define HF_CLI_PARAMS_H
 
@@ -16,7 +16,8 @@ struct cli_value {
     msgpack_sbuffer packed; /* what it was packed to */
 };
 
-/* Reads positional `index`, or --file, as --str, --bin, --int, --json or --msgpack. Returns an exit code; has reported. */
+/* Reads positional `index`, or --file, as --str, --bin, --int, --json or --msgpack. Returns an exit code; has
+ * reported. */
 int cli_value_read(struct cli *cli, const struct cli_args *args, unsigned index, struct cli_value *ret);
 void cli_value_done(struct cli_value *value);
 
@@ -29,7 +30,8 @@ bool cli_option_uint(struct cli *cli, const struct cli_args *args, enum cli_opti
 bool cli_option_size(struct cli *cli, const struct cli_args *args, enum cli_option option, uint64_t *ret);
 bool cli_if_version(struct cli *cli, const struct cli_args *args, int64_t *ret);
 
-/* Params of a call that has no typed function: init, pack, call. What goes wrong in between is kept for the call. */
+/* Params of a call that has no typed function: init, pack, call. What goes wrong in between is kept for the
+ * call. */
 struct cli_params {
     struct cli *cli;
     msgpack_sbuffer buffer;
@@ -45,7 +47,8 @@ void cli_pack_ids(struct cli_params *params, const struct cli_args *args);
 void cli_pack_names(struct cli_params *params, const struct cli_args *args);
 void cli_pack_text(struct cli_params *params, const char *text);
 /* key and number of an option, if it is given. */
-void cli_pack_uint(struct cli_params *params, const struct cli_args *args, enum cli_option option, const char *key);
+void cli_pack_uint(struct cli_params *params, const struct cli_args *args, enum cli_option option,
+                   const char *key);
 
 /* Makes the call and ends `params`. Returns an exit code; has reported. */
 int cli_params_call(struct cli_params *params, const char *method, hf_reply **ret);

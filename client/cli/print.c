@@ -15,7 +15,12 @@
 /* Bytes of the UTF-8 character at `at` (of `size` bytes), 0 if there is none. */
 static size_t utf8_character(const unsigned char *at, size_t size)
 {
-    size_t length = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf5 ? 4 : 0;
+    size_t length = at[0] < 0x80   ? 1
+                    : at[0] < 0xc2 ? 0
+                    : at[0] < 0xe0 ? 2
+                    : at[0] < 0xf0 ? 3
+                    : at[0] < 0xf5 ? 4
+                                   : 0;
     if (length == 0 || length > size)
         return 0;
     for (size_t i = 1; i < length; i++) {
@@ -147,7 +152,8 @@ static bool is_container(hf_item item)
     return type == HF_TYPE_ARRAY || type == HF_TYPE_MAP;
 }
 
-/* JSON has only strings as keys: any other key becomes one with its JSON text, a container its MessagePack. */
+/* JSON has only strings as keys: any other key becomes one with its JSON text, a container its
+ * MessagePack. */
 static void print_key(FILE *out, hf_item key)
 {
     const void *bytes;
@@ -269,7 +275,7 @@ char *cli_format_time(uint64_t ms, char to[16])
     if (ms < 1000)
         snprintf(to, 16, "%u ms", (unsigned)ms);
     else if (s < 60)
-        snprintf(to, 16, "%.1f s", (double)(ms / 100) / 10);
+        snprintf(to, 16, "%u.%u s", (unsigned)s, (unsigned)(ms % 1000 / 100));
     else if (s < 3600)
         snprintf(to, 16, "%u min %u s", (unsigned)(s / 60), (unsigned)(s % 60));
     else if (s < 86400)
@@ -297,8 +303,9 @@ static bool ends_with(const char *text, const char *end)
 /* By the last part of a key: the daemon counts these in bytes. */
 static bool is_size_key(const char *key)
 {
-    static const char *const keys[] = {"size",  "bytes", "limit",  "used",        "image",       "anon",
-                                       "meta",  "values", "values_live", "bytes_in", "bytes_out", "daemon_limit"};
+    static const char *const keys[] = {"size",        "bytes",    "limit",     "used",
+                                       "image",       "anon",     "meta",      "values",
+                                       "values_live", "bytes_in", "bytes_out", "daemon_limit"};
     const char *dot = strrchr(key, '.');
     const char *last = dot != NULL ? dot + 1 : key;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
@@ -365,7 +372,8 @@ static void heading(const struct column *column, char to[40])
 {
     size_t size = strlen(column->key) - (ends_with(column->key, "_ms") ? 3 : 0);
     for (size_t i = 0; i < size; i++)
-        to[i] = column->key[i] >= 'a' && column->key[i] <= 'z' ? (char)(column->key[i] - 'a' + 'A') : column->key[i];
+        to[i] = column->key[i] >= 'a' && column->key[i] <= 'z' ? (char)(column->key[i] - 'a' + 'A')
+                                                               : column->key[i];
     to[size] = '\0';
 }
 
@@ -456,8 +464,8 @@ static void walk_map(hf_item map, void (*emit)(void *context, const struct line 
             continue;
         }
         hf_item_bytes(key, &bytes, &size);
-        int length = snprintf(line.key + prefix, sizeof line.key - prefix, "%.*s", (int)(size < 100 ? size : 100),
-                              (const char *)bytes);
+        int length = snprintf(line.key + prefix, sizeof line.key - prefix, "%.*s",
+                              (int)(size < 100 ? size : 100), (const char *)bytes);
         size_t end = prefix + (size_t)length;
         if (hf_item_type(line.value) == HF_TYPE_MAP && hf_item_count(line.value) != 0 && depth < DEPTH_MAX &&
             end + 2 < sizeof line.key) {

@@ -12,7 +12,8 @@
 /* One value as JSON on one line, without the end of the line; see value.h for what JSON cannot say. */
 void cli_print_json(FILE *out, hf_item item);
 
-/* A value for people: a str or bin as it is (on a terminal without control characters), anything else as JSON. */
+/* A value for people: a str or bin as it is (on a terminal without control characters), anything else as
+ * JSON. */
 void cli_print_value(FILE *out, hf_item item, bool terminal);
 
 /* Exactly the bytes of a str or bin, the MessagePack of anything else. */
@@ -25,8 +26,9 @@ void cli_print_safe(FILE *out, const void *bytes, size_t size);
 char *cli_format_size(uint64_t bytes, char to[16]);
 char *cli_format_time(uint64_t ms, char to[16]);
 
-/* An array of maps as an aligned table: a column for each key that some row has, in the order of their appearance; times
- * (keys with _ms at the end) and sizes are made readable. False without memory: nothing was printed. */
+/* An array of maps as an aligned table: a column for each key that some row has, in the order of their
+ * appearance; times (keys with _ms at the end) and sizes are made readable. False without memory: nothing was
+ * printed. */
 bool cli_print_table(FILE *out, hf_item rows, bool colour);
 
 /* A map as aligned lines `key value`; a map in it as `key.key value`. */

@@ -58,10 +58,10 @@ const char *cli_read_source(const char *text, struct cli_bytes *ret)
         return cli_read_file(text[0] == '@' ? text + 1 : text, ret);
     if (text[0] == '@' && text[1] == '@')
         text++;
-    char *copy = strdup(text);
-    if (copy == NULL)
+    ret->data = strdup(text);
+    if (ret->data == NULL)
         return NO_MEMORY;
-    *ret = (struct cli_bytes){copy, strlen(copy)};
+    ret->size = strlen(ret->data);
     return NULL;
 }
 
@@ -156,7 +156,8 @@ static json_t *special_form(json_t *object, const char **ret_key)
     return json_object_iter_value(at);
 }
 
-static const char *pack_special(msgpack_packer *packer, const char *key, const json_t *value, char problem[160])
+static const char *pack_special(msgpack_packer *packer, const char *key, const json_t *value,
+                                char problem[160])
 {
     struct cli_bytes bytes;
     if (strcmp(key, "$ext") == 0)

@@ -2,8 +2,8 @@
 /* Values on their way in: text, files and JSON become MessagePack.
  *
  * JSON is strict (UTF-8, no duplicate keys). What JSON cannot say is an object with one key:
- * {"$bin": "BASE64"}, {"$str": "BASE64"} (a str that is not UTF-8), {"$ext": [TYPE, "BASE64"]}. print.h writes the
- * same forms. */
+ * {"$bin": "BASE64"}, {"$str": "BASE64"} (a str that is not UTF-8), {"$ext": [TYPE, "BASE64"]}. print.h
+ * writes the same forms. */
 #ifndef HF_CLI_VALUE_H
 #define HF_CLI_VALUE_H
 
@@ -20,7 +20,8 @@ struct cli_bytes {
 /* Reads PATH ("-": stdin) to its end. NULL, or what is wrong (static or of strerror). */
 const char *cli_read_file(const char *path, struct cli_bytes *ret);
 
-/* What a positional or --file stands for: the text itself, the file of @PATH, stdin for -, and @@TEXT is @TEXT. */
+/* What a positional or --file stands for: the text itself, the file of @PATH, stdin for -, and @@TEXT is
+ * @TEXT. */
 const char *cli_read_source(const char *text, struct cli_bytes *ret);
 
 /* Packs one JSON text behind what is in `out`. NULL, or what is wrong in `problem`. */

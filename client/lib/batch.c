@@ -36,7 +36,8 @@ bool hf__batch_reserve(struct hf__batch *batch)
     return true;
 }
 
-/* Copies word and text behind each other into memory of the outcome; without memory the static ones must do. */
+/* Copies word and text behind each other into memory of the outcome; without memory the static ones must
+ * do. */
 static void own_strings(struct hf__outcome *outcome, const struct hf_error *error)
 {
     size_t word_size = strlen(error->word) + 1;

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CAPACITY_MIN  4096
-#define CAPACITY_KEPT (1024 * 1024) /* an empty queue above it is freed: one large value must not stay for ever */
+#define CAPACITY_MIN 4096
+#define CAPACITY_KEPT                                                                                        \
+    (1024 * 1024) /* an empty queue above it is freed: one large value must not stay for ever */
 
 void hf__buffer_done(struct hf__buffer *buffer)
 {

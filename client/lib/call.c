@@ -20,7 +20,8 @@ static void fail(hf_conn *conn, uint64_t request, int code, const char *text)
     succeed(conn, request);
     failure->error.code = code;
     failure->error.word = hf_error_word(code);
-    bool why = code == HF_ERR_CONNECT || code == HF_ERR_UNSENT || code == HF_ERR_UNKNOWN || code == HF_ERR_PROTOCOL;
+    bool why =
+        code == HF_ERR_CONNECT || code == HF_ERR_UNSENT || code == HF_ERR_UNKNOWN || code == HF_ERR_PROTOCOL;
     if (text == NULL && why && conn->reason[0] != '\0')
         snprintf(failure->text, sizeof failure->text, "%s (%.500s)", hf_error_text(code), conn->reason);
     else
@@ -69,7 +70,8 @@ static void fail_as_told(hf_conn *conn, const struct hf__answer *answer)
 static void note_reason(hf_conn *conn, const struct hf__answer *answer)
 {
     fail_as_told(conn, answer);
-    snprintf(conn->reason, sizeof conn->reason, "%s %.600s", conn->failure.error.word, conn->failure.error.text);
+    snprintf(conn->reason, sizeof conn->reason, "%s %.600s", conn->failure.error.word,
+             conn->failure.error.text);
     conn->reason_code = conn->failure.error.code;
 }
 

@@ -10,8 +10,8 @@
  *
  * Always:
  * - `fd` is -1 exactly when there is no connection; then the engine holds no bytes and no open request.
- * - A request whose answer can still be delivered is either the one that `waiting` names or belongs to the batch:
- *   all others were abandoned in the engine. So no sink is used after its call has returned. */
+ * - A request whose answer can still be delivered is either the one that `waiting` names or belongs to the
+ *   batch: all others were abandoned in the engine. So no sink is used after its call has returned. */
 #ifndef HF_CLIENT_CONN_H
 #define HF_CLIENT_CONN_H
 
@@ -49,7 +49,7 @@ struct hf_conn {
     char reason[HF__TEXT_SIZE]; /* why there is no connection */
     int reason_code;            /* what the daemon said when it closed the connection, or 0 */
     int64_t timeout_ms;
-    int64_t once_ms; /* of the next call only; 0: timeout_ms */
+    int64_t once_ms;  /* of the next call only; 0: timeout_ms */
     uint64_t request; /* the latest call */
     struct hf__failure failure;
 
@@ -78,8 +78,8 @@ int hf__call_refuse(hf_conn *conn, int code, const char *text);
 /* Takes the answer to its place. */
 void hf__deliver(hf_conn *conn, const struct hf__answer *answer);
 
-/* Sets the error of the connection for its latest call; `text` NULL: the sentence of the code, and why there is no
- * connection where that is the point. Returns `code`. */
+/* Sets the error of the connection for its latest call; `text` NULL: the sentence of the code, and why there
+ * is no connection where that is the point. Returns `code`. */
 int hf__fail(hf_conn *conn, int code, const char *text);
 
 /* Checks what every call outside a batch needs, and begins it. 0 or HF_ERR_ARGUMENT. */
@@ -96,8 +96,8 @@ void hf__lose(hf_conn *conn, const char *reason);
 /* A batch grows: sends what is worth sending, and waits while too much is queued. */
 void hf__pump(hf_conn *conn);
 
-/* Sends and receives until nothing is waited for: neither `waiting` nor, with `batch`, a pending call of the batch.
- * False if `timeout_ms` passed in which nothing moved. */
+/* Sends and receives until nothing is waited for: neither `waiting` nor, with `batch`, a pending call of the
+ * batch. False if `timeout_ms` passed in which nothing moved. */
 bool hf__run(hf_conn *conn, bool batch, int64_t timeout_ms);
 
 /* The time-out that is in force for one call, which uses up that of hf_set_timeout_once. */

@@ -127,7 +127,8 @@ bool hf__engine_skip(struct hf__engine *engine)
     }
     if (!ring_reserve(ring))
         return false;
-    ring->items[ring->next & (ring->capacity - 1)] = (struct hf__request){.number = ring->next, .state = HF__DONE};
+    ring->items[ring->next & (ring->capacity - 1)] =
+        (struct hf__request){.number = ring->next, .state = HF__DONE};
     ring->next++;
     return true;
 }
@@ -256,7 +257,8 @@ static int begin_discard(struct hf__engine *engine, const struct hfp_frame *fram
     return 0;
 }
 
-/* Drops input of a reply above the limit. 1: it has ended and is answered TOOBIG; 0: go on, or more is needed. */
+/* Drops input of a reply above the limit. 1: it has ended and is answered TOOBIG; 0: go on, or more is
+ * needed. */
 static int discard(struct hf__engine *engine, struct hf__answer *ret)
 {
     enum hfp_result result =
@@ -322,7 +324,8 @@ void hf__engine_established(struct hf__engine *engine)
     engine->established = true;
 }
 
-/* The ring of open requests itself becomes the list of the lost, so that losing a connection needs no memory. */
+/* The ring of open requests itself becomes the list of the lost, so that losing a connection needs no
+ * memory. */
 void hf__engine_lost(struct hf__engine *engine)
 {
     struct hf__ring *ring = engine->established ? &engine->unknown : &engine->attempt;

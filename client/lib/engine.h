@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The protocol engine: requests become bytes, bytes become answers. It does no I/O and reads no clock; whoever
- * has a socket (blocking.c, a test) moves the bytes.
+/* The protocol engine: requests become bytes, bytes become answers. It does no I/O and reads no clock;
+ * whoever has a socket (blocking.c, a test) moves the bytes.
  *
  *     begin, pack params, commit -> output, sent          bytes to the daemon
  *     space, received            -> next                   answers, in the order in which they arrive
  *     lost                       -> next                   an answer UNKNOWN or UNSENT for each open request
  *
  * Always:
- * - A request has a number, 1 for the first, rising by one, and never used again, whatever connections come and
- *   go. Its msgid is the lower half of the number. (A daemon that cannot read our bytes answers with msgid 0;
- *   that is taken for request 2^32 only while that one is open.)
+ * - A request has a number, 1 for the first, rising by one, and never used again, whatever connections come
+ *   and go. Its msgid is the lower half of the number. (A daemon that cannot read our bytes answers with
+ *   msgid 0; that is taken for request 2^32 only while that one is open.)
  * - The first request in `open` has no answer yet, or there is none in it.
  * - A request is answered at most once: by the daemon, by `lost`, or (abandoned) not at all.
  * - An answer's pointers go into the input: they are valid until the next call of space, next or lost. */
@@ -25,8 +25,8 @@
 #include "client/lib/buffer.h"
 #include "proto/scan.h"
 
-/* What is to be done with a result: `take` reads `result` into what `ret` points to. Returns 0 or HF_ERR_.... The
- * engine only carries it. `take` NULL: the result is not wanted. */
+/* What is to be done with a result: `take` reads `result` into what `ret` points to. Returns 0 or HF_ERR_....
+ * The engine only carries it. `take` NULL: the result is not wanted. */
 struct hf__sink {
     int (*take)(const struct hf__sink *sink, hf_item result);
     void *ret[2];
@@ -45,7 +45,7 @@ struct hf__request {
 
 struct hf__answer {
     uint64_t number; /* of the request; 0: an error of the daemon about the connection as a whole */
-    int code;        /* 0; HF_ERR_OTHER: the daemon's error, in `error`; TOOBIG, UNKNOWN, UNSENT: found here */
+    int code; /* 0; HF_ERR_OTHER: the daemon's error, in `error`; TOOBIG, UNKNOWN, UNSENT: found here */
     hf_item result;
     const char *error; /* `error_size` bytes without terminating zero, or NULL */
     size_t error_size;
@@ -72,14 +72,14 @@ struct hf__engine {
 
     struct hfp_scan scan;
     struct hfp_scan_limits limits;
-    bool discarding;          /* a reply above the limit is passing */
-    size_t frame_size;        /* bytes of the frame that the last answer points into */
-    uint64_t discarded;       /* number of the request that it answers */
-    const char *fault;        /* after HF_ERR_PROTOCOL: what was wrong with the bytes; static */
-    uint64_t notifications;   /* messages that nobody asked for, ignored */
+    bool discarding;        /* a reply above the limit is passing */
+    size_t frame_size;      /* bytes of the frame that the last answer points into */
+    uint64_t discarded;     /* number of the request that it answers */
+    const char *fault;      /* after HF_ERR_PROTOCOL: what was wrong with the bytes; static */
+    uint64_t notifications; /* messages that nobody asked for, ignored */
 
-    /* Requests of lost connections. Attempts to reconnect that fail must not wipe out what became unknown before
-     * them: so there are two rings, and `established` says which is next. */
+    /* Requests of lost connections. Attempts to reconnect that fail must not wipe out what became unknown
+     * before them: so there are two rings, and `established` says which is next. */
     bool established;
     struct hf__ring unknown; /* the last connection that was established */
     uint64_t unknown_sent;   /* bytes sent on it */
@@ -92,8 +92,8 @@ struct hf__engine {
 void hf__engine_init(struct hf__engine *engine);
 void hf__engine_done(struct hf__engine *engine);
 
-/* Begins a request with `params` parameters, which the caller packs with the packer returned and then calls commit
- * or cancel. Packing never fails by itself: commit tells. `method` is at most 65,535 bytes. */
+/* Begins a request with `params` parameters, which the caller packs with the packer returned and then calls
+ * commit or cancel. Packing never fails by itself: commit tells. `method` is at most 65,535 bytes. */
 msgpack_packer *hf__engine_begin(struct hf__engine *engine, const char *method, uint32_t params);
 
 /* Bytes that are packed already, such as all params of a request. */
@@ -114,18 +114,20 @@ void hf__engine_sent(struct hf__engine *engine, size_t size);
 uint8_t *hf__engine_space(struct hf__engine *engine, size_t room, size_t *ret_room);
 void hf__engine_received(struct hf__engine *engine, size_t size);
 
-/* The next answer: 1 and it is in `ret`; 0 if there is none yet; HF_ERR_PROTOCOL if the bytes are not those of a
- * daemon (`fault` says why; no further answer can be found, so call lost). */
+/* The next answer: 1 and it is in `ret`; 0 if there is none yet; HF_ERR_PROTOCOL if the bytes are not those
+ * of a daemon (`fault` says why; no further answer can be found, so call lost). */
 int hf__engine_next(struct hf__engine *engine, struct hf__answer *ret);
 
-/* Nobody waits for that request any more: its answer will be dropped. It stays among those that can be lost. */
+/* Nobody waits for that request any more: its answer will be dropped. It stays among those that can be
+ * lost. */
 void hf__engine_abandon(struct hf__engine *engine, uint64_t number);
 
 /* From now on, if the connection is lost, its requests are those that hf__engine_unknown tells. */
 void hf__engine_established(struct hf__engine *engine);
 
-/* The connection is gone: forgets all bytes, and each open request will be answered UNKNOWN if one of its bytes was
- * sent, else UNSENT. Requests that come after are those of a new connection, which is not established yet. */
+/* The connection is gone: forgets all bytes, and each open request will be answered UNKNOWN if one of its
+ * bytes was sent, else UNSENT. Requests that come after are those of a new connection, which is not
+ * established yet. */
 void hf__engine_lost(struct hf__engine *engine);
 
 /* The requests of the last established connection that was lost which are unknown; see hf_unknown. */

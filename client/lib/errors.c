@@ -19,7 +19,7 @@ static const struct entry entries[] = {
 #define ENTRY(code, text) {HF_ERR_##code, #code, text},
     HF_ERRORS(ENTRY)
 #undef ENTRY
-    {HF_ERR_OTHER, "OTHER", "an error that this version of the library does not know"},
+        {HF_ERR_OTHER, "OTHER", "an error that this version of the library does not know"},
     {HF_ERR_CONNECT, "CONNECT", "cannot connect; is holdfastd running?"},
     {HF_ERR_ADDRESS, "ADDRESS", "the address cannot be read; expected unix:PATH or tcp:HOST:PORT"},
     {HF_ERR_NOREPLY, "NOREPLY", "no answer in the time given; the request may still be done"},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Calls that look inside the daemon or are about sessions and pools as a whole, and the call of any method. */
+/* Calls that look inside the daemon or are about sessions and pools as a whole, and the call of any
+ * method. */
 #include <string.h>
 
 #include "client/lib/pack.h"

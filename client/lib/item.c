@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Reading of replies. Items come from frames that the scanner has passed, but no function here relies on it. */
+/* Reading of replies. Items come from frames that the scanner has passed, but no function here relies on
+ * it. */
 #include <string.h>
 
 #include "client/holdfast.h"
@@ -18,9 +19,10 @@ static struct hfp_cursor cursor_of(hf_item item)
 enum hf_type hf_item_type(hf_item item)
 {
     static const signed char types[] = {
-        [HFP_NONE] = HF_TYPE_NONE,   [HFP_NIL] = HF_TYPE_NIL, [HFP_BOOL] = HF_TYPE_BOOL, [HFP_INT] = HF_TYPE_INT,
-        [HFP_FLOAT] = HF_TYPE_FLOAT, [HFP_STR] = HF_TYPE_STR, [HFP_BIN] = HF_TYPE_BIN,   [HFP_ARRAY] = HF_TYPE_ARRAY,
-        [HFP_MAP] = HF_TYPE_MAP,     [HFP_EXT] = HF_TYPE_EXT,
+        [HFP_NONE] = HF_TYPE_NONE, [HFP_NIL] = HF_TYPE_NIL,     [HFP_BOOL] = HF_TYPE_BOOL,
+        [HFP_INT] = HF_TYPE_INT,   [HFP_FLOAT] = HF_TYPE_FLOAT, [HFP_STR] = HF_TYPE_STR,
+        [HFP_BIN] = HF_TYPE_BIN,   [HFP_ARRAY] = HF_TYPE_ARRAY, [HFP_MAP] = HF_TYPE_MAP,
+        [HFP_EXT] = HF_TYPE_EXT,
     };
     struct hfp_cursor cursor = cursor_of(item);
     return (enum hf_type)types[hfp_peek_type(&cursor)];

@@ -57,8 +57,8 @@ int hf_names(hf_conn *conn, uint64_t cursor, const char *prefix, uint64_t limit,
     return hf__call_end(conn, &sink);
 }
 
-int hf_store(hf_conn *conn, const char *name, hf_value value, const struct hf_store_options *options, hf_id *ret_id,
-             int64_t *ret_version)
+int hf_store(hf_conn *conn, const char *name, hf_value value, const struct hf_store_options *options,
+             hf_id *ret_id, int64_t *ret_version)
 {
     static const struct hf_store_options none;
     if (options == NULL)

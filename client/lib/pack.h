@@ -32,9 +32,9 @@ void hf__pack_if_version(msgpack_packer *packer, int64_t if_version);
 struct hf__sink hf__sink_none(void);
 struct hf__sink hf__sink_reply(hf_reply **ret); /* sets *ret to NULL */
 struct hf__sink hf__sink_int(int64_t *ret);
-struct hf__sink hf__sink_id(hf_id *ret);                       /* nil is 0 */
-struct hf__sink hf__sink_ints(int64_t *ret, size_t count);     /* an array of exactly `count` */
+struct hf__sink hf__sink_id(hf_id *ret);                        /* nil is 0 */
+struct hf__sink hf__sink_ints(int64_t *ret, size_t count);      /* an array of exactly `count` */
 struct hf__sink hf__sink_pair(int64_t *first, int64_t *second); /* an array of two; each may be NULL */
-struct hf__sink hf__sink_key(uint8_t *ret);                    /* HF_KEY_BYTES bytes */
+struct hf__sink hf__sink_key(uint8_t *ret);                     /* HF_KEY_BYTES bytes */
 
 #endif

@@ -59,8 +59,8 @@ static int connect_wait(int fd, int64_t deadline_ms)
 
 static void tune_tcp(int fd)
 {
-    /* Small requests must not wait for each other; a peer that has vanished must show itself some day. Both are
-     * wishes: the connection works without them. */
+    /* Small requests must not wait for each other; a peer that has vanished must show itself some day. Both
+     * are wishes: the connection works without them. */
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);

@@ -28,7 +28,8 @@ struct deadlines {
     struct mem *mem;
 };
 
-bool deadlines_init(struct deadlines *deadlines, struct mem *mem, uint32_t max, void *owner, deadline_placed *placed);
+bool deadlines_init(struct deadlines *deadlines, struct mem *mem, uint32_t max, void *owner,
+                    deadline_placed *placed);
 void deadlines_done(struct deadlines *deadlines);
 /* Makes sure that the next add cannot fail. */
 bool deadlines_prepare(struct deadlines *deadlines);

@@ -28,11 +28,11 @@ typedef bool index_same(const void *owner, uint32_t value, const void *key);
 
 struct index {
     struct reserve home, overflow;
-    uint32_t buckets;        /* home buckets in use */
-    uint32_t overflow_used;  /* overflow buckets ever used */
-    uint32_t overflow_free;  /* head of the free list + 1, through `next` */
+    uint32_t buckets;       /* home buckets in use */
+    uint32_t overflow_used; /* overflow buckets ever used */
+    uint32_t overflow_free; /* head of the free list + 1, through `next` */
     uint64_t count;
-    const void *owner;       /* passed to the two functions */
+    const void *owner; /* passed to the two functions */
     index_hash_of *hash_of;
     index_same *same;
     struct mem *mem;

@@ -16,13 +16,13 @@
 #include <stdint.h>
 
 struct mem {
-    struct mem *parent;      /* the budget above; NULL: none */
-    uint64_t limit;          /* bytes */
-    _Atomic uint64_t used;   /* bytes charged here, children included */
-    uint64_t private_bytes;  /* of it: allocated by mem_alloc() and reserves */
-    uint64_t image_bytes;    /* of it: backed pages of regions */
-    uint64_t calls;          /* allocations and growths asked for; a test compares it */
-    uint64_t fail_at;        /* tests: the call of this number (and no other) fails; 0: none */
+    struct mem *parent;     /* the budget above; NULL: none */
+    uint64_t limit;         /* bytes */
+    _Atomic uint64_t used;  /* bytes charged here, children included */
+    uint64_t private_bytes; /* of it: allocated by mem_alloc() and reserves */
+    uint64_t image_bytes;   /* of it: backed pages of regions */
+    uint64_t calls;         /* allocations and growths asked for; a test compares it */
+    uint64_t fail_at;       /* tests: the call of this number (and no other) fails; 0: none */
 };
 
 void mem_init(struct mem *mem, struct mem *parent, uint64_t limit);

@@ -3,31 +3,39 @@
 
 #define FIRST_ROOM 16u
 
-/* Within the first chunk room doubles; beyond it grows by whole chunks. */
-static bool grow(struct u32vec *vec, struct mem *mem)
+/* Within the first chunk room doubles. */
+static bool grow_first(struct u32vec *vec, struct mem *mem)
 {
-    if (vec->room < U32VEC_CHUNK && vec->directory != 0) {
-        uint32_t room = vec->room == 0 ? FIRST_ROOM : vec->room * 2;
-        uint32_t *chunk = mem_realloc(mem, vec->chunks[0], vec->room * 4, room * 4);
-        if (chunk == NULL)
-            return false;
-        vec->chunks[0] = chunk;
-        vec->room = room;
-        return true;
-    }
+    uint32_t room = vec->room == 0 ? FIRST_ROOM : vec->room * 2;
+    uint32_t *chunk = mem_realloc(mem, vec->chunks[0], vec->room * 4, room * 4);
+    if (chunk == NULL)
+        return false;
+    vec->chunks[0] = chunk;
+    vec->room = room;
+    return true;
+}
+
+static bool grow_directory(struct u32vec *vec, struct mem *mem)
+{
+    uint32_t directory = vec->directory == 0 ? 1 : vec->directory * 2;
+    uint32_t **moved =
+        mem_realloc(mem, vec->chunks, vec->directory * sizeof *moved, directory * sizeof *moved);
+    if (moved == NULL)
+        return false;
+    for (uint32_t k = vec->directory; k < directory; k++)
+        moved[k] = NULL;
+    vec->chunks = moved;
+    vec->directory = directory;
+    return true;
+}
+
+static bool grow_once(struct u32vec *vec, struct mem *mem)
+{
     uint32_t chunks = (vec->room + U32VEC_CHUNK - 1) / U32VEC_CHUNK;
-    if (chunks == vec->directory) {
-        uint32_t directory = chunks == 0 ? 1 : chunks * 2;
-        uint32_t **moved = mem_realloc(mem, vec->chunks, vec->directory * sizeof *moved, directory * sizeof *moved);
-        if (moved == NULL)
-            return false;
-        for (uint32_t k = vec->directory; k < directory; k++)
-            moved[k] = NULL;
-        vec->chunks = moved;
-        vec->directory = directory;
-    }
-    if (chunks == 0)
-        return grow(vec, mem); /* once: the directory is there now */
+    if (vec->room < U32VEC_CHUNK && vec->directory != 0)
+        return grow_first(vec, mem);
+    if (chunks == vec->directory)
+        return grow_directory(vec, mem);
     vec->chunks[chunks] = mem_alloc(mem, U32VEC_CHUNK * 4);
     if (vec->chunks[chunks] == NULL)
         return false;
@@ -35,15 +43,15 @@ static bool grow(struct u32vec *vec, struct mem *mem)
     return true;
 }
 
-bool u32vec_prepare(struct u32vec *vec, struct mem *mem, uint32_t more)
+bool u32vec_grow(struct u32vec *vec, struct mem *mem, uint32_t more)
 {
     while (vec->room - vec->count < more)
-        if (!grow(vec, mem))
+        if (!grow_once(vec, mem))
             return false;
     return true;
 }
 
-void u32vec_trim(struct u32vec *vec, struct mem *mem)
+void u32vec_give(struct u32vec *vec, struct mem *mem)
 {
     while (vec->room > U32VEC_CHUNK && vec->room - vec->count >= 2 * U32VEC_CHUNK) {
         vec->room -= U32VEC_CHUNK;

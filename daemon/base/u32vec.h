@@ -12,14 +12,23 @@
 struct u32vec {
     uint32_t **chunks;
     uint32_t count;
-    uint32_t room;       /* places in the chunks there are */
-    uint32_t directory;  /* entries `chunks` has room for */
+    uint32_t room;      /* places in the chunks there are */
+    uint32_t directory; /* entries `chunks` has room for */
 };
 
 /* Makes room for `more` further pushes; false when the budget is spent. */
-bool u32vec_prepare(struct u32vec *vec, struct mem *mem, uint32_t more);
-/* Gives back chunks that have been empty for a while: keeps one spare. */
-void u32vec_trim(struct u32vec *vec, struct mem *mem);
+bool u32vec_grow(struct u32vec *vec, struct mem *mem, uint32_t more);
+static inline bool u32vec_prepare(struct u32vec *vec, struct mem *mem, uint32_t more)
+{
+    return vec->room - vec->count >= more || u32vec_grow(vec, mem, more);
+}
+/* Gives back chunks that are empty, but for one spare. */
+void u32vec_give(struct u32vec *vec, struct mem *mem);
+static inline void u32vec_trim(struct u32vec *vec, struct mem *mem)
+{
+    if (vec->room - vec->count >= 2 * U32VEC_CHUNK)
+        u32vec_give(vec, mem);
+}
 void u32vec_done(struct u32vec *vec, struct mem *mem);
 
 static inline uint32_t *u32vec_at(const struct u32vec *vec, uint32_t place)

@@ -360,7 +360,8 @@ void blocks_free(struct blocks *b, unsigned class, uint64_t offset)
 /* ---- whole pages ---- */
 
 /* An arena of a list with a gap of `pages`, looking at no more than `tries`. */
-static uint32_t find_gap(const struct blocks *b, unsigned list, unsigned pages, uint32_t tries, unsigned *ret_first)
+static uint32_t find_gap(const struct blocks *b, unsigned list, unsigned pages, uint32_t tries,
+                         unsigned *ret_first)
 {
     for (uint32_t n = b->list[list]; n != RUN_NONE && tries > 0; tries--, n = arenas(b)[n].next) {
         *ret_first = gap_of(arenas(b)[n].pages, pages);
@@ -546,7 +547,8 @@ bool blocks_claim(struct blocks *b, unsigned class, uint64_t offset)
 
 static bool claim_huge(struct blocks *b, uint64_t pages, uint64_t offset)
 {
-    uint32_t n = (uint32_t)(offset / ARENA_BYTES), count = (uint32_t)((pages + ARENA_PAGES - 1) / ARENA_PAGES);
+    uint32_t n = (uint32_t)(offset / ARENA_BYTES),
+             count = (uint32_t)((pages + ARENA_PAGES - 1) / ARENA_PAGES);
     for (uint32_t k = n; k < n + count; k++) {
         if (arenas(b)[k].kind != ARENA_FREE)
             return false;

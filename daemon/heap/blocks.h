@@ -29,13 +29,22 @@
 #define LARGE_PAGES       32u /* more pages than these are huge */
 
 struct block_class {
-    uint32_t size;   /* bytes of a block */
-    uint32_t pages;  /* of a run: 4, 16 or 64 */
-    uint32_t count;  /* blocks of a run */
-    uint64_t magic;  /* 2^32 / size rounded up: offset in run -> number of block */
+    uint32_t size;  /* bytes of a block */
+    uint32_t pages; /* of a run: 4, 16 or 64 */
+    uint32_t count; /* blocks of a run */
+    uint64_t magic; /* 2^32 / size rounded up: offset in run -> number of block */
 };
 
-enum arena_kind { ARENA_FREE, ARENA_SPARE, ARENA_RUNS4, ARENA_RUNS16, ARENA_RUNS64, ARENA_LARGE, ARENA_HUGE, ARENA_KINDS };
+enum arena_kind {
+    ARENA_FREE,
+    ARENA_SPARE,
+    ARENA_RUNS4,
+    ARENA_RUNS16,
+    ARENA_RUNS64,
+    ARENA_LARGE,
+    ARENA_HUGE,
+    ARENA_KINDS
+};
 
 #define GAP_LISTS   7u /* largest gap of 1, 2-3, 4-7, ... 64 pages */
 #define ARENA_LISTS (ARENA_KINDS + GAP_LISTS)
@@ -45,8 +54,8 @@ struct arena {
     uint32_t prev, next; /* in its list, RUN_NONE ends */
     uint8_t kind;
     uint8_t listed, backed;
-    uint8_t bucket;      /* the list it is in */
-    uint32_t bytes;      /* charged for it: ARENA_BYTES, less for the last one of a huge value */
+    uint8_t bucket; /* the list it is in */
+    uint32_t bytes; /* charged for it: ARENA_BYTES, less for the last one of a huge value */
 };
 
 struct run {
@@ -58,25 +67,26 @@ struct run {
 
 struct blocks {
     struct region *region;
-    uint64_t at;          /* of the area in the region */
-    uint32_t arenas_end;  /* arenas the area has room for */
-    uint32_t arenas_top;  /* first one never used */
-    uint8_t *types;       /* of runs, in the image; NULL: not kept */
+    uint64_t at;                     /* of the area in the region */
+    uint32_t arenas_end;             /* arenas the area has room for */
+    uint32_t arenas_top;             /* first one never used */
+    uint8_t *types;                  /* of runs, in the image; NULL: not kept */
     uint64_t types_at, types_backed; /* bytes: their place in the region, how many may be touched */
     struct block_class class[BLOCK_CLASSES_MAX];
     unsigned classes;
     struct reserve runs, bitmaps, arenas;
     uint32_t partial[BLOCK_CLASSES_MAX]; /* head runs */
-    uint32_t list[ARENA_LISTS];          /* heads of arenas with a free place: by kind, LARGE ones by their largest gap */
-    struct freeset free;                 /* arenas below arenas_top that are FREE */
-    struct freeset giving;               /* arenas waiting to be punched */
+    uint32_t
+        list[ARENA_LISTS]; /* heads of arenas with a free place: by kind, LARGE ones by their largest gap */
+    struct freeset free;   /* arenas below arenas_top that are FREE */
+    struct freeset giving; /* arenas waiting to be punched */
     uint32_t spares;
     uint64_t live_bytes, backed_bytes;
 };
 
 /* `sizes`: of the classes, in multiples of 8 and at most BLOCK_MAX. -ENOMEM: no addresses left; blocks_done() is still allowed. */
-int blocks_init(struct blocks *blocks, struct region *region, uint64_t at, uint64_t bytes, const uint32_t *sizes,
-                unsigned classes);
+int blocks_init(struct blocks *blocks, struct region *region, uint64_t at, uint64_t bytes,
+                const uint32_t *sizes, unsigned classes);
 /* The classes of runs are truth, kept at this place of the region; all runs have 4 pages then. Right after blocks_init(). */
 void blocks_keep_types(struct blocks *blocks, uint64_t types_at);
 void blocks_done(struct blocks *blocks);

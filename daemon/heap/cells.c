@@ -4,18 +4,30 @@
 /* Names come in classes of 8 bytes while they are short: a 12-byte name must fit 24 bytes (HOTPATH.md section 4). */
 static const uint16_t bytes_of[] = {
     [CELL_NONE] = 0,
-    [CELL_HOLD] = 24,
+    [CELL_HOLD] = 32,
     [CELL_TICKET] = 40,
     [CELL_ANON] = 24,
     [CELL_SESSION] = 304,
     [CELL_LABEL] = 64,
     [CELL_LABEL_WIDE] = 520,
     [CELL_NAME] = 16,
-    24, 32, 40, 48, 56, 64, 80, 96, 128, 160, 192, 232, 272,
+    24,
+    32,
+    40,
+    48,
+    56,
+    64,
+    80,
+    96,
+    128,
+    160,
+    192,
+    232,
+    272,
 };
 #define CELL_TYPES (sizeof bytes_of / sizeof bytes_of[0])
 
-static_assert(sizeof(struct cell_hold) == 24 && sizeof(struct cell_ticket) == 40, "cells as in the table");
+static_assert(sizeof(struct cell_hold) == 32 && sizeof(struct cell_ticket) == 40, "cells as in the table");
 static_assert(sizeof(struct cell_anon) == 24 && sizeof(struct cell_session) == 304, "cells as in the table");
 static_assert(CELL_NAME_HEAD == offsetof(struct cell_name, bytes), "no padding before the name");
 
@@ -35,6 +47,8 @@ unsigned cell_name_type(uint32_t size)
 uint32_t cell_take(struct heap *heap, unsigned type)
 {
     uint64_t offset;
+    if (type == CELL_HOLD && heap->spare_count > 0)
+        return heap->spare_cells[--heap->spare_count];
     if (blocks_alloc(&heap->cells, type - 1, &offset) != 0)
         return 0;
     if (offset != 0)
@@ -49,5 +63,8 @@ uint32_t cell_take(struct heap *heap, unsigned type)
 
 void cell_give(struct heap *heap, uint32_t ref)
 {
-    blocks_free(&heap->cells, cell_type(heap, ref) - 1, (uint64_t)ref * CELL_UNIT);
+    if (cell_type(heap, ref) == CELL_HOLD && heap->spare_count < SPARE_CELLS)
+        heap->spare_cells[heap->spare_count++] = ref;
+    else
+        blocks_free(&heap->cells, cell_type(heap, ref) - 1, (uint64_t)ref * CELL_UNIT);
 }

@@ -20,8 +20,8 @@
 #include <assert.h>
 #include <stdint.h>
 
-#define PAGE_BYTES    4096u
-#define ARENA_BYTES   262144u
+#define PAGE_BYTES   4096u
+#define ARENA_BYTES  262144u
 #define ARENA_PAGES  64u
 #define IMAGE_MAGIC  0x3130746661646c68ull /* "hldaft01" */
 #define IMAGE_FORMAT 1u
@@ -36,20 +36,20 @@ struct superblock {
     uint32_t serial_base;        /* serial of an id = (generation + serial_base) mod 2^21 */
     uint32_t log_max;            /* records the undo log has room for */
     uint64_t max_bytes;
-    uint64_t born_ms;            /* stamps count from here, ms since 1970 */
+    uint64_t born_ms;                         /* stamps count from here, ms since 1970 */
     uint64_t types_at, cells_at, cells_bytes; /* byte offsets and lengths of the areas in meta */
     uint64_t hot_at, warm_at;
     uint32_t index_end, reserved; /* indexes are 1 ... index_end-1 */
     uint64_t blocks_at, blocks_bytes;
     uint64_t values_bytes;
-    char name[72];               /* of the pool, zero-terminated */
-    uint64_t checksum;           /* of all before */
+    char name[72];     /* of the pool, zero-terminated */
+    uint64_t checksum; /* of all before */
     /* changing, T; they only grow and are stored before the first use of what they admit */
-    uint64_t starts;             /* recoveries of this image */
-    uint64_t index_top;          /* first index never used */
-    uint64_t next_sid;           /* sids given out are below */
-    uint64_t next_version;       /* versions given out are below */
-    uint64_t next_ticket;        /* ticket numbers given out are below */
+    uint64_t starts;       /* recoveries of this image */
+    uint64_t index_top;    /* first index never used */
+    uint64_t next_sid;     /* sids given out are below */
+    uint64_t next_version; /* versions given out are below */
+    uint64_t next_ticket;  /* ticket numbers given out are below */
 };
 
 /* ---- undo log, offset PAGE_BYTES of meta ---- */
@@ -78,36 +78,38 @@ struct warm {
     uint64_t slots;   /* T two slots, or block position 32 (low) and number of slots 32 */
     uint32_t created; /* T stamp, STAMP_MS units since the image's first start */
     uint16_t label;   /* T tag and site, a label's number; 0: none */
-    uint16_t since;   /* first holder's age: stamp since `created`, as a 5+11 bit float; only told, never judged by */
+    uint16_t
+        since; /* first holder's age: stamp since `created`, as a 5+11 bit float; only told, never judged by */
 };
 #define LABEL_LAST 65535u
 static_assert(sizeof(struct hot) == 32 && sizeof(struct warm) == 16, "48 bytes an object");
 #define STAMP_MS 64u
 
 /* w0. One store gives birth (state), seals, kills. */
-#define W0_GEN        0x1fffffull          /* 21 bits; the last one is never given out: index retired */
+#define W0_GEN        0x1fffffull /* 21 bits; the last one is never given out: index retired */
 #define W0_GEN_LAST   0x1fffffull
 #define W0_STATE      (3ull << 21)
 #define W0_FREE       (0ull << 21)
 #define W0_ALIVE      (1ull << 21)
-#define W0_ZERO       (2ull << 21)         /* D: dead, in the zero queue; recovery frees it */
+#define W0_ZERO       (2ull << 21) /* D: dead, in the zero queue; recovery frees it */
 #define W0_OPEN       (1ull << 23)
 #define W0_SEALED     (1ull << 24)
 #define W0_FORM_SHIFT 25
 #define W0_FORM       (15ull << W0_FORM_SHIFT)
-#define W0_VERSIONED  (1ull << 29)         /* 8 bytes of version stand behind the value; else the version is 1 */
-#define W0_INLINE     (1ull << 30)         /* up to 4 value bytes in place of the position */
+#define W0_VERSIONED  (1ull << 29) /* 8 bytes of version stand behind the value; else the version is 1 */
+#define W0_INLINE     (1ull << 30) /* up to 4 value bytes in place of the position */
 #define W0_NS_SHIFT   32
 #define W0_NS         (7ull << W0_NS_SHIFT) /* 0 ... 2 inline slots, or: */
-#define NS_BLOCK      3u                   /* one block of slots */
-#define NS_SEGMENTS   4u                   /* a block of positions of segments, SEGMENT_SLOTS each */
+#define NS_BLOCK      3u                    /* one block of slots */
+#define NS_SEGMENTS   4u                    /* a block of positions of segments, SEGMENT_SLOTS each */
 #define W0_LINK_SHIFT 36
 #define W0_LINK       (3ull << W0_LINK_SHIFT) /* D what `link` is: */
-#define LINK_NONE     0u                   /* the place in the first holder's vector (or nothing) */
-#define LINK_CELL     1u                   /* the only further cell; there is no first holder */
-#define LINK_TAIL     2u                   /* a tail: further cells and the place in the first holder's vector */
-#define W0_AGE        (3ull << 40)         /* D collector */
-#define W0_SUSPECT    (1ull << 42)         /* D collector */
+#define LINK_NONE     0u                      /* the place in the first holder's vector (or nothing) */
+#define LINK_CELL     1u                      /* the only further cell; there is no first holder */
+#define LINK_PAIR     3u           /* the only further cell, a hold, which keeps the first holder's place */
+#define LINK_TAIL     2u           /* a tail: further cells and the place in the first holder's vector */
+#define W0_AGE        (3ull << 40) /* D collector */
+#define W0_SUSPECT    (1ull << 42) /* D collector */
 #define W0_DERIVED    (W0_LINK | W0_AGE | W0_SUSPECT)
 
 /* A value's position: small blocks in units of 8 bytes, values above BLOCK_MAX in pages. */
@@ -116,25 +118,43 @@ static_assert(sizeof(struct hot) == 32 && sizeof(struct warm) == 16, "48 bytes a
 #define SEGMENT_SLOTS 4096u
 
 /* How the payload was written as MessagePack, so that its header is given back as it came. */
-enum form { FORM_RAW, FORM_FIXSTR, FORM_STR8, FORM_STR16, FORM_STR32, FORM_BIN8, FORM_BIN16, FORM_BIN32, FORM_COUNT };
+enum form {
+    FORM_RAW,
+    FORM_FIXSTR,
+    FORM_STR8,
+    FORM_STR16,
+    FORM_STR32,
+    FORM_BIN8,
+    FORM_BIN16,
+    FORM_BIN32,
+    FORM_COUNT
+};
 
 /* ---- cells. The first word is not 0 while the cell is in use: birth and death are one store. ---- */
 
 /* Types of cell runs, T in the table of types, one byte a run of CELL_RUN bytes. */
 enum cell_type {
-    CELL_NONE, CELL_HOLD, CELL_TICKET, CELL_ANON, CELL_SESSION, CELL_LABEL, CELL_LABEL_WIDE,
+    CELL_NONE,
+    CELL_HOLD,
+    CELL_TICKET,
+    CELL_ANON,
+    CELL_SESSION,
+    CELL_LABEL,
+    CELL_LABEL_WIDE,
     CELL_NAME, /* the first of CELL_NAME_CLASSES */
 };
 #define CELL_RUN  16384u
 #define CELL_UNIT 8u /* a cell's ref is its offset in the area in these units; 31 bits */
 
-struct cell_hold {   /* a holder but the first */
+struct cell_hold { /* a holder but the first */
     uint32_t object, session;
     uint32_t count, since; /* T; stamp */
     uint32_t place;        /* D in the session's vector */
-    uint16_t label, spare; /* T site of the retain */
+    uint32_t first_place;  /* D LINK_PAIR: of the first holder in its session's vector */
+    uint32_t label;        /* T site of the retain; a label's number, 0: none */
+    uint32_t spare;
 };
-struct cell_name {   /* header of 11 bytes, then the name */
+struct cell_name { /* header of 11 bytes, then the name */
     uint32_t object, version_low;
     uint8_t version_high, size, flags, bytes[];
 };
@@ -146,7 +166,7 @@ struct cell_ticket {
     uint32_t number, place; /* T; D in the deadline heap */
     uint8_t key[16];
 };
-struct cell_anon {   /* a session without key */
+struct cell_anon {        /* a session without key */
     uint32_t state, slot; /* SESSION_...; D number in the pool's table */
     uint64_t sid;
     uint64_t since_ms;
@@ -166,8 +186,18 @@ enum { SESSION_FREE, SESSION_OPEN, SESSION_DYING };
 
 /* Why an object ended (PROTOCOL.md section 4, reasons). */
 enum reason {
-    REASON_RELEASE, REASON_UNLINK, REASON_UNNAME, REASON_REPLACED, REASON_EXPIRE, REASON_EVICT, REASON_TICKET,
-    REASON_SESSION_END, REASON_CYCLE, REASON_ABORT, REASON_KILL, REASON_POOL_DROP,
+    REASON_RELEASE,
+    REASON_UNLINK,
+    REASON_UNNAME,
+    REASON_REPLACED,
+    REASON_EXPIRE,
+    REASON_EVICT,
+    REASON_TICKET,
+    REASON_SESSION_END,
+    REASON_CYCLE,
+    REASON_ABORT,
+    REASON_KILL,
+    REASON_POOL_DROP,
 };
 
 #endif

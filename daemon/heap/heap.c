@@ -119,7 +119,8 @@ static int create_image(struct heap *heap, const struct heap_config *config, con
     if (fd_values < 0)
         return fd_values;
     heap->values.fd = fd_values;
-    int err = region_map(&heap->meta, fd_meta, sb->blocks_at + sb->blocks_bytes, false, config->io, config->mem);
+    int err =
+        region_map(&heap->meta, fd_meta, sb->blocks_at + sb->blocks_bytes, false, config->io, config->mem);
     if (err == 0)
         err = region_map(&heap->values, fd_values, sb->values_bytes, false, config->io, config->mem);
     if (err == 0)
@@ -160,8 +161,8 @@ static const char *check_superblock(const struct superblock *sb)
     return NULL;
 }
 
-int heap_map(struct heap *heap, int fd_meta, int fd_values, bool is_private, const struct region_io *io, struct mem *mem,
-             const char **ret_wrong)
+int heap_map(struct heap *heap, int fd_meta, int fd_values, bool is_private, const struct region_io *io,
+             struct mem *mem, const char **ret_wrong)
 {
     struct superblock sb;
     *ret_wrong = NULL;
@@ -263,6 +264,9 @@ uint32_t index_take(struct heap *heap)
     index = (uint32_t)heap->sb->index_top;
     if (unlikely(index >= heap->index_ready) && table_grow(heap) != 0)
         return 0;
+    /* touched before it is admitted: recovery takes a high-water mark beyond the data of the file for damage */
+    heap->warm[index].slots = 0;
+    image_set(heap, &heap->hot[index].w0, 0);
     image_set(heap, &heap->sb->index_top, index + 1ull);
     return index;
 }

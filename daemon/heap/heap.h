@@ -26,12 +26,14 @@ typedef uint64_t oid_t;
 
 /* A finished or running value block that must stay while it is being sent. */
 struct pin {
-    uint64_t value;  /* word: position and length; 0: free */
+    uint64_t value; /* word: position and length; 0: free */
     uint32_t count;
-    uint32_t next;   /* in the free list */
-    uint8_t dead;    /* its object is gone: free the block at the last unpin */
+    uint32_t next; /* in the free list */
+    uint8_t dead;  /* its object is gone: free the block at the last unpin */
     uint8_t versioned;
 };
+
+#define SPARE_CELLS 64u
 
 struct heap {
     struct region meta, values;
@@ -41,15 +43,21 @@ struct heap {
     struct warm *warm;
     struct blocks cells, lists, payloads;
     struct freeset free_index;
-    uint32_t index_ready; /* indexes below are backed */
+    uint32_t index_ready;             /* indexes below are backed */
     uint64_t hot_backed, warm_backed; /* bytes */
 
-    uint64_t alive, open, value_bytes, retired, made, freed; /* objects alive, of them open, bytes of their values ... */
+    uint64_t alive, open, value_bytes, retired, made,
+        freed; /* objects alive, of them open, bytes of their values ... */
 
     struct reserve pins;
     struct index pin_index;
     uint32_t pins_used, pins_free;
     uint64_t pins_count;
+
+    /* Cells of holds that are free but not given back to their run: they come and go with every retain by a
+     * second session, and the newest are in the cache. */
+    uint32_t spare_cells[SPARE_CELLS];
+    uint32_t spare_count;
 
     uint32_t zero_head; /* the queue of the dead, through `in`; 0 ends (gc/reap.h) */
     uint64_t zero_count;
@@ -76,8 +84,8 @@ struct heap_config {
 int heap_create(struct heap *heap, const struct heap_config *config);
 /* Maps an image; the caller then recovers it (recover.h). Takes the fds over on success unless is_private. -EINVAL: not an
  * image, `*ret_wrong` says why. */
-int heap_map(struct heap *heap, int fd_meta, int fd_values, bool is_private, const struct region_io *io, struct mem *mem,
-             const char **ret_wrong);
+int heap_map(struct heap *heap, int fd_meta, int fd_values, bool is_private, const struct region_io *io,
+             struct mem *mem, const char **ret_wrong);
 void heap_close(struct heap *heap);
 uint64_t superblock_checksum(const struct superblock *sb);
 
@@ -208,7 +216,8 @@ uint32_t slots_count(const struct heap *heap, uint32_t index);
 uint32_t slots_get(const struct heap *heap, uint32_t index, uint32_t slot);
 /* Prepares the slots of an entry under construction: sets warm->slots and returns the w0 bits in *ret_ns; does not touch `in`.
  * -ENOMEM: nothing allocated. */
-int slots_prepare(struct heap *heap, uint32_t index, const uint32_t *targets, uint32_t count, uint64_t *ret_ns);
+int slots_prepare(struct heap *heap, uint32_t index, const uint32_t *targets, uint32_t count,
+                  uint64_t *ret_ns);
 /* A list of slots that an operation has replaced; freed after its commit. */
 struct slots_old {
     uint64_t offset[2];

@@ -42,7 +42,8 @@ static int roll_back(struct recovery *r)
     for (uint64_t k = 0; k < log->n; k++) {
         uint64_t offset = log->record[k].offset;
         if (offset % 8 != 0 || offset < heap->sb->types_at || offset > heap->meta.size - 8)
-            return damaged(r, "undo record %llu names offset %llu", (unsigned long long)k, (unsigned long long)offset);
+            return damaged(r, "undo record %llu names offset %llu", (unsigned long long)k,
+                           (unsigned long long)offset);
     }
     r->result.undone = log->n;
     image_rollback(heap);
@@ -50,7 +51,7 @@ static int roll_back(struct recovery *r)
 }
 
 /* How far the areas reach. A high-water mark beyond the data of the file is damage: reading there would
- * allocate pages, or fault. The page of the newest entry may not have been touched yet. */
+ * allocate pages, or fault. index_take() touches an entry before the mark admits it. */
 static int find_extents(struct recovery *r)
 {
     struct heap *heap = r->heap;
@@ -58,14 +59,16 @@ static int find_extents(struct recovery *r)
     uint64_t top = sb->index_top;
     uint64_t hot = region_data_end(&heap->meta, sb->hot_at, sb->warm_at) - sb->hot_at;
     uint64_t warm = region_data_end(&heap->meta, sb->warm_at, sb->blocks_at) - sb->warm_at;
-    if (top > 2 && ((top - 1) * sizeof(struct hot) > hot || (top - 1) * sizeof(struct warm) > warm))
+    if (top > 1 && (top * sizeof(struct hot) > hot || top * sizeof(struct warm) > warm))
         return damaged(r, "index_top %llu lies beyond the data of the file", (unsigned long long)top);
     heap->hot_backed = bits_round_up(top * sizeof(struct hot), ARENA_BYTES);
     heap->warm_backed = bits_round_up(top * sizeof(struct warm), ARENA_BYTES);
-    uint64_t ready_hot = heap->hot_backed / sizeof(struct hot), ready_warm = heap->warm_backed / sizeof(struct warm);
+    uint64_t ready_hot = heap->hot_backed / sizeof(struct hot),
+             ready_warm = heap->warm_backed / sizeof(struct warm);
     uint64_t ready = ready_hot < ready_warm ? ready_hot : ready_warm;
     heap->index_ready = (uint32_t)(ready < sb->index_end ? ready : sb->index_end);
-    uint64_t cells = region_data_end(&heap->meta, sb->cells_at, sb->cells_at + sb->cells_bytes) - sb->cells_at;
+    uint64_t cells =
+        region_data_end(&heap->meta, sb->cells_at, sb->cells_at + sb->cells_bytes) - sb->cells_at;
     uint64_t lists = region_data_end(&heap->meta, sb->blocks_at, heap->meta.size) - sb->blocks_at;
     uint64_t values = region_data_end(&heap->values, 0, heap->values.size);
     int err = region_back(&heap->meta, sb->hot_at, heap->hot_backed, true);
@@ -117,7 +120,8 @@ static bool is_session(const struct heap *heap, uint32_t ref)
 static bool goes_on(const struct recovery *r, uint32_t session)
 {
     const struct cell_anon *cell = cell_at(r->heap, session);
-    return cell->state == SESSION_OPEN && (cell_type(r->heap, session) == CELL_SESSION || r->config.keep_anonymous);
+    return cell->state == SESSION_OPEN &&
+           (cell_type(r->heap, session) == CELL_SESSION || r->config.keep_anonymous);
 }
 
 static int check_cell(struct recovery *r, uint32_t ref, unsigned type)
@@ -138,11 +142,13 @@ static int check_cell(struct recovery *r, uint32_t ref, unsigned type)
         uint32_t size = ((const struct cell_name *)cell)->size;
         if (size == 0 || cell_name_type(size) != type)
             return damaged(r, "cell %u: a name of %u bytes in a cell of %u", ref, size, cell_bytes(type));
-    } else if ((type == CELL_ANON || type == CELL_SESSION) && ((const struct cell_anon *)cell)->state > SESSION_DYING) {
+    } else if ((type == CELL_ANON || type == CELL_SESSION) &&
+               ((const struct cell_anon *)cell)->state > SESSION_DYING) {
         return damaged(r, "cell %u: its session's state is none", ref);
     } else if (type == CELL_LABEL || type == CELL_LABEL_WIDE) {
         const struct cell_label *label = cell;
-        if (label->number > LABEL_LAST || sizeof *label + label->tag_size + label->site_size > cell_bytes(type))
+        if (label->number > LABEL_LAST ||
+            sizeof *label + label->tag_size + label->site_size > cell_bytes(type))
             return damaged(r, "cell %u: a label longer than its cell", ref);
     }
     return 0;
@@ -154,7 +160,8 @@ static int claim_runs(struct recovery *r)
     uint64_t runs = (uint64_t)cells->arenas_top * (ARENA_BYTES / CELL_RUN);
     for (uint64_t run = 0; run < runs; run++) {
         unsigned type = cells->types[run];
-        if (type != CELL_NONE && (cell_bytes(type) == 0 || !blocks_claim_run(cells, type - 1, run * CELL_RUN)))
+        if (type != CELL_NONE &&
+            (cell_bytes(type) == 0 || !blocks_claim_run(cells, type - 1, run * CELL_RUN)))
             return damaged(r, "run %llu of cells: its type %u is none", (unsigned long long)run, type);
     }
     /* ref 0 is never given out */
@@ -287,7 +294,7 @@ static int claim_value(struct recovery *r, uint32_t index)
     if ((hot->w0 & W0_INLINE) != 0)
         return 0;
     uint64_t bytes = value_block_bytes(hot->w0, hot->value), offset = value_offset(bytes, hot->value);
-    bool ok = bytes == 0 ? true
+    bool ok = bytes == 0          ? true
               : bytes > BLOCK_MAX ? blocks_claim_pages(&heap->payloads, payload_pages(bytes), offset)
                                   : blocks_claim(&heap->payloads, payload_class(bytes), offset);
     return ok ? 0 : damaged(r, "object %u: its value's block is not its own", index);
@@ -369,7 +376,8 @@ static void settle_entries(struct recovery *r)
 static int verify(struct recovery *r)
 {
     struct heap *heap = r->heap;
-    if (!reserve_init(&r->marks, heap->sb->index_top / 8 + 1) || !reserve_init(&r->stack, heap->sb->index_top * 4) ||
+    if (!reserve_init(&r->marks, heap->sb->index_top / 8 + 1) ||
+        !reserve_init(&r->stack, heap->sb->index_top * 4) ||
         !reserve_grow(&r->marks, heap->mem, heap->sb->index_top / 8 + 1))
         return -ENOMEM;
     int err = reset_entries(r);
@@ -396,8 +404,8 @@ static int settle(struct recovery *r)
     return 0;
 }
 
-int heap_recover(struct heap *heap, const struct recover_config *config, struct recover_result *ret, char *error,
-                 size_t error_size)
+int heap_recover(struct heap *heap, const struct recover_config *config, struct recover_result *ret,
+                 char *error, size_t error_size)
 {
     struct recovery r = {.heap = heap, .config = *config, .error = error, .error_size = error_size};
     int err = roll_back(&r);

@@ -21,14 +21,14 @@ struct recover_config {
 };
 
 struct recover_result {
-    uint64_t undone;  /* words rolled back */
-    uint64_t freed;   /* objects that were unreachable */
-    uint64_t voided;  /* holds of sessions that did not go on */
+    uint64_t undone; /* words rolled back */
+    uint64_t freed;  /* objects that were unreachable */
+    uint64_t voided; /* holds of sessions that did not go on */
 };
 
 /* 0; -ENOMEM; -EINVAL: damaged, `error` says which object or cell, which field, and what is wrong with it. */
-int heap_recover(struct heap *heap, const struct recover_config *config, struct recover_result *ret, char *error,
-                 size_t error_size);
+int heap_recover(struct heap *heap, const struct recover_config *config, struct recover_result *ret,
+                 char *error, size_t error_size);
 
 /* Calls `visit` for each cell in use, in order of place; stops at the first result that is not 0 and returns it. */
 typedef int cell_visit(void *owner, uint32_t ref, unsigned type);

@@ -32,7 +32,8 @@ int region_create(const char *name)
     return fd < 0 ? -errno : fd;
 }
 
-int region_map(struct region *region, int fd, uint64_t size, bool is_private, const struct region_io *io, struct mem *mem)
+int region_map(struct region *region, int fd, uint64_t size, bool is_private, const struct region_io *io,
+               struct mem *mem)
 {
     int flags = (is_private ? MAP_PRIVATE : MAP_SHARED) | MAP_NORESERVE;
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
@@ -40,8 +41,12 @@ int region_map(struct region *region, int fd, uint64_t size, bool is_private, co
         return -errno;
     /* free where the administrator allows huge pages for shared memory, ignored elsewhere */
     (void)madvise(p, size, MADV_HUGEPAGE);
-    *region = (struct region){
-        .base = p, .size = size, .fd = fd, .is_private = is_private, .io = io != NULL ? io : &file_io, .mem = mem};
+    *region = (struct region){.base = p,
+                              .size = size,
+                              .fd = fd,
+                              .is_private = is_private,
+                              .io = io != NULL ? io : &file_io,
+                              .mem = mem};
     return 0;
 }
 

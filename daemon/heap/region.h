@@ -27,7 +27,8 @@ struct region {
     const struct region_io *io;
     struct mem *mem;
 #if HF_STORE_HOOK
-    void (*hook)(void *arg); /* the every-store attack (HEAP.md section 9): called after each store into the image */
+    void (*hook)(
+        void *arg); /* the every-store attack (HEAP.md section 9): called after each store into the image */
     void *hook_arg;
 #endif
 };
@@ -49,7 +50,8 @@ static inline void region_stored(struct region *region)
 /* Makes an empty memfd named after the pool. Returns the fd or -errno. */
 int region_create(const char *name);
 /* Maps `size` bytes of addresses over fd. 0 or -errno. Takes no ownership of fd. */
-int region_map(struct region *region, int fd, uint64_t size, bool is_private, const struct region_io *io, struct mem *mem);
+int region_map(struct region *region, int fd, uint64_t size, bool is_private, const struct region_io *io,
+               struct mem *mem);
 void region_unmap(struct region *region);
 
 /* Backs a range with pages of zeros where it was not. `charge`: take them out of the budget here. 0, -ENOMEM. */

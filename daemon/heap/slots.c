@@ -82,7 +82,8 @@ static int prepare_segments(struct heap *heap, struct warm *warm, const uint32_t
     for (; made < segments; made++) {
         if (list_alloc(heap, SEGMENT_SLOTS, &offset) != 0)
             break;
-        uint32_t from = made * SEGMENT_SLOTS, part = count - from < SEGMENT_SLOTS ? count - from : SEGMENT_SLOTS;
+        uint32_t from = made * SEGMENT_SLOTS,
+                 part = count - from < SEGMENT_SLOTS ? count - from : SEGMENT_SLOTS;
         list[made] = (uint32_t)(offset / BLOCK_UNIT);
         memcpy(list_at(heap, list[made]), targets + from, part * 4ull);
     }
@@ -96,7 +97,8 @@ static int prepare_segments(struct heap *heap, struct warm *warm, const uint32_t
     return -ENOMEM;
 }
 
-int slots_prepare(struct heap *heap, uint32_t index, const uint32_t *targets, uint32_t count, uint64_t *ret_ns)
+int slots_prepare(struct heap *heap, uint32_t index, const uint32_t *targets, uint32_t count,
+                  uint64_t *ret_ns)
 {
     struct warm *warm = &heap->warm[index];
     uint64_t offset;
@@ -299,7 +301,8 @@ const char *slots_check(struct heap *heap, uint32_t index, enum slots_check_mode
     if (ns == NS_BLOCK) {
         if (count < 3 || count > SEGMENT_SLOTS)
             return "its number of slots does not fit a block";
-        return check_list(heap, (uint32_t)word, list_room(count), mode) ? NULL : "its block of slots is not its own";
+        return check_list(heap, (uint32_t)word, list_room(count), mode) ? NULL
+                                                                        : "its block of slots is not its own";
     }
     if (ns != NS_SEGMENTS || count <= SEGMENT_SLOTS || count > SEGMENT_SLOTS * SEGMENT_SLOTS)
         return "its number of slots does not fit segments";

@@ -22,13 +22,24 @@ struct session *session_of_ref(const struct pool *pool, uint32_t ref)
     return ((struct session **)(void *)pool->sessions.base)[cell->slot];
 }
 
-uint64_t hold_count(const struct pool *pool, const struct session *s, uint32_t index)
+struct hold {
+    uint32_t count; /* 0: the session does not hold the object */
+    uint32_t ref;   /* its cell; 0: it is the first holder */
+};
+
+static struct hold hold_find(const struct pool *pool, const struct session *s, uint32_t index)
 {
     const struct hot *hot = &pool->heap.hot[index];
     if (is_first(hot, s))
-        return hot->holder >> 32;
+        return (struct hold){.count = (uint32_t)(hot->holder >> 32)};
     uint32_t ref = links_find_hold(pool, index, s->ref);
-    return ref == 0 ? 0 : ((const struct cell_hold *)cell_at(&pool->heap, ref))->count;
+    return (struct hold){
+        .ref = ref, .count = ref == 0 ? 0 : ((const struct cell_hold *)cell_at(&pool->heap, ref))->count};
+}
+
+uint64_t hold_count(const struct pool *pool, const struct session *s, uint32_t index)
+{
+    return hold_find(pool, s, index).count;
 }
 
 /* ---- the session's vector ---- */
@@ -122,20 +133,22 @@ static void further_store(struct pool *pool, struct cell_hold *cell, uint32_t in
 
 /* ---- adding and dropping ---- */
 
-int hold_add(struct pool *pool, struct session *s, uint32_t index, uint32_t n, uint16_t label)
+int hold_add(struct pool *pool, struct session *s, uint32_t index, uint32_t n, uint16_t label,
+             uint64_t *ret_count)
 {
     struct hot *hot = &pool->heap.hot[index];
-    uint64_t count = hold_count(pool, s, index);
-    if (count + n > HF_COUNT_MAX)
+    struct hold hold = hold_find(pool, s, index);
+    *ret_count = (uint64_t)hold.count + n;
+    if (*ret_count > HF_COUNT_MAX)
         return pool_fail_id(pool, HF_E_LIMIT, heap_id(&pool->heap, index),
                             "a session may count at most 1000000000 references to one object");
-    if (count != 0) {
+    if (hold.count != 0) {
         pool_after_label(pool, label); /* the site of a hold is where it began */
         s->references += n;
-        if (is_first(hot, s))
-            image_store(&pool->heap, &hot->holder, holder_word(s, count + n));
+        if (hold.ref == 0)
+            image_store(&pool->heap, &hot->holder, holder_word(s, *ret_count));
         else
-            further_store(pool, cell_at(&pool->heap, links_find_hold(pool, index, s->ref)), index, n);
+            further_store(pool, cell_at(&pool->heap, hold.ref), index, n);
         return 0;
     }
     if (!u32vec_prepare(&s->holds, &pool->mem, 1))
@@ -149,29 +162,35 @@ int hold_add(struct pool *pool, struct session *s, uint32_t index, uint32_t n, u
     return 0;
 }
 
-void hold_drop(struct pool *pool, struct session *s, uint32_t index, uint32_t n)
+/* Takes n off a hold that was just found. Returns what is left. */
+static uint32_t hold_take(struct pool *pool, struct session *s, uint32_t index, struct hold hold, uint32_t n)
 {
-    struct hot *hot = &pool->heap.hot[index];
-    if (is_first(hot, s)) {
-        uint64_t left = (hot->holder >> 32) - n;
+    uint32_t left = hold.count - n;
+    if (hold.ref == 0) {
+        image_store(&pool->heap, &pool->heap.hot[index].holder, left == 0 ? 0 : holder_word(s, left));
         s->references -= n;
-        image_store(&pool->heap, &hot->holder, left == 0 ? 0 : holder_word(s, left));
         if (left == 0)
             first_clear(pool, s, index);
-        return;
+        return left;
     }
-    uint32_t ref = links_find_hold(pool, index, s->ref);
-    struct cell_hold *cell = cell_at(&pool->heap, ref);
-    assert(ref != 0 && cell->count >= n);
-    if (cell->count > n) {
+    struct cell_hold *cell = cell_at(&pool->heap, hold.ref);
+    if (left > 0) {
         s->references -= n;
         further_store(pool, cell, index, -(int64_t)n);
-        return;
+        return left;
     }
-    pool_after_label(pool, cell->label);
-    further_clear(pool, s, index, ref);
+    pool_after_label(pool, (uint16_t)cell->label);
+    further_clear(pool, s, index, hold.ref);
     image_store(&pool->heap, (uint64_t *)(void *)cell, 0);
-    pool_after_cell(pool, ref);
+    pool_after_cell(pool, hold.ref);
+    return 0;
+}
+
+void hold_drop(struct pool *pool, struct session *s, uint32_t index, uint32_t n)
+{
+    struct hold hold = hold_find(pool, s, index);
+    assert(hold.count >= n);
+    (void)hold_take(pool, s, index, hold, n);
 }
 
 /* The session's cell says DYING already, which voids all its holds: each is cleared by a store of its own. */
@@ -184,7 +203,7 @@ bool hold_drop_last(struct pool *pool, struct session *s)
         uint32_t ref = value & ~HOLD_CELL_BIT;
         struct cell_hold *cell = cell_at(&pool->heap, ref);
         index = cell->object;
-        uint16_t label = cell->label;
+        uint16_t label = (uint16_t)cell->label;
         further_clear(pool, s, index, ref);
         image_set(&pool->heap, (uint64_t *)(void *)cell, 0);
         cell_give(&pool->heap, ref);
@@ -208,14 +227,14 @@ static int fault_at(struct pool *pool, uint32_t k, int err)
 }
 
 static int retain_one(struct pool *pool, struct session *s, uint64_t id, uint32_t n, const uint8_t *site,
-                      uint32_t site_size)
+                      uint32_t site_size, uint64_t *ret_count)
 {
     uint16_t label = 0;
     if (pool_find(pool, id) == NULL)
         return -pool->fault.code;
     int err = site_size == 0 ? 0 : label_take(pool, NULL, 0, site, site_size, &label);
     if (err == 0)
-        err = hold_add(pool, s, id_index(id), n, label);
+        err = hold_add(pool, s, id_index(id), n, label, ret_count);
     if (err != 0)
         pool_after_label(pool, label);
     return err;
@@ -227,11 +246,8 @@ static int retain_all(struct pool *pool, struct session *s, const uint64_t *ids,
 {
     uint32_t k = 0;
     int err = 0;
-    for (; k < count && err == 0; k++) {
-        err = retain_one(pool, s, ids[k], n, site, site_size);
-        if (err == 0)
-            ret_counts[k] = hold_count(pool, s, id_index(ids[k]));
-    }
+    for (; k < count && err == 0; k++)
+        err = retain_one(pool, s, ids[k], n, site, site_size, &ret_counts[k]);
     if (err != 0) {
         (void)fault_at(pool, --k, err);
         while (k-- > 0)
@@ -268,35 +284,53 @@ static uint64_t taken_add(struct taken *table, uint32_t index, uint32_t n)
     return sum;
 }
 
-static int check_release(struct pool *pool, struct session *s, const uint64_t *ids, uint32_t count, uint32_t n)
+static int not_held(struct pool *pool, uint32_t k, uint64_t id, bool alive)
+{
+    return fault_at(pool, k,
+                    pool_fail_id(pool, HF_E_NOTHELD, id,
+                                 alive ? "this session does not hold that many references"
+                                       : "the object has died or never was in this pool"));
+}
+
+static int check_release(struct pool *pool, struct session *s, const uint64_t *ids, uint32_t count,
+                         uint32_t n)
 {
     struct taken table[TAKEN_SLOTS];
-    if (count > 1)
-        for (uint32_t k = 0; k < TAKEN_SLOTS; k++)
-            table[k].index = 0;
+    for (uint32_t k = 0; k < TAKEN_SLOTS; k++)
+        table[k].index = 0;
     for (uint32_t k = 0; k < count; k++) {
-        const struct hot *hot = heap_find(&pool->heap, ids[k]);
-        uint64_t held = hot == NULL ? 0 : hold_count(pool, s, id_index(ids[k]));
-        uint64_t wanted = count == 1 || hot == NULL ? n : taken_add(table, id_index(ids[k]), n);
-        if (held < wanted)
-            return fault_at(pool, k,
-                            pool_fail_id(pool, HF_E_NOTHELD, ids[k],
-                                         hot == NULL ? "the object has died or never was in this pool"
-                                                     : "this session does not hold that many references"));
+        bool alive = heap_find(&pool->heap, ids[k]) != NULL;
+        if (!alive || hold_count(pool, s, id_index(ids[k])) < taken_add(table, id_index(ids[k]), n))
+            return not_held(pool, k, ids[k], alive);
     }
+    return 0;
+}
+
+static int release_one(struct pool *pool, struct session *s, uint64_t id, uint32_t n, uint64_t *ret_count)
+{
+    uint32_t index = id_index(id);
+    if (unlikely(heap_find(&pool->heap, id) == NULL))
+        return not_held(pool, 0, id, false);
+    struct hold hold = hold_find(pool, s, index);
+    if (unlikely(hold.count < n))
+        return not_held(pool, 0, id, true);
+    *ret_count = hold_take(pool, s, index, hold, n);
+    pool_after_drop(pool, index);
+    pool_commit(pool);
     return 0;
 }
 
 int pool_release(struct pool *pool, struct session *s, const uint64_t *ids, uint32_t count, uint32_t n,
                  uint64_t *ret_counts)
 {
+    if (likely(count == 1))
+        return release_one(pool, s, ids[0], n, ret_counts);
     int err = check_release(pool, s, ids, count, n);
     if (err != 0)
         return err;
     for (uint32_t k = 0; k < count; k++) {
         uint32_t index = id_index(ids[k]);
-        hold_drop(pool, s, index, n);
-        ret_counts[k] = hold_count(pool, s, index);
+        ret_counts[k] = hold_take(pool, s, index, hold_find(pool, s, index), n);
         pool_after_drop(pool, index);
     }
     pool_commit(pool);

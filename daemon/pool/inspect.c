@@ -34,7 +34,7 @@ static void inspect_links(const struct pool *pool, uint32_t index, struct inspec
         row->held_sessions += tail->held;
         row->held_names = tail->names;
         row->held_tickets = tail->tickets;
-    } else if (w0_link(hot->w0) == LINK_CELL) {
+    } else if (w0_link(hot->w0) != LINK_NONE) {
         unsigned type = cell_type(&pool->heap, hot->link);
         row->held_names = cell_is_name(type);
         row->held_tickets = type == CELL_TICKET;
@@ -80,7 +80,8 @@ static void session_row(const struct pool *pool, uint32_t ref, uint64_t count, u
                         struct holder_row *row)
 {
     const struct cell_session *cell = cell_at(&pool->heap, ref);
-    *row = (struct holder_row){.kind = HOLDER_SESSION, .sid = cell->head.sid, .count = count, .since_ms = since_ms};
+    *row = (struct holder_row){
+        .kind = HOLDER_SESSION, .sid = cell->head.sid, .count = count, .since_ms = since_ms};
     if (cell_type(&pool->heap, ref) == CELL_SESSION) {
         row->name = cell->name;
         row->name_size = cell->name_size;
@@ -94,7 +95,7 @@ static bool cell_row(const struct pool *pool, uint32_t ref, struct holder_row *r
     unsigned type = cell_type(&pool->heap, ref);
     if (type == CELL_HOLD) {
         const struct cell_hold *hold = cell_at(&pool->heap, ref);
-        const struct cell_label *label = label_get(pool, hold->label);
+        const struct cell_label *label = label_get(pool, (uint16_t)hold->label);
         session_row(pool, hold->session, hold->count, pool_stamp_age_ms(pool, hold->since), row);
         if (label != NULL) {
             row->site = label->bytes + label->tag_size;
@@ -105,8 +106,8 @@ static bool cell_row(const struct pool *pool, uint32_t ref, struct holder_row *r
     if (type == CELL_TICKET) {
         const struct cell_ticket *ticket = cell_at(&pool->heap, ref);
         uint64_t left = ticket->expires_ms > pool->now_ms ? ticket->expires_ms - pool->now_ms : 0;
-        *row = (struct holder_row){
-            .kind = HOLDER_TICKET, .number = ticket->number, .ttl_ms = left, .count = 1};
+        *row =
+            (struct holder_row){.kind = HOLDER_TICKET, .number = ticket->number, .ttl_ms = left, .count = 1};
         return true;
     }
     const struct cell_name *name = cell_at(&pool->heap, ref);
@@ -123,7 +124,8 @@ int pool_holders(struct pool *pool, uint64_t id, struct holder_row *rows, unsign
     unsigned count = 0;
     if (max > 0 && hot->holder >> 32 != 0 && session_lives(pool, (uint32_t)hot->holder)) {
         const struct warm *warm = &pool->heap.warm[index];
-        session_row(pool, (uint32_t)hot->holder, hot->holder >> 32, first_since_ms(pool, warm), &rows[count++]);
+        session_row(pool, (uint32_t)hot->holder, hot->holder >> 32, first_since_ms(pool, warm),
+                    &rows[count++]);
     }
     for (uint32_t k = 0; k < links && count < max; k++)
         count += cell_row(pool, links_get(pool, index, k), &rows[count]);
@@ -163,8 +165,8 @@ static void scan_session(const struct pool *pool, const struct session *s, uint6
     *ret_cursor = at;
 }
 
-int pool_scan(struct pool *pool, uint64_t cursor, const struct scan_filter *filter, uint64_t *ret_ids, unsigned max,
-              unsigned *ret_count, uint64_t *ret_cursor)
+int pool_scan(struct pool *pool, uint64_t cursor, const struct scan_filter *filter, uint64_t *ret_ids,
+              unsigned max, unsigned *ret_count, uint64_t *ret_cursor)
 {
     if (filter->sid != 0) {
         const struct session *s = pool_session_by_sid(pool, filter->sid);

@@ -16,31 +16,31 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#define HOLD_CELL_BIT  0x80000000u /* in a session's vector: a cell's ref, not an object's index */
-#define PLACE_NONE     UINT32_MAX
-#define TAIL_SMALL     8u
-#define INLINE_UNITS   4096u /* of reaping at the end of an operation */
-#define AFTER_MAX      (2u * HF_IDS_MAX + 16u)
+#define HOLD_CELL_BIT 0x80000000u /* in a session's vector: a cell's ref, not an object's index */
+#define PLACE_NONE    UINT32_MAX
+#define TAIL_SMALL    8u
+#define INLINE_UNITS  4096u /* of reaping at the end of an operation */
+#define AFTER_MAX     (2u * HF_IDS_MAX + 16u)
 
 struct session {
     struct session *prev, *next; /* in the pool, in order of sid */
     struct session *next_dying;
-    uint32_t ref;                /* its cell; names it in holders */
-    uint32_t slot;               /* in pool->sessions */
+    uint32_t ref;                                   /* its cell; names it in holders */
+    uint32_t slot;                                  /* in pool->sessions */
     uint64_t sid, since_ms, held_bytes, references; /* references: sum of its counts */
-    uint32_t lease_place;        /* in pool->leases; DEADLINE_NONE unless in grace */
-    uint8_t key[HF_KEY_SIZE];    /* as in its cell; zeros if anonymous */
+    uint32_t lease_place;                           /* in pool->leases; DEADLINE_NONE unless in grace */
+    uint8_t key[HF_KEY_SIZE];                       /* as in its cell; zeros if anonymous */
     bool anonymous;
-    enum reason reason;          /* of its end */
+    enum reason reason; /* of its end */
     void *owner;
-    struct u32vec holds;         /* objects held first, or cells of holds */
+    struct u32vec holds; /* objects held first, or cells of holds */
 };
 
 /* The further outside references of an object that has more than one reference outside. */
 struct tail {
-    uint32_t place;  /* of the first holder in its session's vector; PLACE_NONE: there is none */
-    uint32_t count;  /* further cells */
-    uint64_t held;   /* sum of the counts of those that are holds */
+    uint32_t place; /* of the first holder in its session's vector; PLACE_NONE: there is none */
+    uint32_t count; /* further cells */
+    uint64_t held;  /* sum of the counts of those that are holds */
     uint32_t names, tickets;
     union {
         uint32_t small[TAIL_SMALL]; /* refs, while count <= TAIL_SMALL and it was never more */
@@ -176,7 +176,8 @@ uint32_t links_find_hold(const struct pool *pool, uint32_t index, uint32_t sessi
 /* The k-th further cell. */
 uint32_t links_get(const struct pool *pool, uint32_t index, uint32_t k);
 uint32_t links_count(const struct pool *pool, uint32_t index);
-void links_held(struct pool *pool, uint32_t index, int64_t change); /* the sum of further counts has changed */
+void links_held(struct pool *pool, uint32_t index,
+                int64_t change); /* the sum of further counts has changed */
 uint32_t place_get(const struct pool *pool, uint32_t index);
 /* The first holder came (or moved); PLACE_NONE: it went. */
 void place_set(struct pool *pool, uint32_t index, uint32_t place);
@@ -187,8 +188,9 @@ void links_done(struct pool *pool);
 
 /* The session's count on the object; 0: not held. */
 uint64_t hold_count(const struct pool *pool, const struct session *s, uint32_t index);
-/* Adds n inside an operation. -HF_E_OOM, -HF_E_LIMIT: nothing stored. */
-int hold_add(struct pool *pool, struct session *s, uint32_t index, uint32_t n, uint16_t label);
+/* Adds n inside an operation; *ret_count is the session's count then. -HF_E_OOM, -HF_E_LIMIT: nothing stored. */
+int hold_add(struct pool *pool, struct session *s, uint32_t index, uint32_t n, uint16_t label,
+             uint64_t *ret_count);
 /* Takes n (at most the count) away inside an operation. */
 void hold_drop(struct pool *pool, struct session *s, uint32_t index, uint32_t n);
 /* Releases the last hold of a session that is ending; false: none left. */
@@ -198,7 +200,8 @@ struct session *session_of_ref(const struct pool *pool, uint32_t ref);
 /* ---- labels.c ---- */
 
 /* The number of (tag, site), made when new, with one more use; 0 for none. -HF_E_OOM, -HF_E_LIMIT. Inside an operation. */
-int label_take(struct pool *pool, const uint8_t *tag, uint32_t tag_size, const uint8_t *site, uint32_t site_size, uint16_t *ret);
+int label_take(struct pool *pool, const uint8_t *tag, uint32_t tag_size, const uint8_t *site,
+               uint32_t site_size, uint16_t *ret);
 /* One use less, outside an operation (inside: pool_after_label()). 0 is allowed. */
 void label_drop(struct pool *pool, uint16_t label);
 const struct cell_label *label_get(const struct pool *pool, uint16_t label);

@@ -92,9 +92,10 @@ static int label_make(struct pool *pool, const struct label_key *key, uint16_t *
     if (number == 0)
         return -pool->fault.code;
     uint32_t bytes = (uint32_t)sizeof(struct cell_label) + key->tag_size + key->site_size;
-    uint32_t ref = index_prepare(&pool->label_index)
-                       ? cell_take(&pool->heap, bytes <= cell_bytes(CELL_LABEL) ? CELL_LABEL : CELL_LABEL_WIDE)
-                       : 0;
+    uint32_t ref =
+        index_prepare(&pool->label_index)
+            ? cell_take(&pool->heap, bytes <= cell_bytes(CELL_LABEL) ? CELL_LABEL : CELL_LABEL_WIDE)
+            : 0;
     if (ref == 0) {
         freeset_add(&pool->label_numbers, number);
         return pool_fail_oom(pool, ARENA_BYTES);
@@ -118,8 +119,8 @@ static int label_make(struct pool *pool, const struct label_key *key, uint16_t *
     return 0;
 }
 
-int label_take(struct pool *pool, const uint8_t *tag, uint32_t tag_size, const uint8_t *site, uint32_t site_size,
-               uint16_t *ret)
+int label_take(struct pool *pool, const uint8_t *tag, uint32_t tag_size, const uint8_t *site,
+               uint32_t site_size, uint16_t *ret)
 {
     struct label_key key = {tag, site, tag_size, site_size};
     *ret = 0;

@@ -5,6 +5,8 @@
  * hot->link is, by w0's link kind:
  *   LINK_NONE  the first holder's place in its session's vector (no further cell)
  *   LINK_CELL  the only cell (no first holder)
+ *   LINK_PAIR  the only cell, a hold beside a first holder, whose place the cell keeps: the second holder of an
+ *              object costs no tail
  *   LINK_TAIL  a tail: place and cells; more than TAIL_SMALL of them make it crowded: a vector of entries, each
  *              found by (object, session) or (object, cell) through pool->crowd
  * A crowded tail stays crowded until it is empty or collapses to a single cell. */
@@ -68,6 +70,16 @@ void links_done(struct pool *pool)
     reserve_done(&pool->tails, &pool->mem);
     reserve_done(&pool->crowd_store, &pool->mem);
     index_done(&pool->crowd);
+}
+
+static struct cell_hold *hold_cell(const struct pool *pool, uint32_t ref)
+{
+    return cell_at(&pool->heap, ref);
+}
+
+static bool is_hold(const struct pool *pool, uint32_t ref)
+{
+    return cell_type(&pool->heap, ref) == CELL_HOLD;
 }
 
 /* ---- tails ---- */
@@ -144,7 +156,8 @@ static bool make_crowded(struct pool *pool, uint32_t index, struct tail *tail)
         /* at most one overflow bucket is prepared at a time; a failure here only makes the next insert's split wait */
         if (!index_prepare(&pool->crowd)) {
             while (k-- > 0)
-                index_remove(&pool->crowd, key_hash(index, mark_of(pool, small[k])), *u32vec_at(&tail->crowd, k));
+                index_remove(&pool->crowd, key_hash(index, mark_of(pool, small[k])),
+                             *u32vec_at(&tail->crowd, k));
             u32vec_done(&tail->crowd, &pool->mem);
             for (k = 0; k < tail->count; k++)
                 tail->small[k] = small[k];
@@ -173,7 +186,8 @@ static void tally(const struct pool *pool, struct tail *tail, uint32_t ref, int 
 {
     unsigned type = cell_type(&pool->heap, ref);
     if (type == CELL_HOLD)
-        tail->held += (uint64_t)((int64_t)sign * ((const struct cell_hold *)cell_at(&pool->heap, ref))->count);
+        tail->held +=
+            (uint64_t)((int64_t)sign * ((const struct cell_hold *)cell_at(&pool->heap, ref))->count);
     else if (type == CELL_TICKET)
         tail->tickets += (uint32_t)sign;
     else
@@ -198,13 +212,18 @@ void links_add(struct pool *pool, uint32_t index, uint32_t ref)
         set_link(hot, LINK_CELL, ref);
         return;
     }
+    if (kind == LINK_NONE && is_hold(pool, ref)) {
+        hold_cell(pool, ref)->first_place = hot->link;
+        set_link(hot, LINK_PAIR, ref);
+        return;
+    }
     struct tail *tail;
     if (kind == LINK_TAIL) {
         tail = tail_of(pool, hot);
     } else {
         uint32_t before = hot->link;
-        tail = tail_new(pool, hot, kind == LINK_NONE ? before : PLACE_NONE);
-        if (kind == LINK_CELL)
+        tail = tail_new(pool, hot, kind == LINK_CELL ? PLACE_NONE : place_get(pool, index));
+        if (kind != LINK_NONE)
             tail_push(pool, index, tail, before);
     }
     tail_push(pool, index, tail, ref);
@@ -242,12 +261,14 @@ static void collapse(struct pool *pool, uint32_t index)
         uint32_t place = tail->place;
         tail_free(pool, hot);
         set_link(hot, LINK_NONE, place == PLACE_NONE ? 0 : place);
-    } else if (tail->count == 1 && tail->place == PLACE_NONE) {
-        uint32_t ref = tail_get(pool, tail, 0);
+    } else if (tail->count == 1 && (tail->place == PLACE_NONE || is_hold(pool, tail_get(pool, tail, 0)))) {
+        uint32_t ref = tail_get(pool, tail, 0), place = tail->place;
         if (tail->crowded)
             crowd_remove(pool, index, tail, ref);
         tail_free(pool, hot);
-        set_link(hot, LINK_CELL, ref);
+        set_link(hot, place == PLACE_NONE ? LINK_CELL : LINK_PAIR, ref);
+        if (place != PLACE_NONE)
+            hold_cell(pool, ref)->first_place = place;
     }
 }
 
@@ -257,6 +278,11 @@ void links_remove(struct pool *pool, uint32_t index, uint32_t ref)
     if (w0_link(hot->w0) == LINK_CELL) {
         assert(hot->link == ref);
         set_link(hot, LINK_NONE, 0);
+        return;
+    }
+    if (w0_link(hot->w0) == LINK_PAIR) {
+        assert(hot->link == ref);
+        set_link(hot, LINK_NONE, hold_cell(pool, ref)->first_place);
         return;
     }
     struct tail *tail = tail_of(pool, hot);
@@ -278,8 +304,7 @@ void links_remove(struct pool *pool, uint32_t index, uint32_t ref)
 
 static bool is_hold_of(const struct pool *pool, uint32_t ref, uint32_t session)
 {
-    return cell_type(&pool->heap, ref) == CELL_HOLD &&
-           ((const struct cell_hold *)cell_at(&pool->heap, ref))->session == session;
+    return is_hold(pool, ref) && hold_cell(pool, ref)->session == session;
 }
 
 uint32_t links_find_hold(const struct pool *pool, uint32_t index, uint32_t session)
@@ -288,7 +313,7 @@ uint32_t links_find_hold(const struct pool *pool, uint32_t index, uint32_t sessi
     unsigned kind = w0_link(hot->w0);
     if (kind == LINK_NONE)
         return 0;
-    if (kind == LINK_CELL)
+    if (kind != LINK_TAIL)
         return is_hold_of(pool, hot->link, session) ? hot->link : 0;
     const struct tail *tail = tail_of(pool, hot);
     if (tail->crowded) {
@@ -306,13 +331,13 @@ uint32_t links_count(const struct pool *pool, uint32_t index)
 {
     const struct hot *hot = &pool->heap.hot[index];
     unsigned kind = w0_link(hot->w0);
-    return kind == LINK_TAIL ? tail_of(pool, hot)->count : kind == LINK_CELL ? 1 : 0;
+    return kind == LINK_TAIL ? tail_of(pool, hot)->count : kind == LINK_NONE ? 0 : 1;
 }
 
 uint32_t links_get(const struct pool *pool, uint32_t index, uint32_t k)
 {
     const struct hot *hot = &pool->heap.hot[index];
-    return w0_link(hot->w0) == LINK_CELL ? hot->link : tail_get(pool, tail_of(pool, hot), k);
+    return w0_link(hot->w0) == LINK_TAIL ? tail_get(pool, tail_of(pool, hot), k) : hot->link;
 }
 
 void links_held(struct pool *pool, uint32_t index, int64_t change)
@@ -327,7 +352,11 @@ void links_held(struct pool *pool, uint32_t index, int64_t change)
 uint32_t place_get(const struct pool *pool, uint32_t index)
 {
     const struct hot *hot = &pool->heap.hot[index];
-    return w0_link(hot->w0) == LINK_TAIL ? tail_of(pool, hot)->place : hot->link;
+    switch (w0_link(hot->w0)) {
+    case LINK_PAIR: return hold_cell(pool, hot->link)->first_place;
+    case LINK_TAIL: return tail_of(pool, hot)->place;
+    default: return hot->link;
+    }
 }
 
 void place_set(struct pool *pool, uint32_t index, uint32_t place)
@@ -336,6 +365,11 @@ void place_set(struct pool *pool, uint32_t index, uint32_t place)
     unsigned kind = w0_link(hot->w0);
     if (kind == LINK_NONE) {
         hot->link = place == PLACE_NONE ? 0 : place;
+    } else if (kind == LINK_PAIR && place == PLACE_NONE) {
+        set_link(hot, LINK_CELL, hot->link);
+    } else if (kind == LINK_PAIR || (kind == LINK_CELL && is_hold(pool, hot->link))) {
+        hold_cell(pool, hot->link)->first_place = place;
+        set_link(hot, LINK_PAIR, hot->link);
     } else if (kind == LINK_CELL) {
         uint32_t ref = hot->link;
         struct tail *tail = tail_new(pool, hot, place);

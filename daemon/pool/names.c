@@ -25,7 +25,8 @@ static bool same_name(const void *owner, uint32_t ref, const void *key)
 
 bool names_init(struct pool *pool)
 {
-    return index_init(&pool->names, &pool->mem, pool->heap.sb->index_end * 4ull, pool, hash_of_ref, same_name);
+    return index_init(&pool->names, &pool->mem, pool->heap.sb->index_end * 4ull, pool, hash_of_ref,
+                      same_name);
 }
 
 static uint32_t find(const struct pool *pool, struct name_in name)
@@ -39,8 +40,9 @@ static int check_version(struct pool *pool, uint32_t ref, uint64_t if_version)
     if (if_version == POOL_ANY_VERSION || if_version == version)
         return 0;
     return pool_fail(pool, HF_E_CONFLICT,
-                     if_version == 0 ? "the name exists already"
-                                     : "the name's version is another one by now; look it up again, then decide");
+                     if_version == 0
+                         ? "the name exists already"
+                         : "the name's version is another one by now; look it up again, then decide");
 }
 
 static int no_name(struct pool *pool, uint32_t k)
@@ -113,7 +115,8 @@ static int name_bind_once(struct pool *pool, struct name_in name, uint64_t id, u
     return err;
 }
 
-int pool_name_bind(struct pool *pool, struct name_in name, uint64_t id, uint64_t if_version, uint64_t *ret_version)
+int pool_name_bind(struct pool *pool, struct name_in name, uint64_t id, uint64_t if_version,
+                   uint64_t *ret_version)
 {
     int err = name_bind_once(pool, name, id, if_version, ret_version);
     if (err == -HF_E_OOM && pool_make_room(pool))
@@ -182,7 +185,8 @@ static int lookup_all(struct pool *pool, struct session *s, const struct name_in
             break;
         }
         const struct cell_name *cell = name_cell(pool, ref);
-        err = hold_add(pool, s, cell->object, 1, 0);
+        uint64_t held;
+        err = hold_add(pool, s, cell->object, 1, 0, &held);
         if (err != 0) {
             pool->fault.index = k;
             break;
@@ -197,8 +201,8 @@ static int lookup_all(struct pool *pool, struct session *s, const struct name_in
     return err;
 }
 
-int pool_lookup(struct pool *pool, struct session *s, const struct name_in *names, uint32_t count, uint64_t *ret_ids,
-                uint64_t *ret_versions)
+int pool_lookup(struct pool *pool, struct session *s, const struct name_in *names, uint32_t count,
+                uint64_t *ret_ids, uint64_t *ret_versions)
 {
     int err = lookup_all(pool, s, names, count, ret_ids, ret_versions);
     if (err == -HF_E_OOM && pool_make_room(pool))
@@ -220,8 +224,8 @@ int pool_fetch(struct pool *pool, struct name_in name, struct value_view *ret, u
 
 /* ---- store: a new object and its binding in one operation ---- */
 
-static int store_once(struct pool *pool, struct name_in name, const struct put_spec *spec, uint64_t if_version,
-                      uint64_t *ret_id, uint64_t *ret_version)
+static int store_once(struct pool *pool, struct name_in name, const struct put_spec *spec,
+                      uint64_t if_version, uint64_t *ret_id, uint64_t *ret_version)
 {
     uint32_t ref = find(pool, name), index;
     int err = check_version(pool, ref, if_version);
@@ -287,7 +291,8 @@ unsigned pool_names(const struct pool *pool, uint64_t cursor, struct name_in pre
 {
     uint64_t end = (uint64_t)pool->heap.cells.arenas_top * ARENA_BYTES, at = cursor * CELL_UNIT;
     unsigned count = 0;
-    for (unsigned looked = 0; at < end && at / CELL_UNIT >= cursor && count < max && looked < NAMES_LOOK; looked++) {
+    for (unsigned looked = 0; at < end && at / CELL_UNIT >= cursor && count < max && looked < NAMES_LOOK;
+         looked++) {
         unsigned type = pool->heap.cells.types[at / CELL_RUN];
         uint32_t bytes = cell_bytes(type), in_run = (uint32_t)(at % CELL_RUN);
         if (!cell_is_name(type) || bytes == 0 || in_run + bytes > CELL_RUN) {

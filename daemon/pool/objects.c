@@ -31,7 +31,7 @@ void object_freed(void *owner, uint32_t index)
 
 int pool_stage_begin(struct pool *pool, enum form form, uint64_t size, bool replaces, struct stage **ret)
 {
-    if (size > HF_OBJECT_MAX - 8)
+    if (size > HF_OBJECT_MAX)
         return pool_fail(pool, HF_E_TOOBIG, "an object has at most 4294967287 bytes");
     struct stage *stage = mem_zalloc(&pool->mem, sizeof *stage);
     if (stage == NULL)
@@ -50,7 +50,8 @@ int pool_stage_begin(struct pool *pool, enum form form, uint64_t size, bool repl
     return 0;
 }
 
-int pool_stage_room(struct pool *pool, struct stage *stage, uint64_t offset, uint8_t **ret_at, uint64_t *ret_size)
+int pool_stage_room(struct pool *pool, struct stage *stage, uint64_t offset, uint8_t **ret_at,
+                    uint64_t *ret_size)
 {
     uint64_t size = value_size(stage->value) - offset;
     if (size > POOL_COPY_MAX)
@@ -62,7 +63,8 @@ int pool_stage_room(struct pool *pool, struct stage *stage, uint64_t offset, uin
     return 0;
 }
 
-int pool_stage_write(struct pool *pool, struct stage *stage, uint64_t offset, const uint8_t *data, uint64_t size)
+int pool_stage_write(struct pool *pool, struct stage *stage, uint64_t offset, const uint8_t *data,
+                     uint64_t size)
 {
     assert(size <= POOL_COPY_MAX && offset + size <= value_size(stage->value));
     if (value_back(&pool->heap, stage->value, stage->versioned, offset, size) != 0)
@@ -99,7 +101,7 @@ static uint64_t form_bits(enum form form)
 static int payload_open(struct pool *pool, const struct value_in *in, struct payload *ret)
 {
     *ret = (struct payload){.w0 = form_bits(in->form) | W0_OPEN};
-    if (in->size > HF_OBJECT_MAX - 8)
+    if (in->size > HF_OBJECT_MAX)
         return pool_fail(pool, HF_E_TOOBIG, "an object has at most 4294967287 bytes");
     if (value_alloc(&pool->heap, in->size, false, &ret->value) != 0)
         return pool_fail_oom(pool, in->size);
@@ -126,7 +128,8 @@ static int payload_make(struct pool *pool, const struct value_in *in, uint64_t v
         ret->value = in->stage->value;
         ret->staged = true;
         if (versioned && !in->stage->versioned)
-            return pool_fail(pool, HF_E_INTERNAL, "a staged value without room for its version; please report it");
+            return pool_fail(pool, HF_E_INTERNAL,
+                             "a staged value without room for its version; please report it");
         versioned = in->stage->versioned;
     } else {
         if (value_alloc(&pool->heap, in->size, versioned, &ret->value) != 0)
@@ -170,7 +173,8 @@ static int object_fill(struct pool *pool, struct session *s, uint32_t index, con
     struct hot *hot = &heap->hot[index];
     struct payload payload;
     uint64_t ns;
-    int err = spec->open ? payload_open(pool, &spec->value, &payload) : payload_make(pool, &spec->value, 0, &payload);
+    int err = spec->open ? payload_open(pool, &spec->value, &payload)
+                         : payload_make(pool, &spec->value, 0, &payload);
     if (err != 0)
         return err;
     if (slots_prepare(heap, index, targets, spec->refs_count, &ns) != 0) {
@@ -232,8 +236,8 @@ static void object_count_slots(struct pool *pool, uint32_t index, const uint32_t
 }
 
 /* Checks refs and turns them into indexes; items of the same call are `items[k]`. */
-static int resolve_refs(struct pool *pool, const struct put_spec *spec, const uint32_t *items, uint32_t items_count,
-                        uint32_t *targets)
+static int resolve_refs(struct pool *pool, const struct put_spec *spec, const uint32_t *items,
+                        uint32_t items_count, uint32_t *targets)
 {
     for (uint32_t k = 0; k < spec->refs_count; k++)
         if (spec->refs[k] != 0 && id_index(spec->refs[k]) < pool->heap.sb->index_top)
@@ -310,7 +314,7 @@ int pool_put(struct pool *pool, struct session *s, const struct put_spec *spec, 
 /* ---- put_many: all indexes first, because items name each other; then all births, then one commit ---- */
 
 struct batch {
-    uint32_t *targets;  /* of all items, one after the other */
+    uint32_t *targets; /* of all items, one after the other */
     uint32_t *index;
     uint64_t *w0;
     uint16_t label[HF_IDS_MAX];
@@ -332,7 +336,8 @@ static int batch_build(struct pool *pool, struct session *s, const struct put_sp
         if (err == 0)
             err = label_take(pool, spec->tag, spec->tag_size, spec->site, spec->site_size, &batch->label[k]);
         if (err == 0) {
-            err = object_fill(pool, s, batch->index[k], spec, batch->targets + at, batch->label[k], &batch->w0[k]);
+            err = object_fill(pool, s, batch->index[k], spec, batch->targets + at, batch->label[k],
+                              &batch->w0[k]);
             if (err != 0)
                 pool_after_label(pool, batch->label[k]);
         }
@@ -423,8 +428,8 @@ void pool_unpin(struct pool *pool, uint64_t pin)
     value_unpin(&pool->heap, pin);
 }
 
-int pool_refs(struct pool *pool, uint64_t id, uint32_t offset, uint64_t *ret_ids, uint32_t max, uint32_t *ret_count,
-              uint32_t *ret_total)
+int pool_refs(struct pool *pool, uint64_t id, uint32_t offset, uint64_t *ret_ids, uint32_t max,
+              uint32_t *ret_count, uint32_t *ret_total)
 {
     if (pool_find(pool, id) == NULL)
         return -pool->fault.code;
@@ -477,13 +482,15 @@ static int set_once(struct pool *pool, struct hot *hot, const struct value_in *v
     return 0;
 }
 
-int pool_set(struct pool *pool, uint64_t id, const struct value_in *value, uint64_t if_version, uint64_t *ret_version)
+int pool_set(struct pool *pool, uint64_t id, const struct value_in *value, uint64_t if_version,
+             uint64_t *ret_version)
 {
     struct hot *hot = find_mutable(pool, id);
     if (hot == NULL)
         return -pool->fault.code;
     if (if_version != 0 && if_version != value_version(&pool->heap, hot))
-        return pool_fail_id(pool, HF_E_CONFLICT, id, "the version is another one by now; read again, then decide");
+        return pool_fail_id(pool, HF_E_CONFLICT, id,
+                            "the version is another one by now; read again, then decide");
     int err = set_once(pool, hot, value, ret_version);
     if (err == -HF_E_OOM && pool_make_room(pool)) {
         hot = find_mutable(pool, id); /* making room may have let it die */
@@ -503,25 +510,28 @@ static struct hot *find_open(struct pool *pool, const struct session *s, uint64_
         return NULL;
     }
     if ((hot->w0 & W0_OPEN) == 0) {
-        (void)pool_fail_id(pool, HF_E_SEALED, id, "only an object made by put with size, and not sealed yet, is written");
+        (void)pool_fail_id(pool, HF_E_SEALED, id,
+                           "only an object made by put with size, and not sealed yet, is written");
         return NULL;
     }
     if ((uint32_t)hot->holder != s->ref) {
-        (void)pool_fail_id(pool, HF_E_NOPERM, id, "only the session that made an open object may write or seal it");
+        (void)pool_fail_id(pool, HF_E_UNSEALED, id,
+                           "only the session that made an open object may write or seal it");
         return NULL;
     }
     return hot;
 }
 
-int pool_write(struct pool *pool, struct session *s, uint64_t id, uint64_t offset, const uint8_t *data, uint32_t size,
-               uint64_t total)
+int pool_write(struct pool *pool, struct session *s, uint64_t id, uint64_t offset, const uint8_t *data,
+               uint32_t size, uint64_t total)
 {
     struct hot *hot = find_open(pool, s, id);
     if (hot == NULL)
         return -pool->fault.code;
     uint64_t room = value_size(hot->value);
     if (offset > room || total > room - offset || size > total)
-        return pool_fail_id(pool, HF_E_BADARG, id, "the bytes do not fit the size that the object was put with");
+        return pool_fail_id(pool, HF_E_BADARG, id,
+                            "the bytes do not fit the size that the object was put with");
     if (size == 0)
         return 0;
     if (value_back(&pool->heap, hot->value, false, offset, size) != 0)
@@ -586,7 +596,8 @@ int pool_link(struct pool *pool, uint64_t id, uint64_t slot, uint64_t target, ui
         return -pool->fault.code;
     uint32_t index = id_index(id), count = slots_count(&pool->heap, index);
     if (slot > count)
-        return pool_fail_id(pool, HF_E_BADARG, id, "the slot is beyond the number of slots; that number itself appends");
+        return pool_fail_id(pool, HF_E_BADARG, id,
+                            "the slot is beyond the number of slots; that number itself appends");
     if (slot == HF_SLOTS_MAX || (to != NULL && to->in > UINT32_MAX - 2 * HF_REFS_MAX))
         return pool_fail_id(pool, HF_E_LIMIT, id, "an object has at most 16777216 slots");
     uint32_t previous = slot < count ? slots_get(&pool->heap, index, (uint32_t)slot) : 0;

@@ -12,8 +12,9 @@
 static bool init_parts(struct pool *pool)
 {
     uint64_t scratch = (HF_REFS_MAX + 2ull * HF_IDS_MAX) * 8;
-    return sessions_init(pool) && names_init(pool) && tickets_init(pool) && labels_init(pool) && links_init(pool) &&
-           reserve_init(&pool->scratch, scratch) && reserve_grow(&pool->scratch, &pool->mem, scratch);
+    return sessions_init(pool) && names_init(pool) && tickets_init(pool) && labels_init(pool) &&
+           links_init(pool) && reserve_init(&pool->scratch, scratch) &&
+           reserve_grow(&pool->scratch, &pool->mem, scratch);
 }
 
 static int open_heap(struct pool *pool, const struct pool_config *config, char *error, size_t error_size)
@@ -31,7 +32,8 @@ static int open_heap(struct pool *pool, const struct pool_config *config, char *
     const char *wrong = NULL;
     struct recover_config recover = {.keep_anonymous = false};
     struct recover_result result;
-    int err = heap_map(&pool->heap, config->fd_meta, config->fd_values, false, config->io, &pool->mem, &wrong);
+    int err = heap_map(&pool->heap, config->fd_meta, config->fd_values, config->look_only, config->io,
+                       &pool->mem, &wrong);
     if (wrong != NULL)
         snprintf(error, error_size, "%s", wrong);
     if (err == 0)

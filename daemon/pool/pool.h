@@ -42,21 +42,22 @@ struct mem;
 /* ---- life cycle ---- */
 
 struct pool_config {
-    const char *name;      /* copied; checked by the caller */
-    uint64_t max_bytes;    /* limit of image and private memory together; > 0 */
-    uint64_t epoch;        /* random, below 2^53, not 0; used when a new image is made */
-    uint32_t serial_base;  /* random, 1 ... 2^21-1; used when a new image is made */
-    uint64_t random_seed;  /* seeds ticket keys when there is no `random` (tests) */
+    const char *name;                          /* copied; checked by the caller */
+    uint64_t max_bytes;                        /* limit of image and private memory together; > 0 */
+    uint64_t epoch;                            /* random, below 2^53, not 0; used when a new image is made */
+    uint32_t serial_base;                      /* random, 1 ... 2^21-1; used when a new image is made */
+    uint64_t random_seed;                      /* seeds ticket keys when there is no `random` (tests) */
     void (*random)(uint8_t *out, size_t size); /* fills with unpredictable bytes; NULL: from the seed */
-    uint64_t now_ms;       /* time of day at which the pool opens, ms since 1970 */
-    struct mem *parent;    /* the daemon's memory budget; may be NULL */
+    uint64_t now_ms;                           /* time of day at which the pool opens, ms since 1970 */
+    struct mem *parent;                        /* the daemon's memory budget; may be NULL */
     const struct region_io *io; /* how regions grow; NULL: the real one (tests inject failures) */
-    int fd_meta, fd_values; /* an image to recover; both -1: a new one in memfds */
+    int fd_meta, fd_values;     /* an image to recover; both -1: a new one in memfds */
+    bool look_only; /* recover a private copy: the files stay the caller's, untouched (walkers, tests) */
 };
 
 /* Makes a pool, or recovers one from an image (recovery is the only way to open an image).
  * Fails with -HF_E_OOM, or -HF_E_INTERNAL when the image is damaged (pool_open_error says where).
- * A new pool takes ownership of the two fds on success. */
+ * The pool owns the two fds on success, unless look_only. */
 int pool_open(struct pool **ret, const struct pool_config *config, char *error, size_t error_size);
 
 /* Frees everything at once. For a pool with much in it use pool_dispose_step() first, in turns. */
@@ -85,12 +86,12 @@ void pool_next_due(const struct pool *pool, uint64_t *ret_now_ms, uint64_t *ret_
 /* ---- errors ---- */
 
 struct fault {
-    int code;          /* HF_E_...; 0: none */
-    int64_t index;     /* position of the first bad entry of an array argument; -1: none */
-    uint64_t id;       /* object concerned; 0: none */
+    int code;            /* HF_E_...; 0: none */
+    int64_t index;       /* position of the first bad entry of an array argument; -1: none */
+    uint64_t id;         /* object concerned; 0: none */
     uint64_t need, free; /* OOM: bytes */
-    const char *text;  /* what to do; never NULL when code is set; static */
-    char who[64];      /* OOM: name (or sid) of the session that holds most */
+    const char *text;    /* what to do; never NULL when code is set; static */
+    char who[64];        /* OOM: name (or sid) of the session that holds most */
     uint64_t who_bytes;
 };
 
@@ -106,16 +107,16 @@ uint64_t pool_epoch(const struct pool *pool);
 struct pool_stats {
     uint64_t objects, object_bytes; /* alive; bytes of their values */
     uint64_t objects_open, objects_made, objects_freed;
-    uint64_t retired;               /* indexes whose serials are spent */
+    uint64_t retired; /* indexes whose serials are spent */
     uint64_t memory_limit, memory_used, memory_image, memory_private;
-    uint64_t meta_bytes, value_bytes;   /* backed bytes of the two regions */
-    uint64_t value_live_bytes;          /* bytes of allocated value blocks */
+    uint64_t meta_bytes, value_bytes; /* backed bytes of the two regions */
+    uint64_t value_live_bytes;        /* bytes of allocated value blocks */
     uint64_t holds, hold_cells, names, tickets, labels;
     uint64_t sessions_open, sessions_grace, sessions_dying;
-    uint64_t backlog;               /* objects dead but not yet freed, plus holds of ended sessions */
-    uint64_t pinned;                /* values kept for sending */
+    uint64_t backlog; /* objects dead but not yet freed, plus holds of ended sessions */
+    uint64_t pinned;  /* values kept for sending */
     uint64_t next_version;
-    uint64_t index_max;             /* high-water mark of the table */
+    uint64_t index_max; /* high-water mark of the table */
 };
 void pool_stats(const struct pool *pool, struct pool_stats *ret);
 
@@ -124,11 +125,11 @@ void pool_stats(const struct pool *pool, struct pool_stats *ret);
 struct session_spec {
     const uint8_t *name; /* NULL or empty: none; copied */
     uint32_t name_size;
-    uint32_t pid;        /* as told by the client, 0: unknown */
+    uint32_t pid; /* as told by the client, 0: unknown */
     uint32_t lease_ms;
-    bool anonymous;      /* no key; ends with its connection */
+    bool anonymous;           /* no key; ends with its connection */
     uint8_t key[HF_KEY_SIZE]; /* random, from the caller, unless anonymous */
-    void *owner;         /* the connection; handed back by session_owner(), never followed */
+    void *owner;              /* the connection; handed back by session_owner(), never followed */
 };
 
 /* Opens a session, attached to spec->owner. -HF_E_OOM, -HF_E_LIMIT (HF_SESSIONS_MAX). */
@@ -144,15 +145,16 @@ void pool_session_detach(struct pool *pool, struct session *session);
 void pool_session_end(struct pool *pool, struct session *session, enum reason reason);
 
 uint64_t session_sid(const struct session *session);
-const uint8_t *session_key(const struct session *session); /* HF_KEY_SIZE bytes; zeros if anonymous */
-void *session_owner(const struct session *session);        /* NULL while in grace */
-uint64_t session_held(const struct session *session);      /* objects held (distinct) */
+const uint8_t *session_key(const struct session *session);  /* HF_KEY_SIZE bytes; zeros if anonymous */
+void *session_owner(const struct session *session);         /* NULL while in grace */
+uint64_t session_held(const struct session *session);       /* objects held (distinct) */
 uint64_t session_references(const struct session *session); /* sum of its counts on them */
 bool session_anonymous(const struct session *session);
 
 struct session_row {
     uint64_t sid;
-    const uint8_t *name; uint32_t name_size; /* valid until the next change */
+    const uint8_t *name;
+    uint32_t name_size; /* valid until the next change */
     uint32_t pid;
     uint64_t held, held_bytes; /* objects; value bytes of those it holds as first holder */
     uint32_t lease_ms;
@@ -186,9 +188,11 @@ struct value_view {
  * `replaces`: it is for pool_set(), which keeps a version behind the value. */
 int pool_stage_begin(struct pool *pool, enum form form, uint64_t size, bool replaces, struct stage **ret);
 /* Copies `size` bytes (at most POOL_COPY_MAX) to `offset`; memory is backed as they arrive. -HF_E_OOM. */
-int pool_stage_write(struct pool *pool, struct stage *stage, uint64_t offset, const uint8_t *data, uint64_t size);
+int pool_stage_write(struct pool *pool, struct stage *stage, uint64_t offset, const uint8_t *data,
+                     uint64_t size);
 /* Direct access for a socket read: `*ret_at` is writable for the returned number of bytes (at most POOL_COPY_MAX). */
-int pool_stage_room(struct pool *pool, struct stage *stage, uint64_t offset, uint8_t **ret_at, uint64_t *ret_size);
+int pool_stage_room(struct pool *pool, struct stage *stage, uint64_t offset, uint8_t **ret_at,
+                    uint64_t *ret_size);
 void pool_stage_drop(struct pool *pool, struct stage *stage);
 
 /* Keeps the value under `view` (of object `id`, just returned) where it is until unpinned, whatever happens to the object.
@@ -204,39 +208,45 @@ struct put_spec {
     uint32_t refs_count;  /* at most HF_REFS_MAX, else LIMIT */
     const uint8_t *tag, *site;
     uint32_t tag_size, site_size; /* 0: none; at most HF_NAME_MAX */
-    bool open;            /* put {size}: value.size bytes, zero-filled, value.data NULL */
+    bool open;                    /* put {size}: value.size bytes, zero-filled, value.data NULL */
     bool seal;
 };
 /* Makes an object held once by `s`. -HF_E_GONE (a ref; fault.index), OOM, QUOTA, TOOBIG, LIMIT, UNSEALED (a ref to somebody's open object). */
 int pool_put(struct pool *pool, struct session *s, const struct put_spec *spec, uint64_t *ret_id);
 /* One atomic graph: refs[] of an item may also hold POOL_ITEM(k) for the k-th item (0-based) of this call.
  * `fault.index` is the item. count: 1 ... HF_IDS_MAX. */
-int pool_put_many(struct pool *pool, struct session *s, const struct put_spec *specs, uint32_t count, uint64_t *ret_ids);
+int pool_put_many(struct pool *pool, struct session *s, const struct put_spec *specs, uint32_t count,
+                  uint64_t *ret_ids);
 #define POOL_ITEM(k) (UINT64_MAX - (uint64_t)(k))
 
 /* The hot path: see pool/hot.h for pool_get(), pool_prefetch(). */
 int pool_get(struct pool *pool, uint64_t id, struct value_view *ret);
 
 /* Replaces the value. if_version 0: unconditional. Result: the new version. */
-int pool_set(struct pool *pool, uint64_t id, const struct value_in *value, uint64_t if_version, uint64_t *ret_version);
+int pool_set(struct pool *pool, uint64_t id, const struct value_in *value, uint64_t if_version,
+             uint64_t *ret_version);
 /* Writes into an open object of this session. size at most POOL_COPY_MAX a call; `total` is what the whole request will write
- * from `offset` on (checked against the object's size before anything: BADARG). NOPERM for another session, GONE, SEALED (not open). */
-int pool_write(struct pool *pool, struct session *s, uint64_t id, uint64_t offset, const uint8_t *data, uint32_t size, uint64_t total);
+ * from `offset` on (checked against the object's size before anything: BADARG). UNSEALED for another session, GONE, SEALED (not open). */
+int pool_write(struct pool *pool, struct session *s, uint64_t id, uint64_t offset, const uint8_t *data,
+               uint32_t size, uint64_t total);
 /* Ends the open or mutable state. POOL_AGAIN while a large object is still being backed. Sealing a sealed one is fine. */
 int pool_seal(struct pool *pool, struct session *s, uint64_t id);
 /* Up to `max` slots from `offset`; *ret_total is their number. */
-int pool_refs(struct pool *pool, uint64_t id, uint32_t offset, uint64_t *ret_ids, uint32_t max, uint32_t *ret_count, uint32_t *ret_total);
+int pool_refs(struct pool *pool, uint64_t id, uint32_t offset, uint64_t *ret_ids, uint32_t max,
+              uint32_t *ret_count, uint32_t *ret_total);
 /* target 0: nil. *ret_previous 0: was nil. slot == number of slots appends, beyond is BADARG. */
 int pool_link(struct pool *pool, uint64_t id, uint64_t slot, uint64_t target, uint64_t *ret_previous);
 
 /* ids[count] with one n for all; all or nothing; fault.index names the first bad one. ret_counts: the session's count on each. */
 int pool_retain(struct pool *pool, struct session *s, const uint64_t *ids, uint32_t count, uint32_t n,
                 const uint8_t *site, uint32_t site_size, uint64_t *ret_counts);
-int pool_release(struct pool *pool, struct session *s, const uint64_t *ids, uint32_t count, uint32_t n, uint64_t *ret_counts);
+int pool_release(struct pool *pool, struct session *s, const uint64_t *ids, uint32_t count, uint32_t n,
+                 uint64_t *ret_counts);
 
 /* ---- tickets ---- */
 
-int pool_share(struct pool *pool, struct session *s, uint64_t id, uint64_t ttl_ms, uint32_t uses, uint8_t ret_key[HF_KEY_SIZE]);
+int pool_share(struct pool *pool, struct session *s, uint64_t id, uint64_t ttl_ms, uint32_t uses,
+               uint8_t ret_key[HF_KEY_SIZE]);
 int pool_claim(struct pool *pool, struct session *s, const uint8_t key[HF_KEY_SIZE], uint64_t *ret_id);
 int pool_unshare(struct pool *pool, const uint8_t key[HF_KEY_SIZE]);
 
@@ -248,22 +258,27 @@ struct name_in {
 };
 /* if_version: POOL_ANY_VERSION unconditional, 0 must not exist, else the binding's version. */
 #define POOL_ANY_VERSION UINT64_MAX
-int pool_name_bind(struct pool *pool, struct name_in name, uint64_t id, uint64_t if_version, uint64_t *ret_version);
+int pool_name_bind(struct pool *pool, struct name_in name, uint64_t id, uint64_t if_version,
+                   uint64_t *ret_version);
 /* All or nothing; each hit is retained once by s. ret_versions may be NULL. */
-int pool_lookup(struct pool *pool, struct session *s, const struct name_in *names, uint32_t count, uint64_t *ret_ids, uint64_t *ret_versions);
+int pool_lookup(struct pool *pool, struct session *s, const struct name_in *names, uint32_t count,
+                uint64_t *ret_ids, uint64_t *ret_versions);
 int pool_unname(struct pool *pool, const struct name_in *names, uint32_t count, uint64_t if_version);
 /* New object bound to the name in one step; the caller holds nothing. */
 int pool_store(struct pool *pool, struct name_in name, const struct value_in *value, uint64_t if_version,
                const uint8_t *tag, uint32_t tag_size, uint64_t *ret_id, uint64_t *ret_version);
 /* *ret_version is the binding's. The view is of the named object; ret_id its id. */
-int pool_fetch(struct pool *pool, struct name_in name, struct value_view *ret, uint64_t *ret_id, uint64_t *ret_version);
+int pool_fetch(struct pool *pool, struct name_in name, struct value_view *ret, uint64_t *ret_id,
+               uint64_t *ret_version);
 
 struct name_row {
-    const uint8_t *name; uint32_t name_size; /* valid until the next change */
+    const uint8_t *name;
+    uint32_t name_size; /* valid until the next change */
     uint64_t id;
 };
 /* Rows from cursor (0 starts), with a prefix. Looks at a bounded number of records a call. *ret_cursor 0: end. */
-unsigned pool_names(const struct pool *pool, uint64_t cursor, struct name_in prefix, struct name_row *rows, unsigned max, uint64_t *ret_cursor);
+unsigned pool_names(const struct pool *pool, uint64_t cursor, struct name_in prefix, struct name_row *rows,
+                    unsigned max, uint64_t *ret_cursor);
 
 /* ---- who holds what ---- */
 
@@ -271,40 +286,51 @@ struct inspect_row {
     uint64_t id, size, version, age_ms, slots;
     enum form form;
     uint8_t first_byte; /* of the value, for a RAW form: tells its MessagePack type */
-    const uint8_t *tag, *site; uint32_t tag_size, site_size;
+    const uint8_t *tag, *site;
+    uint32_t tag_size, site_size;
     bool open, sealed;
-    uint64_t held_sessions, held_slots, held_names, held_tickets; /* references, not holders: their sum is the count */
+    uint64_t held_sessions, held_slots, held_names,
+        held_tickets; /* references, not holders: their sum is the count */
 };
 int pool_inspect(struct pool *pool, uint64_t id, struct inspect_row *ret);
 
 enum holder_kind { HOLDER_SESSION, HOLDER_NAME, HOLDER_TICKET };
 struct holder_row {
     enum holder_kind kind;
-    uint64_t sid; const uint8_t *name; uint32_t name_size; uint32_t pid; /* session; name also for HOLDER_NAME */
+    uint64_t sid;
+    const uint8_t *name;
+    uint32_t name_size;
+    uint32_t pid; /* session; name also for HOLDER_NAME */
     uint64_t count, since_ms;
-    const uint8_t *site; uint32_t site_size;
+    const uint8_t *site;
+    uint32_t site_size;
     uint64_t number, ttl_ms; /* ticket */
 };
 int pool_holders(struct pool *pool, uint64_t id, struct holder_row *rows, unsigned max, unsigned *ret_count);
 
 struct scan_filter {
-    const uint8_t *tag; uint32_t tag_size; bool has_tag;
+    const uint8_t *tag;
+    uint32_t tag_size;
+    bool has_tag;
     uint64_t min_size;
     uint64_t sid; /* 0: any */
 };
 /* Ids from cursor (0 starts); looks at a bounded number of objects a call. -HF_E_NOTFOUND: no such sid. */
-int pool_scan(struct pool *pool, uint64_t cursor, const struct scan_filter *filter, uint64_t *ret_ids, unsigned max, unsigned *ret_count, uint64_t *ret_cursor);
+int pool_scan(struct pool *pool, uint64_t cursor, const struct scan_filter *filter, uint64_t *ret_ids,
+              unsigned max, unsigned *ret_count, uint64_t *ret_cursor);
 
 /* ---- verify: walks every invariant in steps while the pool goes on ---- */
 
 struct verify; /* one running walk; at most one a pool */
-struct finding { char text[160]; };
+struct finding {
+    char text[160];
+};
 struct verify_result {
     uint64_t objects;
     unsigned findings_count;
     struct finding findings[16]; /* the first ones */
 };
-int pool_verify_begin(struct pool *pool);                 /* -HF_E_BUSY: one is running; -HF_E_OOM */
+int pool_verify_begin(struct pool *pool); /* -HF_E_BUSY: one is running; -HF_E_OOM */
 /* Up to `units` units; true: finished, *ret is filled. */
 bool pool_verify_step(struct pool *pool, unsigned units, struct verify_result *ret);
 void pool_verify_abort(struct pool *pool);

@@ -42,7 +42,8 @@ static int find_session(void *owner, uint32_t ref, unsigned type)
         return 0;
     if (found->count == found->room) {
         size_t room = found->room == 0 ? 64 : found->room * 2;
-        struct session **moved = mem_realloc(&pool->mem, found->sessions, found->room * sizeof *moved, room * sizeof *moved);
+        struct session **moved =
+            mem_realloc(&pool->mem, found->sessions, found->room * sizeof *moved, room * sizeof *moved);
         if (moved == NULL)
             return -HF_E_OOM;
         found->sessions = moved;
@@ -52,10 +53,8 @@ static int find_session(void *owner, uint32_t ref, unsigned type)
     if (s == NULL)
         return -HF_E_OOM;
     const struct cell_session *cell = cell_at(&pool->heap, ref);
-    *s = (struct session){.ref = ref,
-                          .sid = cell->head.sid,
-                          .since_ms = cell->head.since_ms,
-                          .anonymous = type == CELL_ANON};
+    *s = (struct session){
+        .ref = ref, .sid = cell->head.sid, .since_ms = cell->head.since_ms, .anonymous = type == CELL_ANON};
     if (!s->anonymous)
         memcpy(s->key, cell->key, HF_KEY_SIZE);
     found->sessions[found->count++] = s;
@@ -86,12 +85,13 @@ static int enter_sessions(struct pool *pool)
 
 /* ---- objects and cells ---- */
 
-static void use_label(struct pool *pool, uint16_t *label)
+/* One more use; 0 if there is no such label any more. */
+static uint16_t use_label(struct pool *pool, uint16_t label)
 {
-    if (label_get(pool, *label) != NULL)
-        ((struct label *)(void *)pool->labels.base)[*label].uses++;
-    else
-        *label = 0;
+    if (label_get(pool, label) == NULL)
+        return 0;
+    ((struct label *)(void *)pool->labels.base)[label].uses++;
+    return label;
 }
 
 static int enter_entries(struct pool *pool)
@@ -101,7 +101,7 @@ static int enter_entries(struct pool *pool)
         struct hot *hot = &heap->hot[index];
         if (w0_state(hot->w0) != W0_ALIVE)
             continue;
-        use_label(pool, &heap->warm[index].label);
+        heap->warm[index].label = use_label(pool, heap->warm[index].label);
         heap->open += (hot->w0 & W0_OPEN) != 0;
         if (hot->holder >> 32 == 0)
             continue;
@@ -119,7 +119,7 @@ static int enter_entries(struct pool *pool)
 static int enter_hold(struct pool *pool, uint32_t ref, struct cell_hold *cell)
 {
     struct session *s = session_of_ref(pool, cell->session);
-    use_label(pool, &cell->label);
+    cell->label = use_label(pool, (uint16_t)cell->label);
     if (!u32vec_prepare(&s->holds, &pool->mem, 1))
         return -HF_E_OOM;
     cell->place = u32vec_push(&s->holds, ref | HOLD_CELL_BIT);

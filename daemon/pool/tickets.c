@@ -54,7 +54,8 @@ static int no_ticket(struct pool *pool)
 
 static int share_once(struct pool *pool, uint32_t index, uint64_t ttl_ms, uint32_t uses, uint8_t *ret_key)
 {
-    bool ready = index_prepare(&pool->tickets) && deadlines_prepare(&pool->ticket_deadlines) && links_prepare(pool, index);
+    bool ready = index_prepare(&pool->tickets) && deadlines_prepare(&pool->ticket_deadlines) &&
+                 links_prepare(pool, index);
     uint32_t ref = ready ? cell_take(&pool->heap, CELL_TICKET) : 0;
     if (ref == 0)
         return pool_fail_oom(pool, ARENA_BYTES);
@@ -81,9 +82,11 @@ int pool_share(struct pool *pool, struct session *s, uint64_t id, uint64_t ttl_m
     if (hot != NULL && pool_find(pool, id) == NULL)
         return -pool->fault.code;
     if (hot == NULL || hold_count(pool, s, id_index(id)) == 0)
-        return pool_fail_id(pool, HF_E_NOTHELD, id, "only an object that this session holds can be shared; retain it first");
+        return pool_fail_id(pool, HF_E_NOTHELD, id,
+                            "only an object that this session holds can be shared; retain it first");
     if (pool->tickets_count == HF_TICKETS_MAX)
-        return pool_fail(pool, HF_E_QUOTA, "a million tickets are in use; unshare some or give them shorter ttl_ms");
+        return pool_fail(pool, HF_E_QUOTA,
+                         "a million tickets are in use; unshare some or give them shorter ttl_ms");
     int err = share_once(pool, id_index(id), ttl_ms, uses, ret_key);
     if (err == -HF_E_OOM && pool_make_room(pool))
         err = share_once(pool, id_index(id), ttl_ms, uses, ret_key);
@@ -118,7 +121,8 @@ int pool_claim(struct pool *pool, struct session *s, const uint8_t key[HF_KEY_SI
         return no_ticket(pool);
     struct cell_ticket *cell = ticket_cell(pool, ref);
     uint32_t index = cell->object;
-    int err = hold_add(pool, s, index, 1, 0);
+    uint64_t held;
+    int err = hold_add(pool, s, index, 1, 0, &held);
     if (err != 0) {
         pool_commit(pool);
         return err;

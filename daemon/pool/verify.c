@@ -10,7 +10,15 @@
 #include <stdio.h>
 #include <string.h>
 
-enum verify_phase { VERIFY_ENTRIES, VERIFY_COUNTS, VERIFY_CELLS, VERIFY_CELL_ARENAS, VERIFY_LIST_ARENAS, VERIFY_VALUE_ARENAS, VERIFY_DONE };
+enum verify_phase {
+    VERIFY_ENTRIES,
+    VERIFY_COUNTS,
+    VERIFY_CELLS,
+    VERIFY_CELL_ARENAS,
+    VERIFY_LIST_ARENAS,
+    VERIFY_VALUE_ARENAS,
+    VERIFY_DONE
+};
 
 struct verify {
     struct reserve counts;
@@ -75,7 +83,9 @@ finding(struct verify *verify, const char *format, ...)
 static const char *wrong_value(const struct heap *heap, const struct hot *hot)
 {
     if ((hot->w0 & W0_INLINE) != 0)
-        return value_size(hot->value) > 4 || (hot->w0 & W0_VERSIONED) != 0 ? "an inline value of more than 4 bytes" : NULL;
+        return value_size(hot->value) > 4 || (hot->w0 & W0_VERSIONED) != 0
+                   ? "an inline value of more than 4 bytes"
+                   : NULL;
     uint64_t bytes = value_block_bytes(hot->w0, hot->value);
     if (bytes == 0 || bytes > BLOCK_MAX)
         return NULL;
@@ -87,7 +97,9 @@ static const char *wrong_value(const struct heap *heap, const struct hot *hot)
 static const char *wrong_links(const struct pool *pool, uint32_t index)
 {
     const struct hot *hot = &pool->heap.hot[index];
-    if (w0_link(hot->w0) == LINK_CELL && *(const uint32_t *)cell_at(&pool->heap, hot->link) != index)
+    unsigned kind = w0_link(hot->w0);
+    if ((kind == LINK_CELL || kind == LINK_PAIR) &&
+        *(const uint32_t *)cell_at(&pool->heap, hot->link) != index)
         return "its only further cell names another object";
     if (hot->holder >> 32 == 0)
         return w0_link(hot->w0) == LINK_NONE && hot->in == 0 ? "it is alive, but nothing holds it" : NULL;
@@ -95,7 +107,9 @@ static const char *wrong_links(const struct pool *pool, uint32_t index)
     uint32_t place = place_get(pool, index);
     if (s == NULL || s->ref != (uint32_t)hot->holder)
         return "its first holder is no session";
-    return place < s->holds.count && *u32vec_at(&s->holds, place) == index ? NULL : "its place in the first holder's vector is wrong";
+    return place < s->holds.count && *u32vec_at(&s->holds, place) == index
+               ? NULL
+               : "its place in the first holder's vector is wrong";
 }
 
 static void check_entry(struct pool *pool, uint32_t index)
@@ -105,7 +119,8 @@ static void check_entry(struct pool *pool, uint32_t index)
     if (w0_state(hot->w0) != W0_ALIVE)
         return;
     verify->result.objects++;
-    const char *wrong = w0_form(hot->w0) >= FORM_COUNT ? "its form of value is none" : wrong_value(&pool->heap, hot);
+    const char *wrong =
+        w0_form(hot->w0) >= FORM_COUNT ? "its form of value is none" : wrong_value(&pool->heap, hot);
     if (wrong == NULL)
         wrong = slots_check(&pool->heap, index, SLOTS_ALLOCATED);
     if (wrong == NULL)
@@ -128,7 +143,8 @@ static void count_slot(struct pool *pool, uint32_t index, uint32_t slot)
     if (target == 0)
         return;
     if (target >= heap->sb->index_top || w0_state(heap->hot[target].w0) == W0_FREE)
-        finding(pool->verify, "object %llu: slot %u points to a free entry", (unsigned long long)heap_id(heap, index), slot);
+        finding(pool->verify, "object %llu: slot %u points to a free entry",
+                (unsigned long long)heap_id(heap, index), slot);
     else
         heap->audit[target]++;
 }
@@ -178,7 +194,8 @@ static const char *wrong_hold(const struct pool *pool, uint32_t ref, const struc
         return "a hold of no session";
     if (cell->place >= s->holds.count || *u32vec_at(&s->holds, cell->place) != (ref | HOLD_CELL_BIT))
         return "its place in its session's vector is wrong";
-    return links_find_hold(pool, cell->object, cell->session) == ref ? NULL : "its object does not know this hold";
+    return links_find_hold(pool, cell->object, cell->session) == ref ? NULL
+                                                                     : "its object does not know this hold";
 }
 
 static const char *wrong_cell(struct pool *pool, uint32_t ref, unsigned type)
@@ -193,14 +210,16 @@ static const char *wrong_cell(struct pool *pool, uint32_t ref, unsigned type)
     if (type == CELL_HOLD)
         return wrong_hold(pool, ref, cell);
     if (type == CELL_TICKET)
-        return index_find(&pool->tickets, pool->tickets.hash_of(pool, ref), ((const struct cell_ticket *)cell)->key) == ref
+        return index_find(&pool->tickets, pool->tickets.hash_of(pool, ref),
+                          ((const struct cell_ticket *)cell)->key) == ref
                    ? NULL
                    : "the ticket is not found by its key";
     if (!cell_is_name(type))
         return NULL;
     const struct cell_name *name = cell;
     struct name_in key = {.data = name->bytes, .size = name->size};
-    return index_find(&pool->names, name_hash(key), &key) == ref ? NULL : "the name is not found by its bytes";
+    return index_find(&pool->names, name_hash(key), &key) == ref ? NULL
+                                                                 : "the name is not found by its bytes";
 }
 
 static unsigned step_cells(struct pool *pool, unsigned units)

@@ -54,6 +54,16 @@ void conn_close(struct conn *conn, const char *reason)
     uv_close(&conn->stream.handle, on_closed);
 }
 
+void conn_cut(struct conn *conn, const char *reason)
+{
+    if (conn->state == CONN_CLOSING)
+        return;
+    conn->worker->counters.connections_cut++;
+    log_client(conn->worker->log, LOG_LEVEL_WARN, LOG_CUT, "cut_off", "conn=%llu queued=%llu reason=\"%s\"",
+               (unsigned long long)conn->number, (unsigned long long)conn->queued, reason);
+    conn_close(conn, reason);
+}
+
 static void set_reading(struct conn *conn, bool reading);
 
 static void on_shut(uv_shutdown_t *shutdown, int status)
@@ -145,7 +155,7 @@ static void on_end(struct conn *conn, ssize_t error)
 {
     conn->reading = false;
     if (error == UV_ENOBUFS) {
-        conn_close(conn, "no memory for its request");
+        conn_cut(conn, "no memory for its request");
     } else if (error != UV_EOF) {
         conn_close(conn, "its client is gone");
     } else {
@@ -263,13 +273,7 @@ void conn_look(struct conn *conn, uint64_t now_ms)
         conn->watched_size = size;
         conn->watched_ms = now_ms;
     } else if (waited_ms >= PROGRESS_MS) {
-        conn->worker->counters.connections_cut++;
-        log_client(
-            conn->worker->log, LOG_LEVEL_WARN, LOG_CUT, "cut_off",
-            "conn=%llu queued=%llu waited_ms=%llu msg=\"a client took none of its replies; it is cut off\"",
-            (unsigned long long)conn->number, (unsigned long long)conn->queued,
-            (unsigned long long)waited_ms);
-        conn_close(conn, "it took no replies");
+        conn_cut(conn, "it took none of its replies for 30 s");
     }
 }
 

@@ -65,7 +65,7 @@ struct pool_entry *directory_create(struct worker *worker, const char *name, uin
         .serial_base = random.serial % ((1u << HF_SERIAL_BITS) - 1) + 1,
         .random_seed = random.seed,
         .now_ms = worker->now_ms,
-        .parent = worker->mem,
+        .parent = &worker->server->pools_mem,
         .fd_meta = -1,
         .fd_values = -1,
     };

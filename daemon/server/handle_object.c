@@ -135,8 +135,8 @@ int handle_put(struct call *call)
     return 0;
 }
 
-/* One item of put_many, [value, refs?, {options}?], which begins at *at; moves *at behind it. It is read in place, since
- * passing over it first would double the work for large ones. */
+/* One item of put_many, [value, refs?, {options}?], which begins at *at; moves *at behind it. It is read in
+ * place, since passing over it first would double the work for large ones. */
 static int put_item(struct call *call, const uint8_t **at, const uint8_t *end, struct refs_in *in,
                     struct put_spec *spec)
 {
@@ -270,7 +270,8 @@ int handle_set(struct call *call)
     if ((r = call_id(call, "id", &id)) || (r = call_value(call, "value", &value)) ||
         (r = call_options(call, specs, COUNT_OF(specs))))
         return r;
-    /* 0 is "must not exist", which no object that can be set fulfils; the pool takes it for "whatever there is". */
+    /* 0 is "must not exist", which no object that can be set fulfils; for the pool it is "whatever there
+     * is". */
     if (conditional && if_version == 0)
         if_version = POOL_ANY_VERSION;
     r = pool_set(call->pool, id, &value, if_version, &version);

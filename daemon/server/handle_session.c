@@ -53,8 +53,9 @@ static int hello_open(struct call *call, const struct hello *hello)
     return r ? r : conn_session_open(call, pool, &spec);
 }
 
-/* The key finds its pool, whatever `pool` says; name, pid and lease stay those of the first hello. A key of this size
- * that nobody knows is one whose session has ended, or of another epoch: EXPIRED. Another size is no key: NOTFOUND. */
+/* The key finds its pool, whatever `pool` says; name, pid and lease stay those of the first hello. A key
+ * of this size that nobody knows is one whose session has ended, or is of another epoch: EXPIRED. Another
+ * size is no key: NOTFOUND. */
 static int hello_resume(struct call *call, const struct hello *hello)
 {
     struct session *session;
@@ -247,7 +248,8 @@ int handle_sessions(struct call *call)
     return 0;
 }
 
-/* Of the caller's pool only: a pool is one trust domain. The caller's own session is fine too, and then like `bye`. */
+/* Of the caller's pool only: a pool is one trust domain, and sids are its own numbers. The caller's own
+ * session may be the one: the reply still comes, then the connection closes. */
 int handle_kill(struct call *call)
 {
     struct session *session;

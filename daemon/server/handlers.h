@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The handlers, one for each method of proto/methods.h, in files by topic (handle_<topic>.c), and what several
- * of them share. What a handler may do, in which order, and what it returns stands in call.h. */
+/* The handlers, one for each method of proto/methods.h, in files by topic (handle_<topic>.c), and what
+ * several of them share. What a handler may do, in which order, and what it returns stands in call.h. */
 #ifndef SERVER_HANDLERS_H
 #define SERVER_HANDLERS_H
 
 #include "daemon/server/call.h"
 #include "proto/methods.h"
-#include "proto/version.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-#define COUNT_OF(array) (unsigned)(sizeof(array) / sizeof((array)[0]))
-
-/* The largest version that a client may name. */
-#define VERSION_MAX HF_ID_MAX
 
 typedef int (*handler_fn)(struct call *call);
 
@@ -30,8 +24,8 @@ HF_METHODS(HANDLER)
 /* Versions that clients may name: 0 is "must not exist". */
 #define VERSION_MAX HF_ID_MAX
 
-/* Says in the error noted before where in an array argument it was found (index=N), instead of what it said about that.
- * Returns r; no error is left alone. */
+/* Says in the error noted before where in an array argument it was found (index=N), instead of what it
+ * said about that. Returns r; nothing is done unless it is an error. */
 int call_at_index(struct call *call, int r, uint32_t index);
 /* call_pool_error() for an argument that may be an array: without index=0 if it was none. */
 int call_list_error(struct call *call, int r, bool array);

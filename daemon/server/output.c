@@ -293,5 +293,8 @@ void output_flush(struct conn *conn)
     if (r == 0)
         return;
     drop_all(out);
-    conn_close(conn, r == UV_ENOMEM ? "no memory for its replies" : "its client is gone");
+    if (r == UV_ENOMEM)
+        conn_cut(conn, "no memory for its replies");
+    else
+        conn_close(conn, "its client is gone");
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define ACCEPTS_MAX 64 /* a listener and turn */
+#define CONN_SHARE_MAX (256ull << 20)
 #define QUIET_TURNS 2  /* the one that saw the signal may have been before the last request came */
 
 /* ---- accepting ---- */
@@ -117,6 +118,12 @@ static void close_listeners(struct server *server)
     }
 }
 
+/* What the pools leave to connections: an eighth, at most CONN_SHARE_MAX. */
+static uint64_t conn_share(uint64_t max_memory)
+{
+    return max_memory / 8 < CONN_SHARE_MAX ? max_memory / 8 : CONN_SHARE_MAX;
+}
+
 int server_open(struct server **ret, const struct server_config *config, char *error, size_t error_size)
 {
     struct server *server = calloc(1, sizeof *server);
@@ -127,6 +134,7 @@ int server_open(struct server **ret, const struct server_config *config, char *e
     server->opened_ns = uv_hrtime();
     server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     mem_init(&server->mem, NULL, config->max_memory);
+    mem_init(&server->pools_mem, &server->mem, config->max_memory - conn_share(config->max_memory));
     if (worker_open(&server->worker, server) != 0) {
         server_close(server);
         return -1;

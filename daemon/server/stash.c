@@ -12,6 +12,7 @@
 #include "daemon/server/worker.h"
 #include "proto/rpc.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct hfp_scan_limits default_limits = {.frame_max = HF_FRAME_MAX, .depth_max = HF_DEPTH_MAX};
@@ -100,17 +101,12 @@ static struct stash *make(struct conn *conn)
     return stash;
 }
 
-static void no_memory(struct conn *conn)
-{
-    conn_close(conn, "no memory for its request");
-}
-
 /* Keeps bytes for a connection that has no stash. */
 static bool keep(struct conn *conn, const uint8_t *bytes, size_t count)
 {
     struct stash *stash = make(conn);
     if (stash == NULL || !reserve(conn->worker, stash, count)) {
-        no_memory(conn);
+        conn_cut(conn, "no memory for its request");
         return false;
     }
     if (count != 0)
@@ -390,6 +386,39 @@ static void stream_buffer(struct conn *conn, uv_buf_t *ret)
     *ret = uv_buf_init((char *)conn->worker->input, (unsigned)(left < INPUT_SIZE ? left : INPUT_SIZE));
 }
 
+/* There is no memory for the rest of an unfinished frame: it will be thrown away, and OOM is owed to its sender. (Nothing can be
+ * sent here, within libuv's call for a buffer.) False: that did not work out either. */
+static bool starve(struct conn *conn)
+{
+    struct stash *stash = conn->stash;
+    struct worker *worker = conn->worker;
+    const uint8_t *bytes = stash->data + stash->begin;
+    size_t count = stash->end - stash->begin;
+    uint64_t need = hfp_scan_needed(&stash->scan), used = atomic_load(&worker->mem->used);
+    char keys[64];
+    struct hfp_frame frame;
+    /* A limit at what has come: so the scanner finds the frame too big and can discard the rest of it. */
+    struct hfp_scan_limits limits = {.frame_max = (uint32_t)count, .depth_max = HF_DEPTH_MAX};
+    hfp_scan_reset(&stash->scan);
+    if (count < HFP_FRAME_MIN || hfp_scan(&stash->scan, &limits, bytes, count, &frame) != HFP_TOOBIG ||
+        hfp_scan_discard(&stash->scan, bytes + stash->scan.used, count - stash->scan.used) != HFP_MORE)
+        return false;
+    snprintf(keys, sizeof keys, "need=%llu free=%llu", (unsigned long long)need,
+             (unsigned long long)(used < worker->mem->limit ? worker->mem->limit - used : 0));
+    drop_staged(conn);
+    stash->streamed = stash->incomplete = false;
+    stash->discarding = true;
+    stash->refused = frame.kind == HFP_REQUEST;
+    stash->refusal_msgid = frame.msgid;
+    stash->refusal_code = HF_E_OOM;
+    stash->refusal_size =
+        (uint32_t)hfp_error_format(stash->refusal, sizeof stash->refusal, HF_E_OOM, keys, NULL);
+    mem_free(worker->mem, stash->data, stash->cap);
+    stash->data = NULL;
+    stash->begin = stash->end = stash->cap = 0;
+    return true;
+}
+
 void stash_buffer(struct conn *conn, uv_buf_t *ret)
 {
     struct stash *stash = conn->stash;
@@ -405,6 +434,8 @@ void stash_buffer(struct conn *conn, uv_buf_t *ret)
         size_t room = stash->cap - stash->end;
         *ret =
             uv_buf_init((char *)stash->data + stash->end, (unsigned)(room < TURN_BYTES ? room : TURN_BYTES));
+    } else if (starve(conn)) {
+        *ret = uv_buf_init((char *)input, INPUT_SIZE);
     } else {
         *ret = uv_buf_init(NULL, 0);
     }
@@ -433,6 +464,11 @@ static void run_shared(struct conn *conn, const uint8_t *bytes, size_t count, st
 static void arrived_discarded(struct conn *conn, const uint8_t *at, size_t count)
 {
     struct stash *stash = conn->stash;
+    if (stash->refused) {
+        dispatch_error(conn->worker, stash->refusal_msgid, stash->refusal_code, stash->refusal, stash->refusal_size);
+        stash->refused = false;
+        conn->requested = true;
+    }
     enum hfp_result result = hfp_scan_discard(&stash->scan, at, count);
     if (result == HFP_MORE)
         return;

@@ -16,8 +16,8 @@
 
 #define VALUE_HEADER_MAX 5u
 
-/* Describes the MessagePack value in the `size` bytes (> 0) at `at`, which a scan has found to be exactly one. Looks
- * at the header only (at most VALUE_HEADER_MAX bytes), so the payload may still be on its way.
+/* Describes the MessagePack value in the `size` bytes (> 0) at `at`, which a scan has found to be exactly
+ * one. Looks at the header only (at most VALUE_HEADER_MAX bytes), so the payload may still be on its way.
  * *ret points into `at`; it has no stage. */
 void value_split(const uint8_t *at, uint64_t size, struct value_in *ret);
 
@@ -34,7 +34,8 @@ enum form value_bin_form(uint64_t size);
 /* True for str and bin: those have bytes of which `get` can give a part. */
 bool value_has_bytes(enum form form);
 
-/* "nil" "bool" "int" "float" "str" "bin" "array" "map" "ext"; `first` is the value's first byte, used for FORM_RAW. */
+/* "nil" "bool" "int" "float" "str" "bin" "array" "map" "ext"; `first` is the value's first byte, used for
+ * FORM_RAW. */
 const char *value_type(enum form form, uint8_t first);
 
 #endif

@@ -111,6 +111,7 @@ struct stash {
     struct staged *staged; /* of the frame at `begin`, ascending by place; owned until dispatch() has them */
     uint32_t staged_count, staged_cap;
     int refusal_code;
+    uint32_t refusal_msgid; /* discarding, and refused: this one is owed an answer */
     uint32_t refusal_size;
     char refusal[CALL_ERROR_MAX];
 };
@@ -223,7 +224,8 @@ struct listener {
 
 struct server {
     struct worker worker;
-    struct mem mem;
+    struct mem mem;       /* everything that clients cause */
+    struct mem pools_mem; /* of it: the pools; a share is left for connections, so that a full heap can be told of */
     struct log *log;
     struct listener listeners[SERVER_LISTEN_MAX];
     unsigned listeners_count;
@@ -259,6 +261,8 @@ bool server_drained(struct server *server);
 void conn_accept(struct worker *worker, const struct transport *transport, int fd);
 /* Closes at once; `reason` is a word for the log. */
 void conn_close(struct conn *conn, const char *reason);
+/* The same for a client that has to be cut off: told to the administrator. */
+void conn_cut(struct conn *conn, const char *reason);
 /* No more requests; closes when everything is written. */
 void conn_finish(struct conn *conn, const char *reason);
 void conn_make_runnable(struct conn *conn);

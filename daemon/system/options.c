@@ -58,8 +58,6 @@ static enum options_result wrong(const char *what, const char *value, const char
 
 static enum options_result set_listen(struct options *options, const char *value)
 {
-    if (strncmp(value, "unix:", 5) != 0 && strncmp(value, "tcp:", 4) != 0)
-        return wrong("--listen", value, "an address is unix:PATH or tcp:HOST:PORT");
     if (options->listen_count == OPTIONS_LISTEN_MAX)
         return wrong("--listen", value, "more than 16 addresses; give fewer");
     options->listen[options->listen_count++] = value;

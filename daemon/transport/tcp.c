@@ -80,12 +80,20 @@ static void describe(struct listening *listening)
              host, port);
 }
 
+static int tcp_check(const char *address, char *error, size_t error_size)
+{
+    char host[HOST_SIZE], port[PORT_SIZE];
+    if (split(address, host, port) == 0)
+        return 0;
+    return fail(error, error_size, address,
+                "expected HOST:PORT, or [HOST]:PORT for IPv6; port 0 takes a free one");
+}
+
 static int tcp_listen(struct listening *listening, const char *address, char *error, size_t error_size)
 {
     char host[HOST_SIZE], port[PORT_SIZE];
     if (split(address, host, port) != 0)
-        return fail(error, error_size, address,
-                    "expected HOST:PORT, or [HOST]:PORT for IPv6; port 0 takes a free one");
+        return -1; /* transport_listen() has checked it */
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found;
     int r = getaddrinfo(host, port, &hints, &found);
@@ -129,6 +137,7 @@ static int tcp_open(uv_loop_t *loop, union transport_stream *stream, int fd)
 
 const struct transport transport_tcp = {
     .scheme = "tcp",
+    .check = tcp_check,
     .listen = tcp_listen,
     .unlisten = tcp_unlisten,
     .open = tcp_open,

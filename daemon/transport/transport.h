@@ -39,6 +39,8 @@ struct listening {
 
 struct transport {
     const char *scheme; /* "unix", "tcp" */
+    /* Whether `address` (without scheme and colon, as below) can be one at all. */
+    int (*check)(const char *address, char *error, size_t error_size);
     /* `address` without scheme and colon. Fills fd, address and what the transport needs. */
     int (*listen)(struct listening *listening, const char *address, char *error, size_t error_size);
     /* Ends it, removes what it left in the file system. */
@@ -49,6 +51,9 @@ struct transport {
 };
 
 extern const struct transport transport_unix, transport_tcp;
+
+/* Whether `address`, with its scheme, is well-formed; opens nothing. */
+int transport_check(const char *address, char *error, size_t error_size);
 
 /* Listens at `address`, with its scheme. */
 int transport_listen(struct listening *listening, const char *address, char *error, size_t error_size);

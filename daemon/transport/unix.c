@@ -14,6 +14,7 @@
 /* Large values leave faster through a larger socket buffer (HOTPATH.md section 6: 4.9 to 5.65 GB/s). */
 #define SEND_BUFFER (1024 * 1024)
 #define BACKLOG     1024
+#define PATH_SIZE   sizeof((struct sockaddr_un *)NULL)->sun_path
 
 static int fail(char *error, size_t error_size, const char *path, const char *what)
 {
@@ -87,17 +88,21 @@ static void unix_unlisten(struct listening *listening)
     listening->inode = 0;
 }
 
+static int unix_check(const char *path, char *error, size_t error_size)
+{
+    if (path[0] == '\0')
+        return fail(error, error_size, path, "the path is empty");
+    if (strlen(path) < PATH_SIZE)
+        return 0;
+    snprintf(error, error_size,
+             "unix:%s: the path has %zu bytes, the system allows %zu; choose a shorter one", path,
+             strlen(path), PATH_SIZE - 1);
+    return -1;
+}
+
 static int unix_listen(struct listening *listening, const char *path, char *error, size_t error_size)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
-    if (path[0] == '\0')
-        return fail(error, error_size, path, "the path is empty");
-    if (strlen(path) >= sizeof name.sun_path) {
-        snprintf(error, error_size,
-                 "unix:%s: the path has %zu bytes, the system allows %zu; choose a shorter one", path,
-                 strlen(path), sizeof name.sun_path - 1);
-        return -1;
-    }
     strcpy(name.sun_path, path);
     snprintf(listening->address, sizeof listening->address, "unix:%s", path);
     if (make_way(&name, error, error_size) != 0)
@@ -121,6 +126,7 @@ static int unix_open(uv_loop_t *loop, union transport_stream *stream, int fd)
 
 const struct transport transport_unix = {
     .scheme = "unix",
+    .check = unix_check,
     .listen = unix_listen,
     .unlisten = unix_unlisten,
     .open = unix_open,

@@ -6,8 +6,36 @@
 #include <string.h>
 
 #include "proto/scan.h"
+#include "tests/fuzz/fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#define S(bytes)                                                                                             \
+    {                                                                                                        \
+        (bytes), sizeof(bytes) - 1                                                                           \
+    }
+
+/* "\x80" at the start: no limit of size. */
+static const struct fuzz_seed seeds[] = {
+    S("\x80\x07\x94\x00\x01\xa4ping\x90"),
+    S("\x80\x07\x94\x00\xce\x00\x01\x02\x03\xa6retain\x91\xcf\x00\x00\x03\xe8\x00\x00\x00\x05"),
+    S("\x80\x07\x94\x00\x01\xa3put\x93\xc4\x05hello\xc0\x82\xa4seal\xc3\xa4refs\x93\x01\xc0\x91\x91\x91\x02"),
+    S("\x80\x07\x94\x01\x05\xc0\xda\x00\x06sixsix"),
+    S("\x80\x07\x93\x02\xa1m\x92\xde\x00\x01\x05\xdc\x00\x02\x01\x02\xd6\x05xxxx"),
+    S("\x80\x07\xdd\x00\x00\x00\x04\xca\x00\x00\x00\x00\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00\xc6\x00\x00\x00"
+      "\x03get\xdf\x00\x00\x00\x00"),
+    S("\x00\x03\x94\x00\x09\xa1m\x91\xdc\x00\x20\xce\x01\x01\x01\x01\xce\x01\x01\x01\x01\xce\x01\x01\x01\x01"
+      "\xd9\x30xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0"
+      "\xc0\xc0\xc0\xc0\xc0"
+      "\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0"),
+    S("\x80\x00\x94\x00\x09\xa1m\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91"
+      "\x91\x91\x91\x91"
+      "\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x07"),
+};
+
+const struct fuzz_seed *fuzz_seeds(size_t *count)
+{
+    *count = sizeof seeds / sizeof seeds[0];
+    return seeds;
+}
 
 struct verdict {
     enum hfp_result result;
@@ -130,7 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     struct hfp_scan_limits limits = {
-        .frame_max = data[0] & 0x80 ? UINT32_MAX : HFP_FRAME_MIN + data[0],
+        .frame_max = data[0] & 0x80 ? UINT32_MAX : HFP_FRAME_MIN + (uint32_t)data[0],
         .depth_max = HFP_DEPTH_MIN + data[1] % (HFP_DEPTH_STACK - HFP_DEPTH_MIN + 1),
     };
     size_t piece = 1 + data[1] % 64;

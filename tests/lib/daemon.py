@@ -153,11 +153,11 @@ class Daemon:
         if kind is None:
             self.stop()
             return
-        # A failed test: still end the daemon, and add what it said when it died by itself.
+        # A failed test: still end the daemon, and add what it said.
         died = self.process.poll()
         self.kill()
-        if died is not None:
-            print("the daemon had ended with exit code %d:\n%s" % (died, self.stderr()))
+        print("the daemon's last lines%s:\n%s" % ("" if died is None else " (it had ended with exit code %d)" % died,
+                                                 "\n".join(self.lines[-40:])))
 
     # Use -----------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define AGE_SLACK_MS (2 * STAMP_MS)
-#define HOLDERS_MAX  256
+#define HOLDERS_MAX  1024
 #define FINDINGS_MAX 16
 
 static bool same_bytes(const uint8_t *a, uint64_t a_size, const uint8_t *b, uint64_t b_size)
@@ -165,7 +165,7 @@ static void compare_names(struct sim *sim)
     struct name_row rows[16];
     struct name_in prefix = {0};
     uint64_t cursor = 0;
-    uint8_t first = (uint8_t)('a' + random_below(&sim->random, SIM_NAMES));
+    uint8_t first = (uint8_t)('a' + random_below(&sim->random, 20));
     if (chance(sim, 30))
         prefix = (struct name_in){&first, 1};
     do {
@@ -290,6 +290,18 @@ static void compare_dead(struct sim *sim)
     }
 }
 
+static uint64_t pinned_values(const struct sim *sim)
+{
+    uint64_t values = 0;
+    for (int i = 0; i < sim->pins_count; i++) {
+        bool first = true;
+        for (int k = 0; k < i; k++)
+            first = first && sim->pins[k].at != sim->pins[i].at;
+        values += first;
+    }
+    return values;
+}
+
 static void compare_stats(struct sim *sim)
 {
     const struct model *m = sim->model;
@@ -308,12 +320,13 @@ static void compare_stats(struct sim *sim)
     sim_check(sim, stats.names == (uint64_t)m->names_count);
     sim_check(sim, stats.sessions_open == sessions_open);
     sim_check(sim, stats.sessions_grace >= grace && stats.sessions_grace <= grace + due);
-    sim_check(sim, stats.objects_made == (uint64_t)m->objects_made);
-    sim_check(sim, stats.pinned == (uint64_t)sim->pins_count);
+    /* One that a store made in vain may count as made and freed. */
+    sim_check(sim, stats.objects_made >= (uint64_t)m->objects_made);
+    sim_check(sim, stats.pinned == pinned_values(sim));
     if (sim->pending)
         return;
     sim_check(sim, stats.objects == (uint64_t)m->living_count);
-    sim_check(sim, stats.objects_freed == (uint64_t)m->graves_count);
+    sim_check(sim, stats.objects_made - stats.objects_freed == (uint64_t)m->living_count);
     sim_check(sim, stats.object_bytes == bytes);
     sim_check(sim, stats.objects_open == open);
     sim_check(sim, stats.tickets == (uint64_t)m->tickets_count);

@@ -205,10 +205,8 @@ int pick_session(struct sim *sim)
 
 struct name_in pick_name(struct sim *sim)
 {
-    static const uint8_t sizes[] = {1, 2, 5, 12, 13, 14, 29, 30, 64, 200, 254, 255};
-    unsigned number = (unsigned)random_below(&sim->random, SIM_NAMES);
-    uint32_t size = sizes[number % sizeof sizes];
-    return (struct name_in){sim->names[number], size};
+    uint64_t number = random_below(&sim->random, sim->names_most);
+    return (struct name_in){sim->names[number], sim->name_sizes[number]};
 }
 
 uint32_t pick_label(struct sim *sim, const uint8_t **ret)
@@ -262,7 +260,7 @@ struct value_in pick_value(struct sim *sim)
 uint32_t pick_slots(struct sim *sim)
 {
     static const uint32_t wide[] = {7, 8, 9, 15, 16, 17, 255, 257, 1000, 2048, 4095, 4096, 4097, 8191, 8192};
-    if (sim->wide && chance(sim, 4))
+    if (sim->wide && chance(sim, 12))
         return wide[random_below(&sim->random, sizeof wide / sizeof *wide)];
     return (uint32_t)random_below(&sim->random, chance(sim, 8) ? 20 : 4);
 }
@@ -437,20 +435,53 @@ static void open_pool(struct sim *sim)
     pool_tick(sim->pool, sim->now_ms, sim->lease_ms);
 }
 
+static void make_names(struct sim *sim)
+{
+    static const uint8_t sizes[] = {2, 3, 5, 12, 13, 14, 29, 30, 64, 200, 254, 255};
+    for (unsigned i = 0; i < SIM_NAMES; i++) {
+        sim->name_sizes[i] = sizes[i % sizeof sizes];
+        memset(sim->names[i], 'x', sizeof sim->names[i]);
+        sim->names[i][0] = (uint8_t)('a' + i % 20);
+        sim->names[i][1] = (uint8_t)('a' + i / 20);
+    }
+}
+
+/* What kind of pool this run is about. */
+static void pick_kind(struct sim *sim)
+{
+    uint64_t most = chance(sim, 50) ? 30 : 200;
+    sim->names_most = 20;
+    sim->sessions_most = 6;
+    sim->ids_most = 40;
+    switch (random_below(&sim->random, 20)) {
+    case 0: sim->wide = true; break;
+    case 1: sim->large = true; break;
+    case 2: /* few objects with very many holders */
+        most = 8;
+        sim->names_most = SIM_NAMES;
+        sim->sessions_most = 60;
+        break;
+    case 3: /* thousands of objects */
+        most = 4000;
+        sim->many = true;
+        sim->names_most = SIM_NAMES;
+        sim->ids_most = SIM_IDS;
+        break;
+    default: break;
+    }
+    sim->target = (int)random_between(&sim->random, sim->many ? 1000 : 5, most);
+}
+
 static void begin(struct sim *sim)
 {
     sim->operation = "begin";
     sim->model = model_new();
     sim->now_ms = FIXTURE_START_MS + random_below(&sim->random, 1ull << 30);
     sim->lease_ms = random_below(&sim->random, 1ull << 30);
-    sim->target =
-        (int)(chance(sim, 50) ? random_between(&sim->random, 5, 30) : random_between(&sim->random, 5, 200));
-    sim->wide = chance(sim, 6);
-    sim->large = chance(sim, 6);
+    pick_kind(sim);
     grow_io_init(&sim->grow);
     mem_init(&sim->budget, NULL, UINT64_MAX / 2);
-    for (int i = 0; i < SIM_NAMES; i++)
-        memset(sim->names[i], 'a' + i, sizeof sim->names[i]);
+    make_names(sim);
     sim->buffer = malloc(SIM_BUFFER);
     sim_check(sim, sim->buffer != NULL);
     for (unsigned i = 0; i + 8 <= SIM_BUFFER; i += 8) {
@@ -543,10 +574,11 @@ void sim_run(uint64_t seed, uint64_t operations, bool trace, struct sim_totals *
     sim->trace = trace;
     sim->random.state = seed * 0x2545f4914f6cdd1dull;
     begin(sim);
-    if (sim->wide && operations > 600)
-        operations = 600;
+    if ((sim->wide || sim->many) && operations > 1000)
+        operations = 1000;
     for (sim->number = 1; sim->number <= operations; sim->number++) {
-        if (sim->model->objects_made + 100 > MODEL_OBJECTS || sim->model->sessions_made + 10 > MODEL_SESSIONS)
+        if (sim->model->objects_made + 2 * (int)SIM_IDS > MODEL_OBJECTS ||
+            sim->model->sessions_made + 10 > MODEL_SESSIONS)
             break;
         operate(sim, pick_operation(sim));
         if (sim->model->living_count > sim->target)

@@ -10,10 +10,10 @@
 #include "tests/lib/random.h"
 #include "tests/sim/model.h"
 
-#define SIM_IDS    40 /* most ids in one array */
+#define SIM_IDS    HF_IDS_MAX /* most ids in one array */
 #define SIM_PINS   4
-#define SIM_NAMES  24 /* different names in use */
-#define SIM_OLD    8  /* keys of spent tickets that are remembered */
+#define SIM_NAMES  400 /* most different names in use */
+#define SIM_OLD    8   /* keys of spent tickets that are remembered */
 #define SIM_BUFFER (320u * 1024)
 
 struct sim_pin {
@@ -35,15 +35,16 @@ struct sim {
     char owner[MODEL_SESSIONS];
     struct grow_io grow;
     uint64_t now_ms, lease_ms;
-    int target;       /* objects that shall live, more or less */
-    bool wide, large; /* with long lists of slots; with values above POOL_COPY_MAX */
-    int graves_seen;  /* dead objects that were seen to be GONE */
-    bool pending;     /* the pool may have work left that takes references away */
-    bool due;         /* of this, something that came by time */
-    bool indirect;    /* this operation leaves its deaths to pool_step() */
-    bool may_oom;     /* this operation may find no memory */
-    bool squeezed;    /* the budget is nearly spent */
-    bool oom;         /* this operation found none */
+    int target;             /* objects that shall live, more or less */
+    bool wide, large, many; /* with long lists of slots; values above POOL_COPY_MAX; thousands of objects */
+    unsigned names_most, sessions_most, ids_most; /* in use, at one time, in one call */
+    int graves_seen;                              /* dead objects that were seen to be GONE */
+    bool pending;                                 /* the pool may have work left that takes references away */
+    bool due;                                     /* of this, something that came by time */
+    bool indirect;                                /* this operation leaves its deaths to pool_step() */
+    bool may_oom;                                 /* this operation may find no memory */
+    bool squeezed;                                /* the budget is nearly spent */
+    bool oom;                                     /* this operation found none */
     bool verifying;
     uint64_t names_cursor, scan_cursor;
     bool names_walking, scan_walking;
@@ -52,6 +53,7 @@ struct sim {
     uint8_t old_tickets[SIM_OLD][16];
     unsigned old_tickets_count;
     uint8_t names[SIM_NAMES][255];
+    uint8_t name_sizes[SIM_NAMES];
     uint8_t *buffer;                                  /* random bytes, from which values are cut */
     uint64_t ooms, compared, verified, failures_seen; /* told at the end */
 };

@@ -9,7 +9,7 @@
 /* Mostly one object, sometimes many, and then with duplicates. */
 static uint32_t pick_ids(struct sim *sim, uint64_t *ids, int *objects)
 {
-    uint32_t count = chance(sim, 70) ? 1 : (uint32_t)random_between(&sim->random, 1, SIM_IDS);
+    uint32_t count = chance(sim, 70) ? 1 : (uint32_t)random_between(&sim->random, 1, sim->ids_most);
     bool all_good = chance(sim, 70);
     for (uint32_t i = 0; i < count; i++) {
         if (i > 0 && chance(sim, 20)) {
@@ -233,7 +233,7 @@ static uint32_t pick_names(struct sim *sim, struct name_in *names, int *bound)
         names[i] = pick_name(sim);
         if (m->names_count > 0 && chance(sim, 80)) {
             const struct m_name *n = &m->names[random_below(&sim->random, (uint64_t)m->names_count)];
-            names[i] = (struct name_in){sim->names[n->bytes[0] - 'a'], n->size};
+            names[i] = (struct name_in){sim->names[n->bytes[0] - 'a' + 20 * (n->bytes[1] - 'a')], n->size};
         }
         bound[i] = model_name(m, names[i].data, names[i].size);
     }
@@ -325,26 +325,34 @@ static void prune_name(struct sim *sim)
         model_unname(m, model_name(m, name.data, name.size));
 }
 
+static bool cut(struct sim *sim, int object, uint32_t slot)
+{
+    struct model *m = sim->model;
+    struct verdict v = {0};
+    uint64_t previous = 0;
+    verdict_object(sim, &v, object);
+    int rc = pool_link(sim->pool, m->ids[object], slot, 0, &previous);
+    if (!sim_judge(sim, &v, rc))
+        return false;
+    sim_check(sim, previous == m->ids[m->objects[object].slots[slot]]);
+    model_slot(m, object, slot, 0);
+    return true;
+}
+
 /* Cuts what keeps garbage cycles alive: there is no collector in this version. */
 static void prune_slots(struct sim *sim)
 {
-    struct model *m = sim->model;
+    const struct model *m = sim->model;
     int object = pick_living(sim);
-    if (object == 0 || !sim_alive(sim, object) || m->objects[object].sealed || m->objects[object].open)
+    const struct m_object *o = &m->objects[object];
+    if (object == 0 || !sim_alive(sim, object) || o->sealed || o->open || o->slots_count == 0)
         return;
-    for (int cuts = 0; cuts < 4; cuts++) {
-        const struct m_object *o = &m->objects[object];
-        if (o->dead || o->slots_count == 0)
-            return;
-        uint64_t slot = random_below(&sim->random, o->slots_count), previous = 0;
-        struct verdict v = {0};
-        verdict_object(sim, &v, object);
-        int rc = pool_link(sim->pool, m->ids[object], slot, 0, &previous);
-        if (!sim_judge(sim, &v, rc))
-            return;
-        sim_check(sim, previous == m->ids[o->slots[slot]]);
-        model_slot(m, object, (uint32_t)slot, 0);
-        if (previous != 0)
+    uint32_t start = (uint32_t)random_below(&sim->random, o->slots_count);
+    bool all = o->slots_count > 20;
+    sim->indirect = sim->indirect || all;
+    for (uint32_t i = 0; i < o->slots_count; i++) {
+        uint32_t slot = (start + i) % o->slots_count;
+        if (o->slots[slot] != 0 && (!cut(sim, object, slot) || !all))
             return;
     }
 }

@@ -200,7 +200,7 @@ static void pick_item(struct sim *sim, struct many *many, uint32_t count, uint32
 static void run_put_many(struct sim *sim)
 {
     struct many *many = calloc(1, sizeof *many);
-    uint32_t count = (uint32_t)random_between(&sim->random, 1, chance(sim, 90) ? 8 : MANY);
+    uint32_t count = (uint32_t)random_between(&sim->random, 1, chance(sim, 90) ? 8 : sim->ids_most);
     int rc, session = pick_session(sim), made[MANY];
     if (!many)
         abort();
@@ -295,7 +295,7 @@ static void verdict_writer(struct sim *sim, struct verdict *v, int object, int s
 {
     verdict_object(sim, v, object);
     if (object != 0 && sim->model->objects[object].open && sim->model->objects[object].creator != session) {
-        verdict_fail(v, HF_E_NOPERM);
+        verdict_fail(v, HF_E_UNSEALED);
         verdict_may(v, HF_E_UNSEALED);
     }
 }

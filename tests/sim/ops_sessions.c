@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define SESSIONS_AT_ONCE 6
-
 static int living_sessions(const struct model *m)
 {
     int n = 0;
@@ -21,7 +19,7 @@ int sim_session_open(struct sim *sim)
     struct session *handle = NULL;
     int number = m->sessions_made + 1;
     struct session_spec spec = {
-        .name = sim->names[random_below(&sim->random, SIM_NAMES)],
+        .name = sim->names[random_below(&sim->random, 20)],
         .name_size = lengths[random_below(&sim->random, sizeof lengths)],
         .pid = (uint32_t)random_below(&sim->random, 100000),
         .lease_ms = chance(sim, 10) ? 0 : (uint32_t)random_between(&sim->random, 1, 8000),
@@ -58,7 +56,7 @@ int sim_session_open(struct sim *sim)
 
 static void run_open(struct sim *sim)
 {
-    if (living_sessions(sim->model) < SESSIONS_AT_ONCE)
+    if ((unsigned)living_sessions(sim->model) < sim->sessions_most)
         sim_session_open(sim);
 }
 

@@ -11,6 +11,7 @@ import source
 
 ERRORS = "proto/errors.h"
 LIMITS = "proto/limits.h"
+VERSION = "proto/version.h"
 
 # Layer: its folder, then the folders and single files it may include beside itself.
 RULES = {
@@ -20,7 +21,7 @@ RULES = {
     "daemon/pool/": ("daemon/gc/", "daemon/heap/", "daemon/base/", ERRORS, LIMITS),
     "daemon/transport/": ("daemon/base/", "<uv.h>"),
     "daemon/server/": ("daemon/pool/", "daemon/transport/", "proto/", "daemon/base/", "<uv.h>"),
-    "daemon/system/": ("daemon/base/", "<uv.h>"),
+    "daemon/system/": ("daemon/base/", VERSION, "<uv.h>"),
     "daemon/main.c": ("daemon/", "proto/", "<uv.h>"),
     "proto/": (),
     "client/": ("proto/",),

@@ -49,9 +49,24 @@ START_TEST(tcp_host_and_port)
 END_TEST
 
 static const char *const bad[] = {
-    "",         "unix:",        "/run/x.sock",   "tcp:",          "tcp:host",     "tcp:host:",     "tcp::7677",
-    "tcp:h:0",  "tcp:h:65536",  "tcp:h:100000",  "tcp:h:+1",      "tcp:h:1x",     "tcp:::1:7677",  "tcp:[]:1",
-    "udp:h:1",  "TCP:h:1",      "tcp:h:-1",      "tcp:h:99999999999999999999",
+    "",
+    "unix:",
+    "/run/x.sock",
+    "tcp:",
+    "tcp:host",
+    "tcp:host:",
+    "tcp::7677",
+    "tcp:h:0",
+    "tcp:h:65536",
+    "tcp:h:100000",
+    "tcp:h:+1",
+    "tcp:h:1x",
+    "tcp:::1:7677",
+    "tcp:[]:1",
+    "udp:h:1",
+    "TCP:h:1",
+    "tcp:h:-1",
+    "tcp:h:99999999999999999999",
 };
 
 START_TEST(what_is_no_address_is_refused)

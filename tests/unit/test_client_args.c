@@ -115,7 +115,8 @@ END_TEST
 
 START_TEST(every_method_has_a_command)
 {
-#define HAS(name, params, options, flags, since) ck_assert_msg(cli_command_find(#name) != NULL, "no command " #name);
+#define HAS(name, params, options, flags, since)                                                             \
+    ck_assert_msg(cli_command_find(#name) != NULL, "no command " #name);
     HF_METHODS(HAS)
 #undef HAS
 }

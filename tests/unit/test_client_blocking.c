@@ -16,10 +16,10 @@
 
 /* ---- A scripted daemon ----
  *
- * It answers by method name: `ping` with 1, 2, 3, ... in order; `hello` with a session; `get` with GONE; `stats`
- * never; `verify` closes the connection without an answer; `seal` answers with bytes that are no MessagePack-RPC;
- * `bye` with 4. Other methods: nil. `refuse` hello: EXPIRED. Its state is set before a connection is made or read after
- * it is closed, so that no lock is needed. */
+ * It answers by method name: `ping` with 1, 2, 3, ... in order; `hello` with a session; `get` with GONE;
+ * `stats` never; `verify` closes the connection without an answer; `seal` answers with bytes that are no
+ * MessagePack-RPC; `bye` with 4. Other methods: nil. `refuse` hello: EXPIRED. Its state is set before a
+ * connection is made or read after it is closed, so that no lock is needed. */
 static struct {
     char folder[32];
     char address[80];

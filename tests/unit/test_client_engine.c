@@ -293,7 +293,10 @@ START_TEST(stream_cut_at_any_byte_gives_the_same_answers)
     send_all();
     say_result(2, 1ull << 40);
     say_error(1, "GONE: it has died");
-    say_bytes("\x93\x02\xa5" "event" "\x93\x01\xa1x\x80", 13);
+    say_bytes("\x93\x02\xa5"
+              "event"
+              "\x93\x01\xa1x\x80",
+              13);
     say_result(3, 7);
     size_t cuts[3] = {(size_t)_i < said_size ? (size_t)_i : said_size, said_size, 0};
     size_t at = 0;
@@ -340,14 +343,14 @@ static const struct {
     size_t size;
 } hostile[] = {
     {"HTTP/1.1 400 Bad Request\r\n", 26},
-    {"\xc1", 1},                         /* no MessagePack */
-    {"\x94\x05\x01\xc0\xc0", 5},         /* no kind of message */
-    {"\x93\x01\x01\xc0", 4},             /* a response of three */
-    {"\x94\x01\xff\xc0\xc0", 5},         /* a negative msgid */
-    {"\x94\x00\x01\xa4ping\x90", 9},     /* a request */
-    {"\x94\x01\x02\xc0\xc0", 5},         /* an answer to nothing */
-    {"\x94\x01\x00\xc0\xc0", 5},         /* a result of connection as a whole */
-    {"\xdd\xff\xff\xff\xff", 5},         /* an array of 4 G elements */
+    {"\xc1", 1},                     /* no MessagePack */
+    {"\x94\x05\x01\xc0\xc0", 5},     /* no kind of message */
+    {"\x93\x01\x01\xc0", 4},         /* a response of three */
+    {"\x94\x01\xff\xc0\xc0", 5},     /* a negative msgid */
+    {"\x94\x00\x01\xa4ping\x90", 9}, /* a request */
+    {"\x94\x01\x02\xc0\xc0", 5},     /* an answer to nothing */
+    {"\x94\x01\x00\xc0\xc0", 5},     /* a result of connection as a whole */
+    {"\xdd\xff\xff\xff\xff", 5},     /* an array of 4 G elements */
 };
 #define HOSTILE ((int)(sizeof hostile / sizeof hostile[0]))
 

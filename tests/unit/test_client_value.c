@@ -60,15 +60,25 @@ static const struct {
     {"-9223372036854775808", "\xd3\x80\x00\x00\x00\x00\x00\x00\x00", 9},
     {"1.5", "\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00", 9},
     {"\"\"", "\xa0", 1},
-    {"\"a\\u0000b\"", "\xa3" "a\0b", 4},
+    {"\"a\\u0000b\"",
+     "\xa3"
+     "a\0b",
+     4},
     {"[]", "\x90", 1},
     {"{}", "\x80", 1},
-    {"[1,[2,{\"a\":[]}],3]", "\x93\x01\x92\x02\x81\xa1" "a\x90\x03", 9},
+    {"[1,[2,{\"a\":[]}],3]",
+     "\x93\x01\x92\x02\x81\xa1"
+     "a\x90\x03",
+     9},
     {"{\"$bin\":\"AAEC/w==\"}", "\xc4\x04\x00\x01\x02\xff", 6},
     {"{\"$bin\":\"\"}", "\xc4\x00", 2},
     {"{\"$str\":\"/w==\"}", "\xa1\xff", 2},
     {"{\"$ext\":[5,\"AQ==\"]}", "\xd4\x05\x01", 3},
-    {"{\"$bin\":\"AA==\",\"b\":1}", "\x82\xa4$bin\xa4" "AA==\xa1" "b\x01", 14},
+    {"{\"$bin\":\"AA==\",\"b\":1}",
+     "\x82\xa4$bin\xa4"
+     "AA==\xa1"
+     "b\x01",
+     14},
 };
 #define FORMS ((int)(sizeof forms / sizeof forms[0]))
 
@@ -135,7 +145,8 @@ END_TEST
 
 START_TEST(a_cut_item_prints_without_reading_beyond)
 {
-    static const char whole[] = "\x93\x01\xa5hello\x81\xa1" "a\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00";
+    static const char whole[] = "\x93\x01\xa5hello\x81\xa1"
+                                "a\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00";
     for (size_t size = 0; size < sizeof whole; size++) {
         char *exact = malloc(size + 1);
         memcpy(exact, whole, size);
@@ -176,7 +187,8 @@ END_TEST
 
 START_TEST(a_table_has_a_column_for_each_key_of_any_row)
 {
-    const char *rows = "[{\"kind\":\"session\",\"sid\":12,\"since_ms\":1500},{\"kind\":\"name\",\"name\":\"x\",\"sid\":3}]";
+    const char *rows =
+        "[{\"kind\":\"session\",\"sid\":12,\"since_ms\":1500},{\"kind\":\"name\",\"name\":\"x\",\"sid\":3}]";
     ck_assert_ptr_null(cli_json_pack(rows, strlen(rows), &packed, problem));
     FILE *out = open_memstream(&text, &text_size);
     ck_assert(cli_print_table(out, item(), false));

@@ -126,6 +126,11 @@ static const struct sample bad[] = {
     {S("\x94\x00\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00\xa1m\x90"), "msgid"}, /* not a number */
     {S("\x94\x01\xc2\xc0\xc0"), "msgid"},
     {S("\x94\x00\x01\xc0\x90"), "method"},
+    {S("\x94\x00\x01\xc0" NAME_34 "\x90"), "method"},
+    {S("\x94\x00\x01\xc0"
+       "abcdefghijklmnopqrstuvwxyzabcdef"
+       "\x90"),
+     "method"},
     {S("\x94\x00\x01\x05\x90"), "method"},
     {S("\x94\x00\x01\x91\xa1m\x90"), "method"},
     {S("\x94\x00\x01\xd4\x01m\x90"), "method"},

@@ -431,7 +431,7 @@ class Against(WireTest):
     def test_random_calls(self):
         calls = [getattr(self, name) for name in sorted(dir(self)) if name.startswith("do_")]
         calls += [self.do_put, self.do_put, self.do_put_many, self.do_release, self.do_release, self.do_release, self.do_link]
-        steps = 300000 if LONG else 15000
+        steps = 100000 if LONG else 15000
         for step in range(steps):
             self.rng.choice(calls)(self.rng.randrange(SESSIONS))
             if step % 3000 == 2999:
