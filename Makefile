@@ -80,7 +80,7 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fram
 
 # ---- Flavours: name, compiler, flags to compile, flags to link --------------------------------------
 
-FLAVOURS = release pic asan hook tsan plain clang clang-asan fuzz
+FLAVOURS = release pic asan hook plain clang clang-asan fuzz
 
 release.cc    = $(CC)
 release.flags = -O2 -g $(HARDEN) $(if $(filter 1,$(LTO)),$(if $(findstring clang,$(CC)),,-flto=auto))
@@ -97,10 +97,7 @@ asan.flags    = -O1 -g -DHF_DEBUG=1 $(SANITIZE)
 hook.cc       = $(CC)
 hook.flags    = -O2 -g -DHF_DEBUG=1 -DHF_STORE_HOOK=1
 
-tsan.cc       = $(CC)
-tsan.flags    = -O1 -g -DHF_DEBUG=1 -fsanitize=thread
-
-# For valgrind, which does not go together with sanitizers.
+# (No thread sanitizer: this version has one thread.) For valgrind, which does not go together with sanitizers.
 plain.cc      = $(CC)
 plain.flags   = -O1 -g -DHF_DEBUG=1
 
@@ -286,7 +283,7 @@ run_tests = HOLDFASTD=$(CURDIR)/$(call out,$(1))/holdfastd HOLDFAST=$(CURDIR)/$(
     $(if $(SEED),HF_SEED=$(SEED)) \
     tests/run.py --jobs $(TEST_JOBS) $(2)
 
-.PHONY: check check-all tests-asan tests-clang-asan tests-hook tests-tsan tests-valgrind tests-fuzz clang-build node
+.PHONY: check check-all tests-asan tests-clang-asan tests-hook tests-valgrind tests-fuzz clang-build node
 
 check: packages-check ## Install what is missing, build with ASan and UBSan, run the tests (5 minutes on 2 cores).
 	@$(MAKE) all node $(asan.binaries) $(call programs,asan,$(C_TESTS)) $(call programs,hook,crash)

@@ -6,6 +6,7 @@
 
 #include "client/holdfast.h"
 #include "proto/rpc.h"
+#include "proto/version.h" /* the same version as in holdfast.h, or this does not compile */
 
 struct entry {
     int code;

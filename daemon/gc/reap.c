@@ -58,5 +58,6 @@ unsigned reap_step(struct heap *heap, unsigned units, unsigned frees, reap_freed
         free_object(heap, index, freed, owner);
         frees--;
     }
+    heap->work += spent;
     return spent;
 }

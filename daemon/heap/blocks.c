@@ -364,6 +364,7 @@ static uint32_t find_gap(const struct blocks *b, unsigned list, unsigned pages, 
                          unsigned *ret_first)
 {
     for (uint32_t n = b->list[list]; n != RUN_NONE && tries > 0; tries--, n = arenas(b)[n].next) {
+        ++*b->work;
         *ret_first = gap_of(arenas(b)[n].pages, pages);
         if (*ret_first < 64)
             return n;
@@ -402,7 +403,8 @@ static int huge_alloc(struct blocks *b, uint64_t pages, uint64_t *ret_offset)
     uint32_t count = (uint32_t)((pages + ARENA_PAGES - 1) / ARENA_PAGES);
     if (count > b->arenas_end)
         return -ENOMEM;
-    uint32_t n = freeset_run(&b->free, count, b->arenas_top);
+    *b->work += b->free.count / 64 + count;
+    uint32_t n = b->free.count < count ? FREESET_NONE : freeset_run(&b->free, count, b->arenas_top);
     bool fresh = n == FREESET_NONE;
     if (fresh)
         n = b->arenas_top;
@@ -441,6 +443,7 @@ void blocks_free_pages(struct blocks *b, uint64_t pages, uint64_t offset)
         return;
     }
     uint32_t count = (uint32_t)arenas(b)[n].pages;
+    *b->work += count;
     for (uint32_t k = n; k < n + count; k++) {
         arenas(b)[k].kind = ARENA_SPARE;
         freeset_add(&b->giving, k);

@@ -81,6 +81,7 @@ struct blocks {
     struct freeset free;   /* arenas below arenas_top that are FREE */
     struct freeset giving; /* arenas waiting to be punched */
     uint32_t spares;
+    uint64_t *work; /* units of searching are added here */
     uint64_t live_bytes, backed_bytes;
 };
 

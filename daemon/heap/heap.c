@@ -78,6 +78,7 @@ static int derive(struct heap *heap)
         err = blocks_init(&heap->cells, &heap->meta, sb->cells_at, sb->cells_bytes, cell, cells);
     if (err != 0)
         return err;
+    heap->payloads.work = heap->lists.work = heap->cells.work = &heap->work;
     blocks_keep_types(&heap->cells, sb->types_at);
     bool ok = freeset_init(&heap->free_index, sb->index_end) &&
               reserve_init(&heap->pins, (1u << 20) * sizeof(struct pin));
@@ -250,12 +251,14 @@ int table_grow(struct heap *heap)
 
 bool table_wants_room(const struct heap *heap)
 {
-    return heap->free_index.count == 0 && heap->sb->index_top + HOT_PIECE / 4 > heap->index_ready &&
-           heap->index_ready < heap->sb->index_end;
+    return heap->free_index.count + heap->spare_index_count == 0 &&
+           heap->sb->index_top + HOT_PIECE / 4 > heap->index_ready && heap->index_ready < heap->sb->index_end;
 }
 
 uint32_t index_take(struct heap *heap)
 {
+    if (heap->spare_index_count > 0)
+        return heap->spare_index[--heap->spare_index_count];
     uint32_t index = freeset_lowest(&heap->free_index);
     if (likely(index != FREESET_NONE)) {
         freeset_remove(&heap->free_index, index);
@@ -273,7 +276,10 @@ uint32_t index_take(struct heap *heap)
 
 void index_give(struct heap *heap, uint32_t index)
 {
-    freeset_add(&heap->free_index, index);
+    if (heap->spare_index_count < SPARE_INDEXES)
+        heap->spare_index[heap->spare_index_count++] = index;
+    else
+        freeset_add(&heap->free_index, index);
 }
 
 /* ---- background ---- */

@@ -33,7 +33,8 @@ struct pin {
     uint8_t versioned;
 };
 
-#define SPARE_CELLS 64u
+#define SPARE_CELLS   64u
+#define SPARE_INDEXES 64u
 
 struct heap {
     struct region meta, values;
@@ -43,6 +44,8 @@ struct heap {
     struct warm *warm;
     struct blocks cells, lists, payloads;
     struct freeset free_index;
+    uint32_t spare_index[SPARE_INDEXES]; /* free ones on top of that, newest last: they are in the cache */
+    uint32_t spare_index_count;
     uint32_t index_ready;             /* indexes below are backed */
     uint64_t hot_backed, warm_backed; /* bytes */
 
@@ -58,6 +61,8 @@ struct heap {
      * second session, and the newest are in the cache. */
     uint32_t spare_cells[SPARE_CELLS];
     uint32_t spare_count;
+
+    uint64_t work; /* units of work ever done in loops over what clients made or sent; see pool_work() */
 
     uint32_t zero_head; /* the queue of the dead, through `in`; 0 ends (gc/reap.h) */
     uint64_t zero_count;

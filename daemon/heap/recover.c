@@ -367,7 +367,7 @@ static void settle_entries(struct recovery *r)
         if (w0_gen(hot->w0) == W0_GEN_LAST)
             heap->retired++;
         else
-            index_give(heap, index);
+            freeset_add(&heap->free_index, index); /* not index_give(): the low ones first */
     }
 }
 

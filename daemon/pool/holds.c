@@ -246,6 +246,7 @@ static int retain_all(struct pool *pool, struct session *s, const uint64_t *ids,
 {
     uint32_t k = 0;
     int err = 0;
+    pool->heap.work += count;
     for (; k < count && err == 0; k++)
         err = retain_one(pool, s, ids[k], n, site, site_size, &ret_counts[k]);
     if (err != 0) {
@@ -325,6 +326,7 @@ int pool_release(struct pool *pool, struct session *s, const uint64_t *ids, uint
 {
     if (likely(count == 1))
         return release_one(pool, s, ids[0], n, ret_counts);
+    pool->heap.work += count;
     int err = check_release(pool, s, ids, count, n);
     if (err != 0)
         return err;

@@ -129,6 +129,7 @@ int pool_holders(struct pool *pool, uint64_t id, struct holder_row *rows, unsign
     }
     for (uint32_t k = 0; k < links && count < max; k++)
         count += cell_row(pool, links_get(pool, index, k), &rows[count]);
+    pool->heap.work += links < max ? links : max;
     *ret_count = count;
     return 0;
 }
@@ -148,19 +149,20 @@ static bool passes(const struct pool *pool, uint32_t index, const struct scan_fi
 }
 
 /* The session's vector from its end down: what leaves is replaced by the last one, which this order has told already. */
-static void scan_session(const struct pool *pool, const struct session *s, uint64_t cursor,
+static void scan_session(struct pool *pool, const struct session *s, uint64_t cursor,
                          const struct scan_filter *filter, uint64_t *ids, unsigned max, unsigned *ret_count,
                          uint64_t *ret_cursor)
 {
     uint64_t at = cursor == 0 || cursor > s->holds.count ? s->holds.count : cursor;
-    unsigned count = 0;
-    for (unsigned looked = 0; at > 0 && count < max && looked < SCAN_LOOK; looked++) {
+    unsigned count = 0, looked = 0;
+    for (; at > 0 && count < max && looked < SCAN_LOOK; looked++) {
         uint32_t value = *u32vec_at(&s->holds, (uint32_t)--at), index = value;
         if ((value & HOLD_CELL_BIT) != 0)
             index = ((const struct cell_hold *)cell_at(&pool->heap, value & ~HOLD_CELL_BIT))->object;
         if (passes(pool, index, filter))
             ids[count++] = heap_id(&pool->heap, index);
     }
+    pool->heap.work += looked;
     *ret_count = count;
     *ret_cursor = at;
 }
@@ -176,10 +178,11 @@ int pool_scan(struct pool *pool, uint64_t cursor, const struct scan_filter *filt
         return 0;
     }
     uint64_t at = cursor == 0 ? 1 : cursor, top = pool->heap.sb->index_top;
-    unsigned count = 0;
-    for (unsigned looked = 0; at < top && count < max && looked < SCAN_LOOK; looked++, at++)
+    unsigned count = 0, looked = 0;
+    for (; at < top && count < max && looked < SCAN_LOOK; looked++, at++)
         if (passes(pool, (uint32_t)at, filter))
             ret_ids[count++] = heap_id(&pool->heap, (uint32_t)at);
+    pool->heap.work += looked;
     *ret_count = count;
     *ret_cursor = at < top ? at : 0;
     return 0;

@@ -161,6 +161,7 @@ static int check_unname(struct pool *pool, const struct name_in *names, uint32_t
 int pool_unname(struct pool *pool, const struct name_in *names, uint32_t count, uint64_t if_version)
 {
     uint32_t *refs = (void *)pool->scratch.base, seen = 0;
+    pool->heap.work += count;
     int err = check_unname(pool, names, count, if_version, refs, &seen);
     while (seen-- > 0)
         name_cell(pool, refs[seen])->flags &= (uint8_t)~NAME_SEEN;
@@ -178,6 +179,7 @@ static int lookup_all(struct pool *pool, struct session *s, const struct name_in
 {
     uint32_t k = 0;
     int err = 0;
+    pool->heap.work += count;
     for (; k < count; k++) {
         uint32_t ref = find(pool, names[k]);
         if (ref == 0) {
@@ -286,13 +288,12 @@ static bool name_row(const struct pool *pool, uint32_t ref, struct name_in prefi
     return true;
 }
 
-unsigned pool_names(const struct pool *pool, uint64_t cursor, struct name_in prefix, struct name_row *rows,
+unsigned pool_names(struct pool *pool, uint64_t cursor, struct name_in prefix, struct name_row *rows,
                     unsigned max, uint64_t *ret_cursor)
 {
     uint64_t end = (uint64_t)pool->heap.cells.arenas_top * ARENA_BYTES, at = cursor * CELL_UNIT;
-    unsigned count = 0;
-    for (unsigned looked = 0; at < end && at / CELL_UNIT >= cursor && count < max && looked < NAMES_LOOK;
-         looked++) {
+    unsigned count = 0, looked = 0;
+    for (; at < end && at / CELL_UNIT >= cursor && count < max && looked < NAMES_LOOK; looked++) {
         unsigned type = pool->heap.cells.types[at / CELL_RUN];
         uint32_t bytes = cell_bytes(type), in_run = (uint32_t)(at % CELL_RUN);
         if (!cell_is_name(type) || bytes == 0 || in_run + bytes > CELL_RUN) {
@@ -307,6 +308,7 @@ unsigned pool_names(const struct pool *pool, uint64_t cursor, struct name_in pre
             count++;
         at += bytes;
     }
+    pool->heap.work += looked;
     *ret_cursor = at >= end || at / CELL_UNIT < cursor ? 0 : at / CELL_UNIT;
     return count;
 }

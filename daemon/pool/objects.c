@@ -239,6 +239,7 @@ static void object_count_slots(struct pool *pool, uint32_t index, const uint32_t
 static int resolve_refs(struct pool *pool, const struct put_spec *spec, const uint32_t *items,
                         uint32_t items_count, uint32_t *targets)
 {
+    pool->heap.work += spec->refs_count;
     for (uint32_t k = 0; k < spec->refs_count; k++)
         if (spec->refs[k] != 0 && id_index(spec->refs[k]) < pool->heap.sb->index_top)
             bits_prefetch(&pool->heap.hot[id_index(spec->refs[k])]);
@@ -389,6 +390,7 @@ int pool_put_many(struct pool *pool, struct session *s, const struct put_spec *s
     uint64_t refs = 0;
     for (uint32_t k = 0; k < count; k++)
         refs += specs[k].refs_count;
+    pool->heap.work += count;
     if (refs > HF_REFS_MAX)
         return pool_fail(pool, HF_E_LIMIT, "at most 8192 refs in one call; append further slots with link");
     if (!u32vec_prepare(&s->holds, &pool->mem, count))
@@ -438,6 +440,7 @@ int pool_refs(struct pool *pool, uint64_t id, uint32_t offset, uint64_t *ret_ids
         uint32_t target = slots_get(&pool->heap, index, slot);
         ret_ids[count++] = target == 0 ? 0 : heap_id(&pool->heap, target);
     }
+    pool->heap.work += count;
     *ret_count = count;
     *ret_total = total;
     return 0;

@@ -287,16 +287,22 @@ unsigned pool_step(struct pool *pool, unsigned units)
     while (spent < units) {
         if (pool->heap.zero_head != 0)
             spent += reap_step(&pool->heap, units - spent, UINT32_MAX, object_freed, pool);
-        else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool))
+        else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool)) {
+            pool->heap.work++;
             spent++;
-        else if (spent != 0 && units - spent < POOL_UNITS_PIECE && heap_has_work(&pool->heap))
+        } else if (spent != 0 && units - spent < POOL_UNITS_PIECE && heap_has_work(&pool->heap))
             return units; /* a piece of memory costs more than what is left: the next step begins with it */
         else if (heap_step(&pool->heap))
-            spent += POOL_UNITS_PIECE;
+            spent += POOL_UNITS_PIECE; /* time, not work: nothing is looked at */
         else
             return spent;
     }
     return spent < units ? spent : units;
+}
+
+uint64_t pool_work(const struct pool *pool)
+{
+    return pool->heap.work;
 }
 
 void pool_next_due(const struct pool *pool, uint64_t *ret_now_ms, uint64_t *ret_lease_ms)

@@ -80,6 +80,10 @@ unsigned pool_step(struct pool *pool, unsigned units);
 bool pool_has_work(const struct pool *pool);
 #define POOL_UNITS_PIECE 256u
 
+/* Units of work done so far in all loops over what clients made or sent: a unit is one object, slot, ref, hold, name, row or
+ * arena looked at, wherever it happens. Tests and statistics take the difference over a loop turn: it has a bound. */
+uint64_t pool_work(const struct pool *pool);
+
 /* When pool_tick() must be called again for something to become due, in ms of the clock named; UINT64_MAX: never. */
 void pool_next_due(const struct pool *pool, uint64_t *ret_now_ms, uint64_t *ret_lease_ms);
 
@@ -163,7 +167,7 @@ struct session_row {
     void *owner;
 };
 /* Rows in order of sid, from the first with sid > after_sid. Returns how many were written (at most `max`). */
-unsigned pool_sessions(const struct pool *pool, uint64_t after_sid, struct session_row *rows, unsigned max);
+unsigned pool_sessions(struct pool *pool, uint64_t after_sid, struct session_row *rows, unsigned max);
 
 /* ---- values ---- */
 
@@ -277,7 +281,7 @@ struct name_row {
     uint64_t id;
 };
 /* Rows from cursor (0 starts), with a prefix. Looks at a bounded number of records a call. *ret_cursor 0: end. */
-unsigned pool_names(const struct pool *pool, uint64_t cursor, struct name_in prefix, struct name_row *rows,
+unsigned pool_names(struct pool *pool, uint64_t cursor, struct name_in prefix, struct name_row *rows,
                     unsigned max, uint64_t *ret_cursor);
 
 /* ---- who holds what ---- */

@@ -341,14 +341,14 @@ static void fill_row(const struct pool *pool, const struct session *s, struct se
     }
 }
 
-unsigned pool_sessions(const struct pool *pool, uint64_t after_sid, struct session_row *rows, unsigned max)
+unsigned pool_sessions(struct pool *pool, uint64_t after_sid, struct session_row *rows, unsigned max)
 {
     const struct session *s = pool->first;
     uint32_t slot = index_find(&pool->by_sid, bits_mix(after_sid), &after_sid);
     if (slot != 0)
         s = table(pool)[slot - 1]->next;
     unsigned count = 0;
-    for (; s != NULL && count < max; s = s->next)
+    for (; s != NULL && count < max; s = s->next, pool->heap.work++)
         if (s->sid > after_sid)
             fill_row(pool, s, &rows[count++]);
     return count;

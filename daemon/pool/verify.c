@@ -283,6 +283,7 @@ bool pool_verify_step(struct pool *pool, unsigned units, struct verify_result *r
     unsigned spent = 0;
     while (spent < units && verify->phase != VERIFY_DONE) {
         unsigned done = step(pool, units - spent);
+        pool->heap.work += done;
         spent += done;
         if (done != 0)
             continue;

@@ -194,7 +194,7 @@ static void reply_session(struct call *call, const struct pool *pool, const stru
 }
 
 /* The rows of one pool, at most `max`: their number, and the rows themselves if `write`. */
-static unsigned pool_rows(struct call *call, const struct pool *pool, unsigned max, bool write)
+static unsigned pool_rows(struct call *call, struct pool *pool, unsigned max, bool write)
 {
     struct session_row *rows = call_scratch(call)->rows.sessions;
     unsigned count = pool_sessions(pool, 0, rows, max);

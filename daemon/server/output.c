@@ -117,7 +117,7 @@ int output_borrow(struct output *out, struct pool_entry *entry, uint64_t id, con
         out->borrowed = borrowed;
         out->borrowed_cap = cap;
     }
-    uint64_t pin;
+    uint64_t pin = 0;
     int r = pool_pin(entry->pool, id, &pin);
     if (r != 0)
         return fail(out, -r);

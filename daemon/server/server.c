@@ -13,9 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ACCEPTS_MAX 64 /* a listener and turn */
+#define ACCEPTS_MAX    64 /* a listener and turn */
 #define CONN_SHARE_MAX (256ull << 20)
-#define QUIET_TURNS 2  /* the one that saw the signal may have been before the last request came */
+#define QUIET_TURNS    2 /* the one that saw the signal may have been before the last request came */
 
 /* ---- accepting ---- */
 

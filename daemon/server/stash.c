@@ -465,7 +465,8 @@ static void arrived_discarded(struct conn *conn, const uint8_t *at, size_t count
 {
     struct stash *stash = conn->stash;
     if (stash->refused) {
-        dispatch_error(conn->worker, stash->refusal_msgid, stash->refusal_code, stash->refusal, stash->refusal_size);
+        dispatch_error(conn->worker, stash->refusal_msgid, stash->refusal_code, stash->refusal,
+                       stash->refusal_size);
         stash->refused = false;
         conn->requested = true;
     }

@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FLAGS = ["-std=c17", "-D_GNU_SOURCE", "-I.", "-O1", "-DHF_STORE_HOOK=1", "-w"]
 FOLDERS = ["daemon/base", "daemon/heap", "daemon/gc", "daemon/pool", "proto", "tests/crash", "tests/lib"]
 SOURCES = ["daemon/base/mem.c", "daemon/base/freeset.c", "daemon/base/index.c", "daemon/base/deadlines.c",
-           "daemon/base/u32vec.c", "tests/lib/pool_fixture.c", "tests/crash/digest.c", "tests/crash/attack_store.c"]
+           "daemon/base/u32vec.c", "tests/lib/pool_fixture.c", "tests/crash/copy.c", "tests/crash/digest.c",
+           "tests/crash/workload.c", "tests/crash/attack_store.c"]
 GLOBS = ["daemon/heap/*.c", "daemon/gc/*.c", "daemon/pool/*.c"]
 
 MUTANTS = [

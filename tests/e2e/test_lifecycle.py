@@ -240,6 +240,24 @@ class Sockets(Folder):
             self.assertEqual(raw.recv(100)[:3], b"\x94\x01\x05")
         daemon.stop()
 
+    def test_tcp_connections_are_kept_alive(self):
+        # A peer that is gone without a word is found by the kernel's keepalive: its timer runs on the daemon's side.
+        with Daemon(unix=False) as daemon:
+            with daemon.client(tcp=True) as client:
+                client.call("ping")
+                mine = "%04X" % client.sock.getsockname()[1]
+                server = "%04X" % daemon.tcp[1]
+
+                def timer():
+                    with open("/proc/net/tcp", encoding="ascii") as table:
+                        for line in list(table)[1:]:
+                            fields = line.split()
+                            if fields[1].endswith(":" + server) and fields[2].endswith(":" + mine):
+                                return fields[5].split(":")[0] == "02"
+                    return False
+
+                poll(timer, "the keepalive timer runs")
+
     def test_one_bad_listen_of_two(self):
         code, _, _ = run("--listen", "unix:" + self.path("a"), "--listen", "unix:" + self.path("no/b"))
         self.assertNotEqual(code, 0)

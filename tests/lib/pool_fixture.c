@@ -228,7 +228,7 @@ uint64_t release_one(struct fixture *fx, struct session *s, uint64_t id)
     return count;
 }
 
-uint64_t bind(struct fixture *fx, const char *name, uint64_t id)
+uint64_t bind_name(struct fixture *fx, const char *name, uint64_t id)
 {
     uint64_t version = 0;
     must(fx, pool_name_bind(fx->pool, name_of(name), id, POOL_ANY_VERSION, &version), "pool_name_bind");

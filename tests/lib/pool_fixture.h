@@ -74,7 +74,7 @@ uint64_t chain_of(struct fixture *fx, struct session *s, uint64_t n);
 uint64_t retain_one(struct fixture *fx, struct session *s, uint64_t id);
 uint64_t release_one(struct fixture *fx, struct session *s, uint64_t id);
 
-uint64_t bind(struct fixture *fx, const char *name, uint64_t id);
+uint64_t bind_name(struct fixture *fx, const char *name, uint64_t id);
 
 /* ---- looking ---- */
 

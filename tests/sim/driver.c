@@ -563,6 +563,8 @@ static void maybe_compare(struct sim *sim)
     compare_all(sim);
     if (!sim->verifying && random_once_in(&sim->random, 4))
         compare_verify(sim);
+    if (random_once_in(&sim->random, 8))
+        compare_recovered(sim);
 }
 
 void sim_run(uint64_t seed, uint64_t operations, bool trace, struct sim_totals *totals)
@@ -593,6 +595,7 @@ void sim_run(uint64_t seed, uint64_t operations, bool trace, struct sim_totals *
     totals->ooms += sim->ooms;
     totals->compared += sim->compared;
     totals->verified += sim->verified;
+    totals->recovered += sim->recovered;
     end(sim);
     free(sim);
 }

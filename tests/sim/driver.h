@@ -54,8 +54,8 @@ struct sim {
     unsigned old_tickets_count;
     uint8_t names[SIM_NAMES][255];
     uint8_t name_sizes[SIM_NAMES];
-    uint8_t *buffer;                                  /* random bytes, from which values are cut */
-    uint64_t ooms, compared, verified, failures_seen; /* told at the end */
+    uint8_t *buffer;                                             /* random bytes, from which values are cut */
+    uint64_t ooms, compared, verified, recovered, failures_seen; /* told at the end */
 };
 
 _Noreturn void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -137,12 +137,15 @@ void sim_session_end(struct sim *sim, int session);
 void compare_object(struct sim *sim, int object);
 /* Everything: objects, slots, holders, names, sessions, the dead, statistics. */
 void compare_all(struct sim *sim);
+/* Recovers a private copy of the pool's image and compares it: what can be reached lives with value, slots and
+ * holders, all else is GONE. */
+void compare_recovered(struct sim *sim);
 /* A complete walk of the pool's own invariants. */
 void compare_verify(struct sim *sim);
 
 /* One whole run: `operations` of them on a new pool. */
 struct sim_totals {
-    uint64_t operations, episodes, objects, ooms, compared, verified;
+    uint64_t operations, episodes, objects, ooms, compared, verified, recovered;
 };
 void sim_run(uint64_t seed, uint64_t operations, bool trace, struct sim_totals *totals);
 

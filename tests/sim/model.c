@@ -157,6 +157,32 @@ void model_settle(struct model *m)
     m->limbo = 0;
 }
 
+int model_reach(struct model *m, const bool *survives)
+{
+    int reached = 0, before;
+    for (int i = 0; i < m->living_count; i++)
+        m->objects[m->living[i]].reached = false;
+    for (int i = 0; i < m->holds_count; i++)
+        if (survives[m->holds[i].session])
+            m->objects[m->holds[i].object].reached = true;
+    for (int i = 0; i < m->names_count; i++)
+        m->objects[m->names[i].object].reached = true;
+    for (int i = 0; i < m->tickets_count; i++)
+        m->objects[m->tickets[i].object].reached = true;
+    do {
+        before = reached;
+        reached = 0;
+        for (int i = 0; i < m->living_count; i++) {
+            const struct m_object *o = &m->objects[m->living[i]];
+            for (uint32_t k = 0; o->reached && k < o->slots_count; k++)
+                if (o->slots[k] != 0)
+                    m->objects[o->slots[k]].reached = true;
+            reached += o->reached;
+        }
+    } while (reached != before);
+    return reached;
+}
+
 void model_bury(struct model *m, int object)
 {
     for (int i = 0; i < m->living_count; i++) {

@@ -40,6 +40,7 @@ struct m_object {
     bool open, sealed;
     int creator;
     uint64_t made_ms;
+    bool reached;                 /* set by model_reach() */
     bool scan_started, scan_seen; /* for a scan that takes many calls */
 };
 
@@ -110,6 +111,10 @@ int model_strike(struct model *m);
 
 /* All that is in limbo is dead, and sessions that are DUE have ended: the pool has nothing left to do. */
 void model_settle(struct model *m);
+
+/* What recovery keeps: marks what can be reached from names, tickets and the holds of sessions for which
+ * survives[session] is set, through slots. Returns how many that are. */
+int model_reach(struct model *m, const bool *survives);
 
 /* The pool said GONE for an object in limbo. */
 void model_bury(struct model *m, int object);

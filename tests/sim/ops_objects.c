@@ -74,9 +74,9 @@ static void value_done(struct sim *sim, const struct value_in *value, uint8_t *b
 /* ---- put ---- */
 
 /* Refs: living, open, dead and bogus objects, and nil. Fills what the model has for them and what may come of it. */
-static void pick_refs(struct sim *sim, uint64_t *refs, int *objects, uint32_t count, struct verdict *v)
+static void pick_refs(struct sim *sim, bool all_good, uint64_t *refs, int *objects, uint32_t count,
+                      struct verdict *v)
 {
-    bool all_good = chance(sim, 80);
     for (uint32_t i = 0; i < count; i++) {
         refs[i] = 0;
         objects[i] = 0;
@@ -84,9 +84,10 @@ static void pick_refs(struct sim *sim, uint64_t *refs, int *objects, uint32_t co
             continue;
         if (all_good) {
             objects[i] = pick_living(sim);
+            if (model_life(sim->model, objects[i]) != LIFE_SURE || sim->model->objects[objects[i]].open)
+                objects[i] = 0;
             refs[i] = sim->model->ids[objects[i]];
-            if (objects[i] == 0)
-                continue;
+            continue;
         } else {
             refs[i] = pick_id(sim, &objects[i]);
         }
@@ -146,7 +147,7 @@ static void run_put(struct sim *sim)
         make_open(sim, &value);
     spec.value = given(&value);
     spec.refs_count = pick_slots(sim);
-    pick_refs(sim, refs, objects, spec.refs_count, v);
+    pick_refs(sim, chance(sim, 80), refs, objects, spec.refs_count, v);
     sim_trace(sim, "size %llu form %d refs %u open %d seal %d session %d", (unsigned long long)value.size,
               (int)value.form, spec.refs_count, spec.open, spec.seal, session);
     SIM_CALL(sim, rc, pool_put(sim->pool, sim->handle[session], &spec, &id));
@@ -177,7 +178,7 @@ static void merge(struct verdict *into, const struct verdict *v)
     into->fails = into->fails || v->fails;
 }
 
-static void pick_item(struct sim *sim, struct many *many, uint32_t count, uint32_t item)
+static void pick_item(struct sim *sim, struct many *many, uint32_t count, uint32_t item, bool all_good)
 {
     struct put_spec *spec = &many->specs[item];
     struct verdict v[MANY_REFS] = {{0}};
@@ -185,9 +186,9 @@ static void pick_item(struct sim *sim, struct many *many, uint32_t count, uint32
     pick_spec(sim, spec);
     spec->open = false; /* another item may refer to it */
     spec->refs_count = (uint32_t)random_below(&sim->random, MANY_REFS + 1);
-    pick_refs(sim, many->refs[item], many->objects[item], spec->refs_count, v);
+    pick_refs(sim, all_good, many->refs[item], many->objects[item], spec->refs_count, v);
     for (uint32_t i = 0; i < spec->refs_count; i++) {
-        if (chance(sim, 60)) {
+        if (chance(sim, 40)) {
             uint64_t k = random_below(&sim->random, count);
             many->refs[item][i] = POOL_ITEM(k);
             many->objects[item][i] = -1 - (int)k;
@@ -200,12 +201,16 @@ static void pick_item(struct sim *sim, struct many *many, uint32_t count, uint32
 static void run_put_many(struct sim *sim)
 {
     struct many *many = calloc(1, sizeof *many);
-    uint32_t count = (uint32_t)random_between(&sim->random, 1, chance(sim, 90) ? 8 : sim->ids_most);
+    uint32_t count = (uint32_t)random_between(&sim->random, 1,
+                                              sim->many         ? sim->ids_most / 3
+                                              : chance(sim, 90) ? 8
+                                                                : sim->ids_most);
     int rc, session = pick_session(sim), made[MANY];
     if (!many)
         abort();
+    bool all_good = chance(sim, 80);
     for (uint32_t k = 0; k < count; k++)
-        pick_item(sim, many, count, k);
+        pick_item(sim, many, count, k, all_good);
     if (session == 0) {
         free(many);
         return;

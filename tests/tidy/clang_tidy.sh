@@ -16,6 +16,8 @@ cd "$(dirname "$0")/../.."
 #   bugprone-signed-char-misuse        the reader of small negative integers is meant so
 #   bugprone-macro-parentheses         X-macros pass declarations
 #   bugprone-branch-clone              tables of cases, some alike
+#   bugprone-sizeof-expression         takes each array of pointers for a slip
+#   bugprone-integer-division          prints cut, not rounded, figures on purpose
 #   performance-no-int-to-ptr          opaque numbers in void * of callbacks
 checks='-*,clang-analyzer-*,bugprone-*,misc-redundant-expression,performance-*
 ,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling
@@ -27,6 +29,8 @@ checks='-*,clang-analyzer-*,bugprone-*,misc-redundant-expression,performance-*
 ,-bugprone-signed-char-misuse
 ,-bugprone-macro-parentheses
 ,-bugprone-branch-clone
+,-bugprone-sizeof-expression
+,-bugprone-integer-division
 ,-performance-no-int-to-ptr'
 
 jobs=$1

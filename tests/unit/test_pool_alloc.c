@@ -20,7 +20,7 @@ static void setup(void)
     for (unsigned i = 0; i < OBJECTS; i++) {
         ids[i] = put_filled(&fx, fx.a, 16, 1);
         snprintf(text, sizeof text, "name-%u", i);
-        bind(&fx, text, ids[i]);
+        bind_name(&fx, text, ids[i]);
     }
     drain(&fx);
 }
@@ -125,7 +125,7 @@ static void put_slots_and_release(unsigned i)
 static void name_and_unname(unsigned i)
 {
     struct name_in name = name_of("passing");
-    bind(&fx, "passing", ids[i % OBJECTS]);
+    bind_name(&fx, "passing", ids[i % OBJECTS]);
     ck_assert_int_eq(pool_unname(fx.pool, &name, 1, POOL_ANY_VERSION), 0);
 }
 

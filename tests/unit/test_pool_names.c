@@ -45,7 +45,7 @@ static int store(const char *name, const char *value, uint64_t if_version, uint6
 START_TEST(name_keeps_its_object)
 {
     uint64_t id = put_leaf(&fx, fx.a);
-    bind(&fx, "n", id);
+    bind_name(&fx, "n", id);
     release_one(&fx, fx.a, id);
     ck_assert_uint_eq(inspect_of(&fx, id).held_names, 1);
     ck_assert_uint_eq(stats_of(&fx).names, 1);
@@ -82,9 +82,9 @@ END_TEST
 START_TEST(name_rebound_lets_the_old_object_die)
 {
     uint64_t old = put_leaf(&fx, fx.a), new = put_leaf(&fx, fx.a);
-    uint64_t first = bind(&fx, "n", old);
+    uint64_t first = bind_name(&fx, "n", old);
     release_one(&fx, fx.a, old);
-    uint64_t second = bind(&fx, "n", new);
+    uint64_t second = bind_name(&fx, "n", new);
     ck_assert_uint_gt(second, first);
     ck_assert(is_gone(&fx, old));
     ck_assert_uint_eq(lookup(fx.b, "n"), new);
@@ -95,9 +95,9 @@ END_TEST
 START_TEST(name_rebound_to_the_same_object_keeps_it)
 {
     uint64_t id = put_leaf(&fx, fx.a);
-    bind(&fx, "n", id);
+    bind_name(&fx, "n", id);
     release_one(&fx, fx.a, id);
-    bind(&fx, "n", id);
+    bind_name(&fx, "n", id);
     ck_assert_uint_eq(inspect_of(&fx, id).held_names, 1);
 }
 END_TEST
@@ -117,7 +117,7 @@ END_TEST
 START_TEST(name_for_what_is_gone_changes_nothing)
 {
     uint64_t id = put_leaf(&fx, fx.a), version;
-    bind(&fx, "n", id);
+    bind_name(&fx, "n", id);
     ck_assert_int_eq(pool_name_bind(fx.pool, name_of("n"), 999, POOL_ANY_VERSION, &version), -HF_E_GONE);
     ck_assert_int_eq(pool_name_bind(fx.pool, name_of("m"), 999, POOL_ANY_VERSION, &version), -HF_E_GONE);
     ck_assert_uint_eq(stats_of(&fx).names, 1);
@@ -149,7 +149,7 @@ END_TEST
 START_TEST(lookup_retains_each_hit_once)
 {
     uint64_t a = put_leaf(&fx, fx.a), b = put_leaf(&fx, fx.a), ids[3], versions[3];
-    uint64_t of_a = bind(&fx, "a", a), of_b = bind(&fx, "b", b);
+    uint64_t of_a = bind_name(&fx, "a", a), of_b = bind_name(&fx, "b", b);
     struct name_in names[] = {name_of("a"), name_of("b"), name_of("a")};
     ck_assert_int_eq(pool_lookup(fx.pool, fx.b, names, 3, ids, versions), 0);
     ck_assert_uint_eq(ids[0], a);
@@ -165,7 +165,7 @@ END_TEST
 START_TEST(lookup_is_all_or_nothing)
 {
     uint64_t ids[3];
-    bind(&fx, "a", put_leaf(&fx, fx.a));
+    bind_name(&fx, "a", put_leaf(&fx, fx.a));
     struct name_in names[] = {name_of("a"), name_of("nobody"), name_of("a")};
     ck_assert_int_eq(pool_lookup(fx.pool, fx.b, names, 3, ids, NULL), -HF_E_NOTFOUND);
     ck_assert_int_eq(pool_fault(fx.pool)->index, 1);
@@ -176,8 +176,8 @@ END_TEST
 START_TEST(unname_is_all_or_nothing)
 {
     uint64_t id = put_leaf(&fx, fx.a);
-    bind(&fx, "a", id);
-    bind(&fx, "b", id);
+    bind_name(&fx, "a", id);
+    bind_name(&fx, "b", id);
     struct name_in missing[] = {name_of("a"), name_of("nobody")}, twice[] = {name_of("a"), name_of("a")};
     ck_assert_int_eq(pool_unname(fx.pool, missing, 2, POOL_ANY_VERSION), -HF_E_NOTFOUND);
     ck_assert_int_eq(pool_fault(fx.pool)->index, 1);
@@ -192,7 +192,7 @@ END_TEST
 
 START_TEST(unname_if_version)
 {
-    uint64_t version = bind(&fx, "a", put_leaf(&fx, fx.a));
+    uint64_t version = bind_name(&fx, "a", put_leaf(&fx, fx.a));
     struct name_in name = name_of("a");
     ck_assert_int_eq(pool_unname(fx.pool, &name, 1, version + 1), -HF_E_CONFLICT);
     ck_assert_uint_eq(stats_of(&fx).names, 1);
@@ -206,7 +206,7 @@ START_TEST(holders_tell_names)
     uint64_t id = put_leaf(&fx, fx.a);
     struct holder_row rows[4];
     unsigned count;
-    bind(&fx, "first", id);
+    bind_name(&fx, "first", id);
     release_one(&fx, fx.a, id);
     ck_assert_int_eq(pool_holders(fx.pool, id, rows, 4, &count), 0);
     ck_assert_uint_eq(count, 1);
@@ -309,7 +309,7 @@ static void bind_many(void)
     uint64_t id = put_leaf(&fx, fx.a);
     for (int i = 0; i < MANY; i++) {
         snprintf(text, sizeof text, "%s-%d", i % 10 ? "even" : "odd", i);
-        bind(&fx, text, id);
+        bind_name(&fx, text, id);
     }
 }
 
@@ -359,7 +359,7 @@ START_TEST(names_walk_while_names_come)
     int made = 0;
     for (int i = 0; i < 200; i++) {
         snprintf(text, sizeof text, "old-%d", i);
-        bind(&fx, text, id);
+        bind_name(&fx, text, id);
     }
     do {
         unsigned count = pool_names(fx.pool, cursor, name_of("old-"), rows, 7, &cursor);
@@ -369,7 +369,7 @@ START_TEST(names_walk_while_names_come)
         }
         for (int i = 0; i < 100 && made < 5000; i++, made++) {
             snprintf(text, sizeof text, "new-%d", made);
-            bind(&fx, text, id);
+            bind_name(&fx, text, id);
         }
     } while (cursor != 0);
     for (int i = 0; i < 200; i++)

@@ -194,7 +194,7 @@ START_TEST(end_releases_exactly_what_it_held)
     uint64_t mine = put_leaf(&fx, fx.a), shared = put_leaf(&fx, fx.a), named = put_leaf(&fx, fx.a);
     retain_one(&fx, fx.a, shared);
     retain_one(&fx, fx.b, shared);
-    bind(&fx, "name", named);
+    bind_name(&fx, "name", named);
     pool_session_end(fx.pool, fx.a, REASON_SESSION_END);
     drain(&fx);
     ck_assert(is_gone(&fx, mine));

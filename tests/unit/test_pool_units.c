@@ -250,7 +250,7 @@ START_TEST(names_walk_that_finds_nothing_looks_at_few_a_call)
     char text[24];
     for (uint64_t i = 0; i < names; i++) {
         snprintf(text, sizeof text, "n%llu", (unsigned long long)i);
-        bind(&fx, text, id);
+        bind_name(&fx, text, id);
     }
     do {
         ck_assert_uint_eq(pool_names(fx.pool, cursor, name_of("other"), rows, 4, &cursor), 0);
@@ -300,6 +300,282 @@ START_TEST(drop_of_a_pool_by_pieces)
 }
 END_TEST
 
+/* ---- every method, over a pool that is large in all directions ---- */
+
+#define CALLS     300u   /* of each method */
+#define WORK_MOST 10000u /* units in one call: 8192 refs or 4096 rows looked at, 512 of reaping, and some */
+
+static struct {
+    uint64_t *ids; /* objects */
+    uint64_t list; /* has as many slots as there are objects */
+    uint64_t open;
+    uint64_t popular;    /* held by many sessions, names and tickets */
+    uint64_t next, made; /* numbers for what is taken and made by calls */
+} large;
+
+static uint64_t some_id(void)
+{
+    large.next = (large.next + 7919) % many;
+    return large.ids[large.next];
+}
+
+static struct name_in some_name(char text[24])
+{
+    snprintf(text, 24, "n%llu", (unsigned long long)(large.next = (large.next + 7919) % (many / 10)));
+    return name_of(text);
+}
+
+static void fill_large(void)
+{
+    char text[24];
+    uint8_t key[HF_KEY_SIZE];
+    uint64_t previous;
+    large.ids = malloc(many * sizeof *large.ids);
+    ck_assert_ptr_nonnull(large.ids);
+    large.list = put_leaf(&fx, fx.a);
+    large.popular = put_leaf(&fx, fx.a);
+    large.open = put_open(&fx, fx.a, 100);
+    for (uint64_t i = 0; i < many; i++) {
+        large.ids[i] = put_leaf(&fx, fx.a);
+        ck_assert_int_eq(pool_link(fx.pool, large.list, i, large.ids[i], &previous), 0);
+    }
+    for (uint64_t i = 0; i < many / 10; i++) {
+        snprintf(text, sizeof text, "n%llu", (unsigned long long)i);
+        bind_name(&fx, text, i % 2 ? large.popular : large.ids[i]);
+    }
+    for (uint64_t i = 0; i < many / 100; i++) {
+        struct session *s = fixture_session(&fx, 100 + (unsigned)i, FIXTURE_LEASE_MS, &fx);
+        retain_one(&fx, s, large.popular);
+        ck_assert_int_eq(pool_share(fx.pool, fx.a, large.popular, 1000000, 1, key), 0);
+    }
+    drain(&fx);
+}
+
+static void call_put(void)
+{
+    uint64_t refs[3] = {some_id(), some_id(), 0};
+    put_refs(&fx, fx.b, refs, 3);
+}
+
+static void call_put_most_refs(void)
+{
+    put_refs(&fx, fx.b, large.ids, HF_REFS_MAX);
+}
+
+static void call_put_many(void)
+{
+    static struct put_spec specs[HF_IDS_MAX];
+    static uint64_t ids[HF_IDS_MAX];
+    for (unsigned k = 0; k < HF_IDS_MAX; k++)
+        specs[k] = (struct put_spec){.value = bytes_in("x", 1), .refs = large.ids + k * 7, .refs_count = 7};
+    ck_assert_int_eq(pool_put_many(fx.pool, fx.b, specs, HF_IDS_MAX, ids), 0);
+}
+
+static void call_get(void)
+{
+    struct value_view view;
+    ck_assert_int_eq(pool_get(fx.pool, some_id(), &view), 0);
+}
+
+static void call_set(void)
+{
+    struct value_in value = bytes_in("another value", 13);
+    uint64_t version;
+    ck_assert_int_eq(pool_set(fx.pool, some_id(), &value, 0, &version), 0);
+}
+
+static void call_write(void)
+{
+    ck_assert_int_eq(pool_write(fx.pool, fx.a, large.open, 3, (const uint8_t *)"x", 1, 1), 0);
+}
+
+static void call_refs(void)
+{
+    static uint64_t ids[HF_IDS_MAX];
+    uint32_t count, total;
+    uint32_t offset = (uint32_t)(some_id() % many);
+    ck_assert_int_eq(pool_refs(fx.pool, large.list, offset, ids, HF_IDS_MAX, &count, &total), 0);
+}
+
+static void call_link(void)
+{
+    uint64_t previous, id = some_id();
+    ck_assert_int_eq(pool_link(fx.pool, large.list, large.next, id, &previous), 0);
+}
+
+static void call_link_append(void)
+{
+    uint64_t previous, id = some_id();
+    ck_assert_int_eq(pool_link(fx.pool, large.list, many + large.made++, id, &previous), 0);
+}
+
+static void call_retain_and_release_arrays(void)
+{
+    static uint64_t counts[HF_IDS_MAX];
+    const uint64_t *ids = large.ids + large.next % (many - HF_IDS_MAX);
+    some_id();
+    ck_assert_int_eq(pool_retain(fx.pool, fx.b, ids, HF_IDS_MAX, 1, NULL, 0, counts), 0);
+    ck_assert_int_eq(pool_release(fx.pool, fx.b, ids, HF_IDS_MAX, 1, counts), 0);
+}
+
+static void call_retain_and_release_popular(void)
+{
+    retain_one(&fx, fx.b, large.popular);
+    release_one(&fx, fx.b, large.popular);
+}
+
+static void call_tickets(void)
+{
+    uint8_t key[HF_KEY_SIZE];
+    uint64_t id;
+    ck_assert_int_eq(pool_share(fx.pool, fx.a, large.popular, 1000, 2, key), 0);
+    ck_assert_int_eq(pool_claim(fx.pool, fx.b, key, &id), 0);
+    ck_assert_int_eq(pool_unshare(fx.pool, key), 0);
+    release_one(&fx, fx.b, id);
+}
+
+static void call_name_and_unname(void)
+{
+    struct name_in name = name_of("passing");
+    bind_name(&fx, "passing", large.popular);
+    bind_name(&fx, "passing", some_id());
+    ck_assert_int_eq(pool_unname(fx.pool, &name, 1, POOL_ANY_VERSION), 0);
+}
+
+static void call_lookup(void)
+{
+    char text[24];
+    uint64_t id;
+    struct name_in name = some_name(text);
+    ck_assert_int_eq(pool_lookup(fx.pool, fx.b, &name, 1, &id, NULL), 0);
+    release_one(&fx, fx.b, id);
+}
+
+static void call_store_and_fetch(void)
+{
+    struct value_in value = bytes_in("stored", 6);
+    struct value_view view;
+    uint64_t id, version;
+    ck_assert_int_eq(pool_store(fx.pool, name_of("stored"), &value, POOL_ANY_VERSION, NULL, 0, &id, &version),
+                     0);
+    ck_assert_int_eq(pool_fetch(fx.pool, name_of("stored"), &view, &id, &version), 0);
+}
+
+static void call_names(void)
+{
+    struct name_row rows[HF_IDS_MAX];
+    static uint64_t cursor;
+    pool_names(fx.pool, cursor, name_of("nobody has this"), rows, HF_IDS_MAX, &cursor);
+}
+
+static void call_scan(void)
+{
+    struct scan_filter filter = {.min_size = 1u << 30};
+    static uint64_t ids[HF_IDS_MAX], cursor;
+    unsigned count;
+    ck_assert_int_eq(pool_scan(fx.pool, cursor, &filter, ids, HF_IDS_MAX, &count, &cursor), 0);
+}
+
+static void call_scan_of_session(void)
+{
+    struct scan_filter filter = {.sid = session_sid(fx.a), .min_size = 1u << 30};
+    static uint64_t ids[HF_IDS_MAX], cursor;
+    unsigned count;
+    ck_assert_int_eq(pool_scan(fx.pool, cursor, &filter, ids, HF_IDS_MAX, &count, &cursor), 0);
+}
+
+static void call_inspect_and_holders(void)
+{
+    static struct holder_row rows[HF_IDS_MAX];
+    unsigned count;
+    inspect_of(&fx, large.popular);
+    ck_assert_int_eq(pool_holders(fx.pool, large.popular, rows, HF_IDS_MAX, &count), 0);
+    ck_assert_uint_gt(count, 100);
+}
+
+static void call_sessions(void)
+{
+    static struct session_row rows[HF_IDS_MAX];
+    ck_assert_uint_gt(pool_sessions(fx.pool, session_sid(fx.b), rows, HF_IDS_MAX), 100);
+}
+
+static void call_session_open_and_end(void)
+{
+    struct session *s = fixture_anonymous(&fx, &fx);
+    retain_one(&fx, s, large.popular);
+    pool_session_end(fx.pool, s, REASON_SESSION_END);
+}
+
+static void call_session_break_and_resume(void)
+{
+    uint8_t key[HF_KEY_SIZE];
+    fixture_key(1, key);
+    pool_session_detach(fx.pool, fx.a);
+    pool_session_attach(fx.pool, pool_session_by_key(fx.pool, key), &fx.owner_a);
+}
+
+static void call_stats_and_tick(void)
+{
+    uint64_t now_due, lease_due;
+    stats_of(&fx);
+    pass_ms(&fx, 1);
+    pool_next_due(fx.pool, &now_due, &lease_due);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} methods[] = {
+    {"put", call_put},
+    {"put with 8192 refs", call_put_most_refs},
+    {"put_many of 1024", call_put_many},
+    {"get", call_get},
+    {"set", call_set},
+    {"write", call_write},
+    {"refs of a long list", call_refs},
+    {"link in a long list", call_link},
+    {"link at the end of a long list", call_link_append},
+    {"retain and release of 1024", call_retain_and_release_arrays},
+    {"retain and release of one that many hold", call_retain_and_release_popular},
+    {"share, claim, unshare", call_tickets},
+    {"name, rebind, unname", call_name_and_unname},
+    {"lookup, release", call_lookup},
+    {"store, fetch", call_store_and_fetch},
+    {"names", call_names},
+    {"scan", call_scan},
+    {"scan of a session", call_scan_of_session},
+    {"inspect, holders", call_inspect_and_holders},
+    {"sessions", call_sessions},
+    {"session open, end", call_session_open_and_end},
+    {"session break, resume", call_session_break_and_resume},
+    {"stats, tick", call_stats_and_tick},
+};
+
+START_TEST(every_method_keeps_to_a_bound_of_work)
+{
+    fill_large();
+    for (unsigned k = 0; k < sizeof methods / sizeof *methods; k++) {
+        uint64_t most = 0, longest = 0;
+        for (unsigned i = 0; i < CALLS; i++) {
+            struct deaths before = deaths_begin();
+            uint64_t work = pool_work(fx.pool), began = now_ns();
+            methods[k].run();
+            uint64_t took = now_ns() - began, done = pool_work(fx.pool) - work;
+            deaths_at_most(before, 2 * POOL_INLINE_DEATHS);
+            most = done > most ? done : most;
+            longest = took > longest ? took : longest;
+            pool_step(fx.pool, UNITS);
+        }
+        printf("  %s: at most %llu units, longest call %.0f us\n", methods[k].name, (unsigned long long)most,
+               (double)longest / 1e3);
+        if (most > WORK_MOST)
+            ck_abort_msg("%s does %llu units of work in one call", methods[k].name, (unsigned long long)most);
+    }
+    verify_ok(&fx);
+    free(large.ids);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pool units");
@@ -317,5 +593,6 @@ int main(void)
     tcase_add_test(t, names_walk_that_finds_nothing_looks_at_few_a_call);
     tcase_add_test(t, verify_keeps_to_its_units);
     tcase_add_test(t, drop_of_a_pool_by_pieces);
+    tcase_add_test(t, every_method_keeps_to_a_bound_of_work);
     return suite_run(suite);
 }

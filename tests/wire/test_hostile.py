@@ -591,6 +591,7 @@ class NoMemory(unittest.TestCase):
             for size in (MIB, 100000, 3000, 40):
                 ids, error = self.fill(client, size)
                 self.assertLessEqual({"need", "free"}, set(error.fields), error.text)
+                self.assertLess(int(error.fields["free"]), int(error.fields["need"]), error.text)
                 used = witness.call("stats", "memory")
                 self.assertLessEqual(used["used"], used["limit"])
                 self.assertLessEqual(used["limit"], self.LIMIT)

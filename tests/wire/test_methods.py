@@ -232,6 +232,32 @@ class Objects(WireTest):
         row = self.c.call("inspect", obj)
         self.assertEqual((row["tag"], row["site"]), (text, text))
 
+    def test_many_tags(self):
+        # Tags in use are limited, and free again when nothing uses them.
+        c = self.pool_client()
+        plain = c.call("put", 1)
+        ids, error = [], None
+        while error is None:
+            tags = range(len(ids), len(ids) + 500)
+            for reply in c.pipeline([("put", tag, {"tag": "tag %d" % tag}) for tag in tags]):
+                if reply.error:
+                    error = error or reply.exception()
+                else:
+                    ids.append(reply.result)
+            self.assertLess(len(ids), 1000000)
+        self.assertEqual(error.code, "LIMIT")
+        self.assertGreater(len(ids), 10000)
+        self.assertCode("LIMIT", c, "store", "n", 1, {"tag": "another"})
+        self.assertCode("LIMIT", c, "put_many", [["x"], ["y", None, {"tag": "another"}]])
+        self.assertCode("NOTFOUND", c, "lookup", "n")
+        self.assertEqual(c.call("retain", plain, 1), 2)
+        self.assertEqual(c.call("stats", "objects")["count"], len(ids) + 1)
+        # The tags in use may be used again, and one that has ended makes room for another.
+        self.assertEqual(c.call("inspect", c.call("put", 1, {"tag": "tag 5"}))["tag"], "tag 5")
+        c.call("release", ids[7])
+        self.assertEqual(c.call("inspect", c.call("put", 1, {"tag": "another"}))["tag"], "another")
+        self.assertVerified(c)
+
     def test_put_refs(self):
         c = self.pool_client()
         a, b = c.call("put", "a"), c.call("put", "b")
@@ -1113,7 +1139,6 @@ class Views(WireTest):
         self.assertEqual({row["name"] for row in rows}, {"lister", "other"})
         self.assertEqual({row["pid"] for row in rows}, {5, 6})
         self.assertIn(c.hello_result["sid"], [row["sid"] for row in rows])
-        self.assertEqual(c.call("sessions", {"pool": pool}), c.call("sessions", {"pool": pool}))
         self.assertEqual(len(self.c.call("sessions", {"pool": pool})), 2)
         everywhere = self.c.call("sessions", {"pool": "*"})
         self.assertGreaterEqual(len(everywhere), 3)

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tests/crash/workload.h"
+
+#include "daemon/pool/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PATTERN_BYTES 202000u
+
+static void tell(struct workload *w, uint64_t id)
+{
+    uint32_t index = id_index(id);
+    uint64_t gen = ((id >> 32) - w->fx.pool->heap.sb->serial_base) & W0_GEN;
+    if (index < WORKLOAD_TRACKED && gen + 1 > w->told[index])
+        w->told[index] = (uint32_t)gen + 1;
+    if (w->ids_count < WORKLOAD_OBJECTS)
+        w->ids[w->ids_count++] = id;
+    else
+        w->ids[random_below(&w->random, WORKLOAD_OBJECTS)] = id;
+}
+
+static uint64_t any_id(struct workload *w)
+{
+    return w->ids_count == 0 ? 1 : w->ids[random_below(&w->random, w->ids_count)];
+}
+
+/* One that is open; the first is never ended. */
+static struct session *any_session(struct workload *w)
+{
+    unsigned k = (unsigned)random_below(&w->random, WORKLOAD_SESSIONS);
+    return w->session[k] != NULL ? w->session[k] : w->session[0];
+}
+
+static struct name_in any_name(struct workload *w, char *buffer)
+{
+    static const char tail[] = "-a-name-that-needs-a-cell-of-a-larger-class-than-the-others-do";
+    unsigned number = (unsigned)random_below(&w->random, WORKLOAD_NAMES);
+    int size = sprintf(buffer, "n%u%.*s", number, (int)(number * 5 % sizeof tail), tail);
+    return (struct name_in){.data = (uint8_t *)buffer, .size = (uint32_t)size};
+}
+
+static struct value_in any_value(struct workload *w)
+{
+    static const uint32_t sizes[] = {0, 1, 4, 5, 8, 16, 17, 100, 300, 5000, 20000, 200000};
+    uint64_t size =
+        sizes[random_below(&w->random, w->values_large && random_once_in(&w->random, 10) ? 12 : 9)];
+    return bytes_in(w->pattern + random_below(&w->random, 1000), size);
+}
+
+static void op_put(struct workload *w)
+{
+    uint64_t refs[300], id;
+    uint32_t count = (uint32_t)random_below(&w->random, random_once_in(&w->random, 8) ? 300 : 5);
+    for (uint32_t k = 0; k < count; k++)
+        refs[k] = random_once_in(&w->random, 4) ? 0 : any_id(w);
+    char tag[8], site[80];
+    struct put_spec spec = {.value = any_value(w), .refs = refs, .refs_count = count};
+    if (random_once_in(&w->random, 3)) {
+        spec.tag = (uint8_t *)tag;
+        spec.tag_size = (uint32_t)sprintf(tag, "t%u", (unsigned)random_below(&w->random, 5));
+    }
+    if (random_once_in(&w->random, 6)) {
+        spec.site = (uint8_t *)site;
+        spec.site_size = (uint32_t)sprintf(site, "site-%060u", (unsigned)random_below(&w->random, 3));
+    }
+    spec.seal = random_once_in(&w->random, 9);
+    if (random_once_in(&w->random, 9)) {
+        spec.open = true;
+        spec.value.data = NULL;
+    }
+    if (pool_put(w->fx.pool, any_session(w), &spec, &id) == 0)
+        tell(w, id);
+}
+
+static void op_put_many(struct workload *w)
+{
+    struct put_spec specs[6];
+    uint64_t refs[6][3], ids[6];
+    uint32_t count = (uint32_t)random_between(&w->random, 1, 6);
+    for (uint32_t k = 0; k < count; k++) {
+        for (uint32_t j = 0; j < 3; j++)
+            refs[k][j] =
+                random_once_in(&w->random, 2) ? POOL_ITEM(random_below(&w->random, count)) : any_id(w);
+        specs[k] = (struct put_spec){
+            .value = any_value(w), .refs = refs[k], .refs_count = (uint32_t)random_below(&w->random, 4)};
+    }
+    if (pool_put_many(w->fx.pool, any_session(w), specs, count, ids) == 0)
+        for (uint32_t k = 0; k < count; k++)
+            tell(w, ids[k]);
+}
+
+static void op_set(struct workload *w)
+{
+    uint64_t version;
+    struct value_in value = any_value(w);
+    (void)pool_set(w->fx.pool, any_id(w), &value, 0, &version);
+}
+
+static void op_write_seal(struct workload *w)
+{
+    uint64_t id = any_id(w);
+    struct session *s = any_session(w);
+    (void)pool_write(w->fx.pool, s, id, 0, w->pattern, 4, 4);
+    if (random_once_in(&w->random, 2))
+        (void)pool_seal(w->fx.pool, s, id);
+}
+
+/* Replaces, clears or appends; sometimes many times, so that lists grow through their shapes. */
+static void op_link(struct workload *w)
+{
+    uint64_t id = any_id(w), previous, ids[1];
+    uint32_t count = 0, total = 0;
+    if (pool_refs(w->fx.pool, id, 0, ids, 1, &count, &total) != 0)
+        return;
+    uint64_t slot = random_below(&w->random, total + 1ull);
+    (void)pool_link(w->fx.pool, id, random_once_in(&w->random, 2) ? total : slot,
+                    random_once_in(&w->random, 4) ? 0 : any_id(w), &previous);
+}
+
+static uint32_t any_list(struct workload *w, uint64_t *ids)
+{
+    uint32_t count = random_once_in(&w->random, 3) ? (uint32_t)random_between(&w->random, 2, 8) : 1;
+    for (uint32_t k = 0; k < count; k++)
+        ids[k] = any_id(w);
+    return count;
+}
+
+static void op_retain(struct workload *w)
+{
+    static const uint8_t site[] = "somewhere";
+    uint64_t ids[8], counts[8];
+    uint32_t count = any_list(w, ids);
+    (void)pool_retain(w->fx.pool, any_session(w), ids, count, (uint32_t)random_between(&w->random, 1, 3),
+                      site, random_once_in(&w->random, 5) ? 9 : 0, counts);
+}
+
+static void op_release(struct workload *w)
+{
+    uint64_t ids[8], counts[8];
+    uint32_t count = any_list(w, ids);
+    (void)pool_release(w->fx.pool, any_session(w), ids, count, (uint32_t)random_between(&w->random, 1, 2),
+                       counts);
+}
+
+static void op_share(struct workload *w)
+{
+    unsigned k = (unsigned)random_below(&w->random, WORKLOAD_TICKETS);
+    if (pool_share(w->fx.pool, any_session(w), any_id(w), random_between(&w->random, 1, 5000),
+                   (uint32_t)random_between(&w->random, 1, 3), w->ticket[k]) == 0 &&
+        k >= w->tickets_count)
+        w->tickets_count = k + 1;
+}
+
+static void op_claim(struct workload *w)
+{
+    uint64_t id;
+    const uint8_t *key = w->ticket[random_below(&w->random, WORKLOAD_TICKETS)];
+    if (random_once_in(&w->random, 4))
+        (void)pool_unshare(w->fx.pool, key);
+    else
+        (void)pool_claim(w->fx.pool, any_session(w), key, &id);
+}
+
+static void op_name(struct workload *w)
+{
+    char buffer[100];
+    uint64_t version;
+    (void)pool_name_bind(w->fx.pool, any_name(w, buffer), any_id(w), POOL_ANY_VERSION, &version);
+}
+
+static void op_unname(struct workload *w)
+{
+    char buffer[3][100];
+    struct name_in names[3];
+    uint32_t count = (uint32_t)random_between(&w->random, 1, 3);
+    for (uint32_t k = 0; k < count; k++)
+        names[k] = any_name(w, buffer[k]);
+    (void)pool_unname(w->fx.pool, names, count, POOL_ANY_VERSION);
+}
+
+static void op_lookup(struct workload *w)
+{
+    char buffer[100];
+    struct name_in name = any_name(w, buffer);
+    uint64_t id;
+    (void)pool_lookup(w->fx.pool, any_session(w), &name, 1, &id, NULL);
+}
+
+static void op_store(struct workload *w)
+{
+    char buffer[100];
+    uint64_t id, version;
+    struct value_in value = any_value(w);
+    if (pool_store(w->fx.pool, any_name(w, buffer), &value, POOL_ANY_VERSION, (const uint8_t *)"t1",
+                   random_once_in(&w->random, 2) ? 2 : 0, &id, &version) == 0)
+        tell(w, id);
+}
+
+/* Ends an open one, or opens one in an empty place. */
+static void op_session(struct workload *w)
+{
+    unsigned k = 1 + (unsigned)random_below(&w->random, WORKLOAD_SESSIONS - 1);
+    if (w->session[k] == NULL)
+        w->session[k] = fixture_session(&w->fx, 10 + w->keys_used++ % 200, 1000, w);
+    else if (random_once_in(&w->random, 3)) {
+        pool_session_end(w->fx.pool, w->session[k], REASON_KILL);
+        w->session[k] = NULL;
+    }
+}
+
+/* A single unit: more of them are several operations, each with an effect of its own. */
+static void op_step(struct workload *w)
+{
+    (void)pool_step(w->fx.pool, 1);
+}
+
+static void op_time(struct workload *w)
+{
+    w->fx.now_ms += random_below(&w->random, 800);
+    pool_tick(w->fx.pool, w->fx.now_ms, w->fx.lease_ms);
+}
+
+static void (*const operations[])(struct workload *) = {
+    op_put,  op_put,    op_put,    op_put_many, op_set,     op_write_seal, op_link,  op_link,
+    op_link, op_retain, op_retain, op_release,  op_release, op_release,    op_share, op_claim,
+    op_name, op_unname, op_lookup, op_store,    op_session, op_step,       op_step,  op_time,
+};
+#define OPERATIONS (sizeof operations / sizeof operations[0])
+
+void workload_open(struct workload *w, uint64_t seed, uint64_t max_bytes)
+{
+    struct fixture_options options = {.max_bytes = max_bytes, .serial_base = 7, .seed = seed + 1};
+    memset(w, 0, sizeof *w);
+    w->random.state = seed;
+    w->values_large = true;
+    w->pattern = malloc(PATTERN_BYTES);
+    if (w->pattern == NULL)
+        fixture_die("no memory");
+    for (size_t k = 0; k < PATTERN_BYTES; k++)
+        w->pattern[k] = (uint8_t)(k * 31 + (k >> 8));
+    fixture_open_with(&w->fx, &options);
+    w->session[0] = fixture_session(&w->fx, 9, 1000, w);
+}
+
+void workload_step(struct workload *w)
+{
+    operations[random_below(&w->random, OPERATIONS)](w);
+    w->done++;
+}
+
+void workload_close(struct workload *w)
+{
+    fixture_close(&w->fx);
+    free(w->pattern);
+    w->pattern = NULL;
+}

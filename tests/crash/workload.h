@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Random operations on a pool, of every kind that changes the image; what the attacks on it do.
+ *
+ * The same seed gives the same operations, ids, keys and values everywhere: what one process did before it was
+ * killed can be told by doing it again in another. The pool holds some 160 objects with values from inline to
+ * huge and lists of slots in several shapes, four sessions, names, tickets, labels. */
+#ifndef HF_TESTS_CRASH_WORKLOAD_H
+#define HF_TESTS_CRASH_WORKLOAD_H
+
+#include "tests/lib/pool_fixture.h"
+#include "tests/lib/random.h"
+
+#define WORKLOAD_OBJECTS  160u
+#define WORKLOAD_SESSIONS 4u
+#define WORKLOAD_NAMES    12u
+#define WORKLOAD_TICKETS  8u
+#define WORKLOAD_TRACKED  4096u /* indexes whose generations are watched */
+
+struct workload {
+    struct fixture fx;
+    struct random random;
+    uint64_t done; /* operations */
+    struct session *session[WORKLOAD_SESSIONS];
+    unsigned keys_used;
+    uint64_t ids[WORKLOAD_OBJECTS];
+    unsigned ids_count;
+    uint8_t ticket[WORKLOAD_TICKETS][HF_KEY_SIZE];
+    unsigned tickets_count;
+    uint32_t told[WORKLOAD_TRACKED]; /* generation + 1 of the newest id given out, by index */
+    uint8_t *pattern;                /* bytes of values */
+    bool values_large;               /* values above 300 bytes too */
+};
+
+void workload_open(struct workload *w, uint64_t seed, uint64_t max_bytes);
+void workload_step(struct workload *w);
+void workload_close(struct workload *w);
+
+#endif

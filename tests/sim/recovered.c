@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The pool's image, recovered beside the running pool, against the model. */
+#include "daemon/pool/internal.h"
+#include "tests/sim/driver.h"
+
+#include <string.h>
+
+/* Sessions with a key and a lease go on. One that is due does if the pool has not come to ending it. */
+static void survivors(struct sim *sim, bool *survives)
+{
+    const struct model *m = sim->model;
+    for (int s = 1; s <= m->sessions_made; s++) {
+        const struct m_session *session = &m->sessions[s];
+        survives[s] = !session->anonymous && session->lease_ms > 0 && session->state != M_ENDED;
+        if (session->state == M_DUE)
+            survives[s] = survives[s] && pool_session_by_sid(sim->pool, session->sid) != NULL;
+    }
+}
+
+static struct pool *recover(struct sim *sim)
+{
+    struct pool_config config = {
+        .name = "recovered",
+        .max_bytes = UINT64_MAX / 4,
+        .random_seed = 1,
+        .now_ms = sim->now_ms,
+        .fd_meta = sim->pool->heap.meta.fd,
+        .fd_values = sim->pool->heap.values.fd,
+        .look_only = true,
+    };
+    struct pool *pool = NULL;
+    char error[256] = "";
+    int rc = pool_open(&pool, &config, error, sizeof error);
+    if (rc != 0)
+        sim_fail(sim, "recovery answered %d: %s", rc, error);
+    /* What was over time, or without a lease, ends now; leases begin anew. */
+    while (pool_step(pool, 1000) == 1000) {
+    }
+    return pool;
+}
+
+static uint64_t slots_on(const struct model *m, int object)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < m->living_count; i++) {
+        const struct m_object *o = &m->objects[m->living[i]];
+        for (uint32_t k = 0; o->reached && k < o->slots_count; k++)
+            n += o->slots[k] == object;
+    }
+    return n;
+}
+
+static void recovered_slots(struct sim *sim, struct pool *pool, int object)
+{
+    const struct m_object *o = &sim->model->objects[object];
+    uint64_t page[256];
+    uint32_t offset = 0, got = 0, total = 0;
+    do {
+        sim_check(sim, pool_refs(pool, sim->model->ids[object], offset, page, 256, &got, &total) == 0);
+        sim_check(sim, total == o->slots_count && (got > 0 || total == 0));
+        for (uint32_t i = 0; i < got; i++)
+            sim_check(sim, page[i] == sim->model->ids[o->slots[offset + i]]);
+        offset += got;
+    } while (offset < total);
+}
+
+static void recovered_object(struct sim *sim, struct pool *pool, int object, const bool *survives)
+{
+    const struct model *m = sim->model;
+    const struct m_object *o = &m->objects[object];
+    struct value_view view;
+    struct inspect_row row;
+    int rc = pool_inspect(pool, m->ids[object], &row);
+    if (rc != (o->reached ? 0 : -HF_E_GONE))
+        sim_fail(sim, "after recovery inspect of object %d, which %s reached, answers %d", object,
+                 o->reached ? "can be" : "cannot be", rc);
+    if (!o->reached)
+        return;
+    uint64_t held = 0;
+    for (int i = 0; i < m->holds_count; i++)
+        held += m->holds[i].object == object && survives[m->holds[i].session] ? m->holds[i].count : 0;
+    sim_check(sim, row.held_sessions == held && row.held_names == model_named(m, object));
+    sim_check(sim, row.held_tickets == model_ticketed(m, object) && row.held_slots == slots_on(m, object));
+    sim_check(sim, row.size == o->size && row.open == o->open && row.sealed == o->sealed);
+    sim_check(sim, row.tag_size == o->tag_size && row.site_size == o->site_size);
+    sim_check(sim, o->tag_size == 0 || memcmp(row.tag, o->tag, o->tag_size) == 0);
+    if (o->open)
+        return;
+    sim_check(sim, pool_get(pool, m->ids[object], &view) == 0);
+    sim_check(sim, view.version == o->version && (int)view.form == o->form && view.size == o->size);
+    sim_check(sim, o->size == 0 || memcmp(view.data, o->data, o->size) == 0);
+    recovered_slots(sim, pool, object);
+}
+
+static void recovered_outside(struct sim *sim, struct pool *pool, const bool *survives)
+{
+    const struct model *m = sim->model;
+    for (int s = 1; s <= m->sessions_made; s++) {
+        struct session *found = pool_session_by_sid(pool, m->sessions[s].sid);
+        sim_check(sim, (found != NULL) == survives[s]);
+        if (!found)
+            continue;
+        sim_check(sim,
+                  pool_session_by_key(pool, m->sessions[s].key) == found && session_owner(found) == NULL);
+        sim_check(sim, session_held(found) == model_held_objects(m, s));
+    }
+    for (int i = 0; i < m->names_count; i++) {
+        const struct m_name *name = &m->names[i];
+        struct value_view view;
+        uint64_t id = 0, version = 0;
+        struct name_in in = {name->bytes, name->size};
+        sim_check(sim, pool_fetch(pool, in, &view, &id, &version) == 0);
+        sim_check(sim, id == m->ids[name->object] && version == name->version);
+    }
+}
+
+/* A session without lease ends, and a ticket over time goes, after all was marked: cycles of what only they held
+ * stay as garbage. This is not what is compared here. */
+static bool ends_after_marking(const struct sim *sim)
+{
+    const struct model *m = sim->model;
+    for (int s = 1; s <= m->sessions_made; s++)
+        if (m->sessions[s].state == M_OPEN && !m->sessions[s].anonymous && m->sessions[s].lease_ms == 0)
+            return true;
+    return sim->due;
+}
+
+void compare_recovered(struct sim *sim)
+{
+    struct model *m = sim->model;
+    if (ends_after_marking(sim))
+        return;
+    bool survives[MODEL_SESSIONS] = {false};
+    struct pool_stats stats;
+    struct verify_result result;
+    survivors(sim, survives);
+    int reached = model_reach(m, survives);
+    struct pool *pool = recover(sim);
+    pool_stats(pool, &stats);
+    if (stats.objects != (uint64_t)reached)
+        sim_fail(sim, "after recovery %llu objects live, %d can be reached",
+                 (unsigned long long)stats.objects, reached);
+    sim_check(sim, stats.names == (uint64_t)m->names_count && stats.tickets == (uint64_t)m->tickets_count);
+    for (int i = 0; i < m->living_count; i++)
+        recovered_object(sim, pool, m->living[i], survives);
+    recovered_outside(sim, pool, survives);
+    for (int i = 0; i < 16 && m->graves_count > 0; i++) {
+        struct value_view view;
+        int object = m->graves[random_below(&sim->random, (uint64_t)m->graves_count)];
+        sim_check(sim, pool_get(pool, m->ids[object], &view) == -HF_E_GONE);
+    }
+    sim_check(sim, pool_verify_begin(pool) == 0);
+    while (!pool_verify_step(pool, 10000, &result)) {
+    }
+    if (result.findings_count != 0)
+        sim_fail(sim, "after recovery verify found %u faults, first: %s", result.findings_count,
+                 result.findings[0].text);
+    pool_close(pool);
+    sim->recovered++;
+}
