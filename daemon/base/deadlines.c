@@ -19,9 +19,9 @@ void deadlines_done(struct deadlines *d)
     reserve_done(&d->store, d->mem);
 }
 
-bool deadlines_prepare(struct deadlines *d)
+bool deadlines_prepare(struct deadlines *d, uint64_t count)
 {
-    return reserve_grow(&d->store, d->mem, (d->count + 1ull) * sizeof(struct deadline));
+    return reserve_grow(&d->store, d->mem, count * sizeof(struct deadline));
 }
 
 static void put(struct deadlines *d, uint32_t place, struct deadline entry)

@@ -3,8 +3,8 @@
  *
  * A 4-ary heap in a reserve: adding, moving and removing cost log4(n) steps, so a deadline that is renewed
  * often leaves nothing behind (a lazy queue would keep a year's worth of stale entries). Each key is told
- * its place whenever that changes and hands it back to be removed.
- * (DESIGN.md names a wheel; with at most two million deadlines the heap is smaller and exact.) */
+ * its place whenever that changes and hands it back to be removed. (DESIGN.md names a wheel; with at most
+ * two million deadlines the heap is smaller and exact.) */
 #ifndef BASE_DEADLINES_H
 #define BASE_DEADLINES_H
 
@@ -31,8 +31,8 @@ struct deadlines {
 bool deadlines_init(struct deadlines *deadlines, struct mem *mem, uint32_t max, void *owner,
                     deadline_placed *placed);
 void deadlines_done(struct deadlines *deadlines);
-/* Makes sure that the next add cannot fail. */
-bool deadlines_prepare(struct deadlines *deadlines);
+/* Makes sure that adds up to `count` deadlines in all cannot fail. */
+bool deadlines_prepare(struct deadlines *deadlines, uint64_t count);
 void deadlines_add(struct deadlines *deadlines, uint64_t at, uint32_t key);
 void deadlines_remove(struct deadlines *deadlines, uint32_t place);
 /* The earliest, or NULL. */

@@ -37,7 +37,8 @@ void freeset_add(struct freeset *set, uint32_t member);
 void freeset_remove(struct freeset *set, uint32_t member);
 /* The lowest member, or FREESET_NONE. */
 uint32_t freeset_lowest(const struct freeset *set);
-/* The start of the lowest run of `count` members below `end`, or FREESET_NONE. Looks at each word below `end` once. */
+/* The start of the lowest run of `count` members below `end`, or FREESET_NONE. Looks at each word below
+ * `end` once. */
 uint32_t freeset_run(const struct freeset *set, uint32_t count, uint32_t end);
 
 #endif

@@ -3,8 +3,9 @@
  *
  *     2026-11-23T00:00:00.123Z level=info event=listening address=unix:/run/x msg="..."
  *
- * A line is one write(2), so lines of several threads or processes do not mix. Lines that clients can cause go
- * through log_client(): a token bucket for each kind of event, and the next line that passes says how many did not. */
+ * A line is one write(2), so lines of several threads or processes do not mix. Lines that clients can cause
+ * go through log_client(): a token bucket for each kind of event, and the next line that passes says how
+ * many did not. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -42,8 +43,8 @@ void log_write(struct log *log, enum log_level level, const char *event, const c
 void log_client(struct log *log, enum log_level level, enum log_kind kind, const char *event,
                 const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* Writes `size` bytes of a client as a quoted word to `to` (LOG_QUOTED_SIZE bytes), with anything but printable ASCII
- * as a question mark. Returns `to`. */
+/* Writes `size` bytes of a client as a quoted word to `to` (LOG_QUOTED_SIZE bytes), with anything but
+ * printable ASCII as a question mark. Returns `to`. */
 const char *log_quote(char *to, const void *bytes, size_t size);
 
 #endif

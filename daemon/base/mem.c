@@ -42,6 +42,18 @@ void mem_uncharge(struct mem *mem, uint64_t bytes)
         atomic_fetch_sub_explicit(&m->used, bytes, memory_order_relaxed);
 }
 
+uint64_t mem_left(const struct mem *mem)
+{
+    uint64_t left = UINT64_MAX;
+    for (const struct mem *m = mem; m != NULL; m = m->parent) {
+        /* relaxed: a figure for people */
+        uint64_t used = atomic_load_explicit(&m->used, memory_order_relaxed);
+        uint64_t here = used < m->limit ? m->limit - used : 0;
+        left = here < left ? here : left;
+    }
+    return left;
+}
+
 static bool take(struct mem *mem, size_t size)
 {
     if (mem_must_fail(mem) || !mem_charge(mem, size))

@@ -34,6 +34,9 @@ bool mem_must_fail(struct mem *mem);
 bool mem_charge(struct mem *mem, uint64_t bytes);
 void mem_uncharge(struct mem *mem, uint64_t bytes);
 
+/* Bytes left before this budget or one above is spent. */
+uint64_t mem_left(const struct mem *mem);
+
 /* As malloc, calloc, realloc, free; sizes are given back by the caller, no header is kept. NULL on failure. */
 void *mem_alloc(struct mem *mem, size_t size);
 void *mem_zalloc(struct mem *mem, size_t size);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* UTF-8 as names have it: well-formed (no overlong form, no surrogate, nothing above U+10FFFF), without control
- * characters (U+0000 to U+001F, U+007F to U+009F). */
+/* UTF-8 as names have it: well-formed (no overlong form, no surrogate, nothing above U+10FFFF), without
+ * control characters (U+0000 to U+001F, U+007F to U+009F). */
 #ifndef BASE_UTF8_H
 #define BASE_UTF8_H
 

@@ -12,7 +12,8 @@
 
 #include "daemon/heap/heap.h"
 
-/* Whether anything outside holds it: a first holder, or a further cell (all cells are strong in this version). */
+/* Whether anything outside holds it: a first holder, or a further cell (all cells are strong in this
+ * version). */
 static inline bool is_held_outside(const struct hot *hot)
 {
     return hot->holder >> 32 != 0 || w0_link(hot->w0) != LINK_NONE;

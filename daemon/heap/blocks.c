@@ -281,8 +281,8 @@ static int run_new(struct blocks *b, unsigned class)
             return err;
     }
     unsigned first = 0;
-    while ((arenas(b)[n].pages >> first & 1) != 0)
-        first += pages;
+    while (first < ARENA_PAGES - pages && (arenas(b)[n].pages >> first & 1) != 0)
+        first += pages; /* the arena is listed: one of its places is free */
     uint32_t r = n * RUNS_AN_ARENA + first / 4;
     if (b->types != NULL) {
         /* the first words of what were cells of another size must read as free before the type admits them */

@@ -85,10 +85,12 @@ struct blocks {
     uint64_t live_bytes, backed_bytes;
 };
 
-/* `sizes`: of the classes, in multiples of 8 and at most BLOCK_MAX. -ENOMEM: no addresses left; blocks_done() is still allowed. */
+/* `sizes`: of the classes, in multiples of 8 and at most BLOCK_MAX. -ENOMEM: no addresses left;
+ * blocks_done() is still allowed. */
 int blocks_init(struct blocks *blocks, struct region *region, uint64_t at, uint64_t bytes,
                 const uint32_t *sizes, unsigned classes);
-/* The classes of runs are truth, kept at this place of the region; all runs have 4 pages then. Right after blocks_init(). */
+/* The classes of runs are truth, kept at this place of the region; all runs have 4 pages then. Right after
+ * blocks_init(). */
 void blocks_keep_types(struct blocks *blocks, uint64_t types_at);
 void blocks_done(struct blocks *blocks);
 
@@ -112,14 +114,16 @@ bool blocks_backed(const struct blocks *blocks, uint64_t offset, uint64_t size, 
 bool blocks_step(struct blocks *blocks);
 bool blocks_has_work(const struct blocks *blocks);
 
-/* For recovery, on a fresh struct: the area may hold something in its first `arenas_top` arenas. false: no memory. */
+/* For recovery, on a fresh struct: the area may hold something in its first `arenas_top` arenas. false: no
+ * memory. */
 bool blocks_claim_begin(struct blocks *blocks, uint32_t arenas_top);
 /* Marks as used. false: out of range, misaligned, overlapping, other class. */
 bool blocks_claim(struct blocks *blocks, unsigned class, uint64_t offset);
 bool blocks_claim_pages(struct blocks *blocks, uint64_t pages, uint64_t offset);
 /* A run whose class is truth; before claims in it. */
 bool blocks_claim_run(struct blocks *blocks, unsigned class, uint64_t offset);
-/* After the last claim: lists, free sets; what is backed without being claimed is given back by blocks_step(). */
+/* After the last claim: lists, free sets; what is backed without being claimed is given back by
+ * blocks_step(). */
 bool blocks_claimed(struct blocks *blocks);
 
 /* Whether a block of that class is allocated there; for the walker. */

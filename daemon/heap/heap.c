@@ -46,7 +46,7 @@ static void lay_out(struct superblock *sb, const struct heap_config *config)
     };
     sb->cells_bytes = clamp(max, 4 * ARENA_BYTES, 16 * GIB - ARENA_BYTES);
     sb->blocks_bytes = clamp(max, 4 * ARENA_BYTES, 32 * GIB - ARENA_BYTES);
-    sb->values_bytes = 2 * max + 64 * ARENA_BYTES;
+    sb->values_bytes = max + max / 2 + 64 * ARENA_BYTES;
     sb->types_at = PAGE_BYTES + UNDO_BYTES;
     sb->cells_at = bits_round_up(sb->types_at + sb->cells_bytes / CELL_RUN, ARENA_BYTES);
     sb->hot_at = sb->cells_at + sb->cells_bytes;

@@ -67,8 +67,8 @@ struct heap {
     uint32_t zero_head; /* the queue of the dead, through `in`; 0 ends (gc/reap.h) */
     uint64_t zero_count;
 
-    /* The running audit's own count of slots (pool/verify.c); NULL: none. It has counted the entries below audit_cursor
-     * and the slots of that one below audit_slot. */
+    /* The running audit's own count of slots (pool/verify.c); NULL: none. It has counted the entries below
+     * audit_cursor and the slots of that one below audit_slot. */
     uint32_t *audit;
     uint32_t audit_cursor, audit_slot;
 
@@ -87,8 +87,8 @@ struct heap_config {
 
 /* A new image in two fresh memfds, owned by the heap. */
 int heap_create(struct heap *heap, const struct heap_config *config);
-/* Maps an image; the caller then recovers it (recover.h). Takes the fds over on success unless is_private. -EINVAL: not an
- * image, `*ret_wrong` says why. */
+/* Maps an image; the caller then recovers it (recover.h). Takes the fds over on success unless is_private.
+ * -EINVAL: not an image, `*ret_wrong` says why. */
 int heap_map(struct heap *heap, int fd_meta, int fd_values, bool is_private, const struct region_io *io,
              struct mem *mem, const char **ret_wrong);
 void heap_close(struct heap *heap);
@@ -186,7 +186,8 @@ static inline struct hot *heap_find(const struct heap *heap, oid_t id)
     return likely((hot->w0 & (W0_GEN | W0_STATE)) == (gen | W0_ALIVE)) && index != 0 ? hot : NULL;
 }
 
-/* An index to build an object in; its entry is FREE. 0: no memory. Give it back with index_give() if nothing came of it. */
+/* An index to build an object in; its entry is FREE. 0: no memory. Give it back with index_give() if nothing
+ * came of it. */
 uint32_t index_take(struct heap *heap);
 void index_give(struct heap *heap, uint32_t index);
 /* Whether the table should be made ready ahead of need, and doing it (one piece). */
@@ -219,7 +220,8 @@ static inline void in_drop(struct heap *heap, uint32_t from, uint32_t slot, uint
 
 uint32_t slots_count(const struct heap *heap, uint32_t index);
 uint32_t slots_get(const struct heap *heap, uint32_t index, uint32_t slot);
-/* Prepares the slots of an entry under construction: sets warm->slots and returns the w0 bits in *ret_ns; does not touch `in`.
+/* Prepares the slots of an entry under construction: sets warm->slots and returns the w0 bits in *ret_ns;
+ * does not touch `in`.
  * -ENOMEM: nothing allocated. */
 int slots_prepare(struct heap *heap, uint32_t index, const uint32_t *targets, uint32_t count,
                   uint64_t *ret_ns);
@@ -229,15 +231,18 @@ struct slots_old {
     uint32_t bytes[2];
     unsigned count;
 };
-/* Stores (by image_store) `target` into an existing slot, or appends when slot == count. Does not touch `in`. -ENOMEM: nothing stored. */
+/* Stores (by image_store) `target` into an existing slot, or appends when slot == count. Does not touch
+ * `in`. -ENOMEM: nothing stored. */
 int slots_store(struct heap *heap, uint32_t index, uint32_t slot, uint32_t target, struct slots_old *old);
 void slots_old_free(struct heap *heap, const struct slots_old *old);
-/* Unmaking the list of an object that is dead or was never alive: begin, pop `link` times, free. Pop takes the last slot
- * off and frees segments as they become empty, so that a list of millions can be unmade in steps. */
+/* Unmaking the list of an object that is dead or was never alive: begin, pop `link` times, free. Pop takes
+ * the last slot off and frees segments as they become empty, so that a list of millions can be unmade in
+ * steps. */
 void slots_unmake(struct heap *heap, uint32_t index);
 uint32_t slots_pop(struct heap *heap, uint32_t index);
 void slots_free(struct heap *heap, uint32_t index);
-/* The list's shape, and its blocks: inside the area, claimed (for recovery), or allocated (for the audit). NULL: sound. */
+/* The list's shape, and its blocks: inside the area, claimed (for recovery), or allocated (for the audit).
+ * NULL: sound. */
 enum slots_check_mode { SLOTS_BOUNDS, SLOTS_CLAIM, SLOTS_ALLOCATED };
 const char *slots_check(struct heap *heap, uint32_t index, enum slots_check_mode mode);
 

@@ -30,7 +30,8 @@ struct recover_result {
 int heap_recover(struct heap *heap, const struct recover_config *config, struct recover_result *ret,
                  char *error, size_t error_size);
 
-/* Calls `visit` for each cell in use, in order of place; stops at the first result that is not 0 and returns it. */
+/* Calls `visit` for each cell in use, in order of place; stops at the first result that is not 0 and returns
+ * it. */
 typedef int cell_visit(void *owner, uint32_t ref, unsigned type);
 int cells_each(const struct heap *heap, cell_visit *visit, void *owner);
 

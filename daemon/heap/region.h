@@ -33,9 +33,9 @@ struct region {
 #endif
 };
 
-/* Stands after each store into the image that recovery could see: keeps the compiler from moving stores across
- * it (a process that is killed stops between two instructions, so compiler order is all that is needed), and
- * lets the attack look at the image at this point. */
+/* Stands after each store into the image that recovery could see: keeps the compiler from moving stores
+ * across it (a process that is killed stops between two instructions, so compiler order is all that is
+ * needed), and lets the attack look at the image at this point. */
 static inline void region_stored(struct region *region)
 {
     atomic_signal_fence(memory_order_seq_cst);
@@ -54,7 +54,8 @@ int region_map(struct region *region, int fd, uint64_t size, bool is_private, co
                struct mem *mem);
 void region_unmap(struct region *region);
 
-/* Backs a range with pages of zeros where it was not. `charge`: take them out of the budget here. 0, -ENOMEM. */
+/* Backs a range with pages of zeros where it was not. `charge`: take them out of the budget here. 0,
+ * -ENOMEM. */
 int region_back(struct region *region, uint64_t offset, uint64_t size, bool charge);
 /* Gives the pages of a range back; it reads as zeros if it is ever backed again. */
 void region_punch(struct region *region, uint64_t offset, uint64_t size);

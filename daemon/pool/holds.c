@@ -3,7 +3,8 @@
  *
  * An object's first holder is a word in its entry; every further one is a cell. A session keeps a vector with
  * one number for each object it holds: the object's index, or the cell's ref with the top bit set; entry (or
- * cell) keeps its place there, so that dropping is "move the last one here" (HOTPATH.md section 3, variant c). */
+ * cell) keeps its place there, so that dropping is "move the last one here" (HOTPATH.md section 3, variant
+ * c). */
 #include "daemon/pool/internal.h"
 
 static uint64_t holder_word(const struct session *s, uint64_t count)
@@ -261,7 +262,14 @@ static int retain_all(struct pool *pool, struct session *s, const uint64_t *ids,
 int pool_retain(struct pool *pool, struct session *s, const uint64_t *ids, uint32_t count, uint32_t n,
                 const uint8_t *site, uint32_t site_size, uint64_t *ret_counts)
 {
-    int err = retain_all(pool, s, ids, count, n, site, site_size, ret_counts);
+    int err;
+    if (likely(count == 1 && site_size == 0)) {
+        err = retain_one(pool, s, ids[0], n, NULL, 0, ret_counts);
+        image_commit(&pool->heap); /* nothing to give back, nothing can die of a retain */
+        pool->fault.index = 0;
+    } else {
+        err = retain_all(pool, s, ids, count, n, site, site_size, ret_counts);
+    }
     if (unlikely(err == -HF_E_OOM) && pool_make_room(pool))
         err = retain_all(pool, s, ids, count, n, site, site_size, ret_counts);
     return err;

@@ -148,7 +148,8 @@ static bool passes(const struct pool *pool, uint32_t index, const struct scan_fi
            memcmp(label->bytes, filter->tag, filter->tag_size) == 0;
 }
 
-/* The session's vector from its end down: what leaves is replaced by the last one, which this order has told already. */
+/* The session's vector from its end down: what leaves is replaced by the last one, which this order has told
+ * already. */
 static void scan_session(struct pool *pool, const struct session *s, uint64_t cursor,
                          const struct scan_filter *filter, uint64_t *ids, unsigned max, unsigned *ret_count,
                          uint64_t *ret_cursor)

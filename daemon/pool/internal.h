@@ -188,7 +188,8 @@ void links_done(struct pool *pool);
 
 /* The session's count on the object; 0: not held. */
 uint64_t hold_count(const struct pool *pool, const struct session *s, uint32_t index);
-/* Adds n inside an operation; *ret_count is the session's count then. -HF_E_OOM, -HF_E_LIMIT: nothing stored. */
+/* Adds n inside an operation; *ret_count is the session's count then. -HF_E_OOM, -HF_E_LIMIT: nothing
+ * stored. */
 int hold_add(struct pool *pool, struct session *s, uint32_t index, uint32_t n, uint16_t label,
              uint64_t *ret_count);
 /* Takes n (at most the count) away inside an operation. */
@@ -199,7 +200,8 @@ struct session *session_of_ref(const struct pool *pool, uint32_t ref);
 
 /* ---- labels.c ---- */
 
-/* The number of (tag, site), made when new, with one more use; 0 for none. -HF_E_OOM, -HF_E_LIMIT. Inside an operation. */
+/* The number of (tag, site), made when new, with one more use; 0 for none. -HF_E_OOM, -HF_E_LIMIT. Inside an
+ * operation. */
 int label_take(struct pool *pool, const uint8_t *tag, uint32_t tag_size, const uint8_t *site,
                uint32_t site_size, uint16_t *ret);
 /* One use less, outside an operation (inside: pool_after_label()). 0 is allowed. */
@@ -232,6 +234,8 @@ bool session_dying_step(struct pool *pool);
 struct hot *pool_find(struct pool *pool, uint64_t id);
 /* For pool_store(): a new object without a holder, inside an operation. */
 int object_make(struct pool *pool, struct session *s, const struct put_spec *spec, uint32_t *ret_index);
+/* After the commit of an object made from `spec`: the stage it came in is used up. */
+void object_made(struct pool *pool, const struct put_spec *spec);
 void object_freed(void *owner, uint32_t index);
 
 /* ---- rebuild.c ---- */
@@ -241,7 +245,8 @@ int pool_rebuild(struct pool *pool);
 
 /* ---- verify.c ---- */
 
-/* A dead or replaced entry must not be looked at by a running walk: nothing to do, it reads only the present. */
+/* A dead or replaced entry must not be looked at by a running walk: nothing to do, it reads only the
+ * present. */
 void verify_done(struct pool *pool);
 
 #endif

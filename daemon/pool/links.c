@@ -5,14 +5,14 @@
  * hot->link is, by w0's link kind:
  *   LINK_NONE  the first holder's place in its session's vector (no further cell)
  *   LINK_CELL  the only cell (no first holder)
- *   LINK_PAIR  the only cell, a hold beside a first holder, whose place the cell keeps: the second holder of an
+ *   LINK_PAIR  the only cell, a hold beside a first holder, whose place the cell keeps: the second holder of
+ * an
  *              object costs no tail
- *   LINK_TAIL  a tail: place and cells; more than TAIL_SMALL of them make it crowded: a vector of entries, each
+ *   LINK_TAIL  a tail: place and cells; more than TAIL_SMALL of them make it crowded: a vector of entries,
+ * each
  *              found by (object, session) or (object, cell) through pool->crowd
  * A crowded tail stays crowded until it is empty or collapses to a single cell. */
 #include "daemon/pool/internal.h"
-
-#define TAILS_MAX (1u << 30)
 
 static struct crowd_entry *entries(const struct pool *pool)
 {
@@ -55,9 +55,11 @@ static bool crowd_same(const void *owner, uint32_t entry, const void *key)
 
 bool links_init(struct pool *pool)
 {
-    return reserve_init(&pool->tails, (uint64_t)pool->heap.sb->index_end * sizeof(struct tail)) &&
-           reserve_init(&pool->crowd_store, (uint64_t)TAILS_MAX * sizeof(struct crowd_entry)) &&
-           index_init(&pool->crowd, &pool->mem, TAILS_MAX, pool, crowd_hash, crowd_same);
+    /* as many as cells fit: a tail stands for two of them at least, an entry for one */
+    uint64_t cells = pool->heap.sb->cells_bytes / cell_bytes(CELL_NAME);
+    return reserve_init(&pool->tails, cells / 2 * sizeof(struct tail)) &&
+           reserve_init(&pool->crowd_store, cells * sizeof(struct crowd_entry)) &&
+           index_init(&pool->crowd, &pool->mem, cells, pool, crowd_hash, crowd_same);
 }
 
 void links_done(struct pool *pool)
@@ -153,7 +155,8 @@ static bool make_crowded(struct pool *pool, uint32_t index, struct tail *tail)
     tail->crowd = vec;
     tail->crowded = true;
     for (uint32_t k = 0; k < tail->count; k++) {
-        /* at most one overflow bucket is prepared at a time; a failure here only makes the next insert's split wait */
+        /* at most one overflow bucket is prepared at a time; a failure here only makes the next insert's
+         * split wait */
         if (!index_prepare(&pool->crowd)) {
             while (k-- > 0)
                 index_remove(&pool->crowd, key_hash(index, mark_of(pool, small[k])),

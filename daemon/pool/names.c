@@ -52,67 +52,69 @@ static int no_name(struct pool *pool, uint32_t k)
     return -HF_E_NOTFOUND;
 }
 
-/* ---- binding, inside an operation; index is alive ---- */
+/* ---- binding: first a cell and all memory, then what cannot fail ---- */
 
-static int bind_new(struct pool *pool, struct name_in name, uint32_t index, uint64_t version)
+/* A cell for a new name, filled but not born. -HF_E_OOM. */
+static int name_cell_make(struct pool *pool, struct name_in name, uint32_t *ret_ref)
 {
-    if (!index_prepare(&pool->names) || !links_prepare(pool, index))
-        return pool_fail_oom(pool, sizeof(struct tail));
-    uint32_t ref = cell_take(&pool->heap, cell_name_type(name.size));
+    uint32_t ref = index_prepare(&pool->names) ? cell_take(&pool->heap, cell_name_type(name.size)) : 0;
     if (ref == 0)
         return pool_fail_oom(pool, ARENA_BYTES);
     struct cell_name *cell = name_cell(pool, ref);
-    cell->version_high = (uint8_t)(version >> 32);
     cell->size = (uint8_t)name.size;
     cell->flags = 0;
     memcpy(cell->bytes, name.data, name.size);
+    *ret_ref = ref;
+    return 0;
+}
+
+/* Gives birth to the binding. The object's links are prepared, or it has no reference yet. */
+static void bind_new(struct pool *pool, struct name_in name, uint32_t ref, uint32_t index, uint64_t version)
+{
+    struct cell_name *cell = name_cell(pool, ref);
+    cell->version_high = (uint8_t)(version >> 32);
     image_store(&pool->heap, (uint64_t *)(void *)cell, version << 32 | index);
     index_insert(&pool->names, name_hash(name), ref);
     links_add(pool, index, ref);
     pool->names_count++;
-    return 0;
 }
 
-static int bind_again(struct pool *pool, uint32_t ref, uint32_t index, uint64_t version)
+static void bind_again(struct pool *pool, uint32_t ref, uint32_t index, uint64_t version)
 {
     struct cell_name *cell = name_cell(pool, ref);
     uint32_t before = cell->object;
     uint64_t *words = (uint64_t *)(void *)cell;
-    if (before != index && !links_prepare(pool, index))
-        return pool_fail_oom(pool, sizeof(struct tail));
     if (before != index)
         links_remove(pool, before, ref);
     image_store(&pool->heap, &words[0], version << 32 | index);
     if (cell->version_high != (uint8_t)(version >> 32))
         image_store(&pool->heap, &words[1], (words[1] & ~0xffull) | (uint8_t)(version >> 32));
     if (before == index)
-        return 0;
+        return;
     links_add(pool, index, ref);
     pool_after_drop(pool, before);
-    return 0;
-}
-
-static int bind(struct pool *pool, struct name_in name, uint32_t ref, uint32_t index, uint64_t *ret_version)
-{
-    uint64_t version = pool->heap.sb->next_version;
-    int err = ref == 0 ? bind_new(pool, name, index, version) : bind_again(pool, ref, index, version);
-    if (err == 0)
-        *ret_version = pool_next_version(pool);
-    return err;
 }
 
 static int name_bind_once(struct pool *pool, struct name_in name, uint64_t id, uint64_t if_version,
                           uint64_t *ret_version)
 {
+    uint32_t index = id_index(id), bound = find(pool, name), ref = bound;
     if (pool_find(pool, id) == NULL)
         return -pool->fault.code;
-    uint32_t ref = find(pool, name);
-    int err = check_version(pool, ref, if_version);
-    if (err == 0)
-        err = bind(pool, name, ref, id_index(id), ret_version);
-    if (err == 0)
-        pool_commit(pool);
-    return err;
+    int err = check_version(pool, bound, if_version);
+    if (err == 0 && !links_prepare(pool, index))
+        err = pool_fail_oom(pool, sizeof(struct tail));
+    if (err == 0 && bound == 0)
+        err = name_cell_make(pool, name, &ref);
+    if (err != 0)
+        return err;
+    *ret_version = pool_next_version(pool);
+    if (bound == 0)
+        bind_new(pool, name, ref, index, *ret_version);
+    else
+        bind_again(pool, ref, index, *ret_version);
+    pool_commit(pool);
+    return 0;
 }
 
 int pool_name_bind(struct pool *pool, struct name_in name, uint64_t id, uint64_t if_version,
@@ -229,34 +231,28 @@ int pool_fetch(struct pool *pool, struct name_in name, struct value_view *ret, u
 static int store_once(struct pool *pool, struct name_in name, const struct put_spec *spec,
                       uint64_t if_version, uint64_t *ret_id, uint64_t *ret_version)
 {
-    uint32_t ref = find(pool, name), index;
-    int err = check_version(pool, ref, if_version);
-    if (err == 0)
-        err = object_make(pool, NULL, spec, &index);
-    if (err != 0) {
-        pool_commit(pool);
+    uint32_t bound = find(pool, name), ref = bound, index = 0;
+    int err = check_version(pool, bound, if_version);
+    if (err == 0 && bound == 0)
+        err = name_cell_make(pool, name, &ref);
+    if (err != 0)
         return err;
-    }
-    err = bind(pool, name, ref, index, ret_version);
+    err = object_make(pool, NULL, spec, &index);
     if (err != 0) {
-        /* born without anyone who holds it: it dies with this commit, its staged value stays the caller's */
         struct fault fault = pool->fault;
-        if (spec->value.stage != NULL) {
-            struct hot *hot = &pool->heap.hot[index];
-            image_store(&pool->heap, &hot->w0, (hot->w0 & ~W0_VERSIONED) | W0_INLINE);
-            pool->heap.value_bytes -= value_size(hot->value);
-            image_store(&pool->heap, &hot->value, 0);
-        }
-        pool_after_drop(pool, index);
         pool_commit(pool);
+        if (bound == 0)
+            cell_give(&pool->heap, ref);
         pool->fault = fault;
         return err;
     }
+    *ret_version = pool_next_version(pool);
+    if (bound == 0)
+        bind_new(pool, name, ref, index, *ret_version);
+    else
+        bind_again(pool, ref, index, *ret_version);
     pool_commit(pool);
-    if (spec->value.stage != NULL) {
-        mem_free(&pool->mem, spec->value.stage, sizeof *spec->value.stage);
-        pool->stages--;
-    }
+    object_made(pool, spec);
     *ret_id = heap_id(&pool->heap, index);
     return 0;
 }

@@ -87,6 +87,12 @@ void pool_stage_drop(struct pool *pool, struct stage *stage)
     stage_end(pool, stage);
 }
 
+void object_made(struct pool *pool, const struct put_spec *spec)
+{
+    if (spec->value.stage != NULL)
+        stage_end(pool, spec->value.stage);
+}
+
 /* The value of an entry under construction: its word and the bits of w0 that go with it. */
 struct payload {
     uint64_t value, w0;
@@ -164,8 +170,9 @@ static void payload_drop(struct pool *pool, const struct payload *payload)
 
 /* ---- making ---- */
 
-/* Fills the entry `index`, which nobody can reach yet, and gives birth to it by one store. `targets` are indexes. On failure the
- * entry is FREE as before and all that was prepared is given back, but for `label`, which stays the caller's. */
+/* Fills the entry `index`, which nobody can reach yet; *ret_w0 is the word that will give birth to it.
+ * `targets` are indexes. On failure all that was prepared is given back, but for `label`, which stays the
+ * caller's. */
 static int object_fill(struct pool *pool, struct session *s, uint32_t index, const struct put_spec *spec,
                        const uint32_t *targets, uint16_t label, uint64_t *ret_w0)
 {
@@ -293,13 +300,12 @@ int object_make(struct pool *pool, struct session *s, const struct put_spec *spe
 
 static int put_once(struct pool *pool, struct session *s, const struct put_spec *spec, uint64_t *ret_id)
 {
-    uint32_t index;
+    uint32_t index = 0;
     int err = object_make(pool, s, spec, &index);
     pool_commit(pool);
     if (err != 0)
         return err;
-    if (spec->value.stage != NULL)
-        stage_end(pool, spec->value.stage);
+    object_made(pool, spec);
     *ret_id = heap_id(&pool->heap, index);
     return 0;
 }
@@ -378,8 +384,7 @@ static int put_many_once(struct pool *pool, struct session *s, const struct put_
     pool_commit(pool);
     for (uint32_t k = 0; k < count; k++) {
         ret_ids[k] = heap_id(&pool->heap, batch.index[k]);
-        if (specs[k].value.stage != NULL)
-            stage_end(pool, specs[k].value.stage);
+        object_made(pool, &specs[k]);
     }
     return 0;
 }

@@ -63,9 +63,12 @@ int pool_open(struct pool **ret, const struct pool_config *config, char *error, 
         return 0;
     }
     if (error_size > 0 && error[0] == '\0')
-        snprintf(error, error_size, "not enough memory for pool %s", config->name);
+        snprintf(error, error_size,
+                 err == -EMFILE || err == -ENFILE ? "no file descriptors left for pool %s"
+                                                  : "not enough memory for pool %s",
+                 config->name);
     pool_close(pool);
-    return err == -EINVAL ? -HF_E_INTERNAL : -HF_E_OOM;
+    return err == -EINVAL ? -HF_E_INTERNAL : err == -EMFILE || err == -ENFILE ? -HF_E_LIMIT : -HF_E_OOM;
 }
 
 void pool_close(struct pool *pool)
@@ -185,9 +188,10 @@ static void name_biggest_holder(const struct pool *pool, struct fault *fault)
 int pool_fail_oom(struct pool *pool, uint64_t need)
 {
     (void)pool_fail(pool, HF_E_OOM, "no memory left in the pool; release something or raise --max-memory");
-    uint64_t used = atomic_load_explicit(&pool->mem.used, memory_order_relaxed); /* a figure for people */
     pool->fault.need = need;
-    pool->fault.free = used < pool->mem.limit ? pool->mem.limit - used : 0;
+    pool->fault.free = mem_left(&pool->mem);
+    if (pool->fault.free >= need)
+        pool->fault.free = 0; /* the budget has room, the system or its file has not */
     name_biggest_holder(pool, &pool->fault);
     return -HF_E_OOM;
 }

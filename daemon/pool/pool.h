@@ -56,7 +56,8 @@ struct pool_config {
 };
 
 /* Makes a pool, or recovers one from an image (recovery is the only way to open an image).
- * Fails with -HF_E_OOM, or -HF_E_INTERNAL when the image is damaged (pool_open_error says where).
+ * Fails with -HF_E_OOM, -HF_E_LIMIT (no file descriptors left), or -HF_E_INTERNAL when the image is damaged
+ * (pool_open_error says where).
  * The pool owns the two fds on success, unless look_only. */
 int pool_open(struct pool **ret, const struct pool_config *config, char *error, size_t error_size);
 
@@ -70,21 +71,24 @@ bool pool_dispose_step(struct pool *pool, unsigned units);
 /* ---- time and background work ---- */
 
 /* Tells the time. `now_ms`: ms since 1970, drives tickets and stamps; `lease_ms`: loop clock that advances at
- * most 1 s a turn, drives leases. Neither may go back (a smaller value is taken as no advance). What became due is queued for pool_step(). */
+ * most 1 s a turn, drives leases. Neither may go back (a smaller value is taken as no advance). What became
+ * due is queued for pool_step(). */
 void pool_tick(struct pool *pool, uint64_t now_ms, uint64_t lease_ms);
 
-/* Does up to `units` units of pending work (a unit: one object freed, one slot dropped, one hold of an ended session
- * released, one ticket or lease expired, one piece of memory returned or prepared counts POOL_UNITS_PIECE).
- * Returns the units spent; less than `units` means that nothing is left to do. */
+/* Does up to `units` units of pending work. A unit: an object freed, a slot dropped, a hold of an ended
+ * session released, a ticket or lease expired; a piece of memory returned or made ready counts
+ * POOL_UNITS_PIECE. Returns the units spent; less than `units` means that nothing is left to do. */
 unsigned pool_step(struct pool *pool, unsigned units);
 bool pool_has_work(const struct pool *pool);
 #define POOL_UNITS_PIECE 256u
 
-/* Units of work done so far in all loops over what clients made or sent: a unit is one object, slot, ref, hold, name, row or
- * arena looked at, wherever it happens. Tests and statistics take the difference over a loop turn: it has a bound. */
+/* Units of work done so far in all loops over what clients made or sent: a unit is one object, slot, ref,
+ * hold, name, row or arena looked at, wherever it happens. Tests and statistics take the difference over a
+ * loop turn: it has a bound. */
 uint64_t pool_work(const struct pool *pool);
 
-/* When pool_tick() must be called again for something to become due, in ms of the clock named; UINT64_MAX: never. */
+/* When pool_tick() must be called again for something to become due, in ms of the clock named; UINT64_MAX:
+ * never. */
 void pool_next_due(const struct pool *pool, uint64_t *ret_now_ms, uint64_t *ret_lease_ms);
 
 /* ---- errors ---- */
@@ -188,19 +192,21 @@ struct value_view {
     uint64_t version;
 };
 
-/* Begins a large value of `size` bytes (> 0). Checks that there is room (-HF_E_OOM, -HF_E_TOOBIG), backs nothing yet.
- * `replaces`: it is for pool_set(), which keeps a version behind the value. */
+/* Begins a large value of `size` bytes (> 0). Checks that there is room (-HF_E_OOM, -HF_E_TOOBIG), backs
+ * nothing yet. `replaces`: it is for pool_set(), which keeps a version behind the value. */
 int pool_stage_begin(struct pool *pool, enum form form, uint64_t size, bool replaces, struct stage **ret);
 /* Copies `size` bytes (at most POOL_COPY_MAX) to `offset`; memory is backed as they arrive. -HF_E_OOM. */
 int pool_stage_write(struct pool *pool, struct stage *stage, uint64_t offset, const uint8_t *data,
                      uint64_t size);
-/* Direct access for a socket read: `*ret_at` is writable for the returned number of bytes (at most POOL_COPY_MAX). */
+/* Direct access for a socket read: `*ret_at` is writable for the returned number of bytes (at most
+ * POOL_COPY_MAX). */
 int pool_stage_room(struct pool *pool, struct stage *stage, uint64_t offset, uint8_t **ret_at,
                     uint64_t *ret_size);
 void pool_stage_drop(struct pool *pool, struct stage *stage);
 
-/* Keeps the value under `view` (of object `id`, just returned) where it is until unpinned, whatever happens to the object.
- * `*ret_pin` is passed to pool_unpin(). -HF_E_OOM. Inline values and values up to 16 KiB should be copied instead. */
+/* Keeps the value under `view` (of object `id`, just returned) where it is until unpinned, whatever happens
+ * to the object. `*ret_pin` is passed to pool_unpin(). -HF_E_OOM. Inline values and values up to 16 KiB
+ * should be copied instead. */
 int pool_pin(struct pool *pool, uint64_t id, uint64_t *ret_pin);
 void pool_unpin(struct pool *pool, uint64_t pin);
 
@@ -215,7 +221,8 @@ struct put_spec {
     bool open;                    /* put {size}: value.size bytes, zero-filled, value.data NULL */
     bool seal;
 };
-/* Makes an object held once by `s`. -HF_E_GONE (a ref; fault.index), OOM, QUOTA, TOOBIG, LIMIT, UNSEALED (a ref to somebody's open object). */
+/* Makes an object held once by `s`. -HF_E_GONE (a ref; fault.index), OOM, QUOTA, TOOBIG, LIMIT, UNSEALED (a
+ * ref to somebody's open object). */
 int pool_put(struct pool *pool, struct session *s, const struct put_spec *spec, uint64_t *ret_id);
 /* One atomic graph: refs[] of an item may also hold POOL_ITEM(k) for the k-th item (0-based) of this call.
  * `fault.index` is the item. count: 1 ... HF_IDS_MAX. */
@@ -229,11 +236,13 @@ int pool_get(struct pool *pool, uint64_t id, struct value_view *ret);
 /* Replaces the value. if_version 0: unconditional. Result: the new version. */
 int pool_set(struct pool *pool, uint64_t id, const struct value_in *value, uint64_t if_version,
              uint64_t *ret_version);
-/* Writes into an open object of this session. size at most POOL_COPY_MAX a call; `total` is what the whole request will write
- * from `offset` on (checked against the object's size before anything: BADARG). UNSEALED for another session, GONE, SEALED (not open). */
+/* Writes into an open object of this session. size at most POOL_COPY_MAX a call; `total` is what the whole
+ * request will write from `offset` on (checked against the object's size before anything: BADARG). UNSEALED
+ * for another session, GONE, SEALED (not open). */
 int pool_write(struct pool *pool, struct session *s, uint64_t id, uint64_t offset, const uint8_t *data,
                uint32_t size, uint64_t total);
-/* Ends the open or mutable state. POOL_AGAIN while a large object is still being backed. Sealing a sealed one is fine. */
+/* Ends the open or mutable state. POOL_AGAIN while a large object is still being backed. Sealing a sealed
+ * one is fine. */
 int pool_seal(struct pool *pool, struct session *s, uint64_t id);
 /* Up to `max` slots from `offset`; *ret_total is their number. */
 int pool_refs(struct pool *pool, uint64_t id, uint32_t offset, uint64_t *ret_ids, uint32_t max,
@@ -241,7 +250,8 @@ int pool_refs(struct pool *pool, uint64_t id, uint32_t offset, uint64_t *ret_ids
 /* target 0: nil. *ret_previous 0: was nil. slot == number of slots appends, beyond is BADARG. */
 int pool_link(struct pool *pool, uint64_t id, uint64_t slot, uint64_t target, uint64_t *ret_previous);
 
-/* ids[count] with one n for all; all or nothing; fault.index names the first bad one. ret_counts: the session's count on each. */
+/* ids[count] with one n for all; all or nothing; fault.index names the first bad one. ret_counts: the
+ * session's count on each. */
 int pool_retain(struct pool *pool, struct session *s, const uint64_t *ids, uint32_t count, uint32_t n,
                 const uint8_t *site, uint32_t site_size, uint64_t *ret_counts);
 int pool_release(struct pool *pool, struct session *s, const uint64_t *ids, uint32_t count, uint32_t n,
@@ -280,7 +290,8 @@ struct name_row {
     uint32_t name_size; /* valid until the next change */
     uint64_t id;
 };
-/* Rows from cursor (0 starts), with a prefix. Looks at a bounded number of records a call. *ret_cursor 0: end. */
+/* Rows from cursor (0 starts), with a prefix. Looks at a bounded number of records a call. *ret_cursor 0:
+ * end. */
 unsigned pool_names(struct pool *pool, uint64_t cursor, struct name_in prefix, struct name_row *rows,
                     unsigned max, uint64_t *ret_cursor);
 

@@ -131,7 +131,8 @@ static int enter_hold(struct pool *pool, uint32_t ref, struct cell_hold *cell)
 
 static int enter_ticket(struct pool *pool, uint32_t ref, const struct cell_ticket *cell)
 {
-    if (!index_prepare(&pool->tickets) || !deadlines_prepare(&pool->ticket_deadlines))
+    if (!index_prepare(&pool->tickets) ||
+        !deadlines_prepare(&pool->ticket_deadlines, pool->tickets_count + 1))
         return -HF_E_OOM;
     index_insert(&pool->tickets, pool->tickets.hash_of(pool, ref), ref);
     deadlines_add(&pool->ticket_deadlines, cell->expires_ms, ref);

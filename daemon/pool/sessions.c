@@ -105,7 +105,8 @@ static bool take_slot(struct pool *pool, uint32_t *ret)
 int session_enter(struct pool *pool, struct session *s)
 {
     bool ready = index_prepare(&pool->by_sid) && (s->anonymous || index_prepare(&pool->by_key)) &&
-                 deadlines_prepare(&pool->leases) && take_slot(pool, &s->slot);
+                 deadlines_prepare(&pool->leases, pool->sessions_open + pool->sessions_grace + 1) &&
+                 take_slot(pool, &s->slot);
     if (!ready)
         return -HF_E_OOM;
     table(pool)[s->slot] = s;
@@ -211,11 +212,11 @@ void pool_session_detach(struct pool *pool, struct session *s)
 {
     uint32_t lease_ms = s->anonymous ? 0 : cell_of(pool, s)->lease_ms;
     s->owner = NULL;
-    /* room for a deadline is kept by session_enter() and by each session that has one */
-    if (lease_ms == 0 || !deadlines_prepare(&pool->leases)) {
+    if (lease_ms == 0) {
         pool_session_end(pool, s, REASON_SESSION_END);
         return;
     }
+    /* session_enter() has made room for a deadline of every session */
     deadlines_add(&pool->leases, pool->lease_ms + lease_ms, s->slot);
     pool->sessions_open--;
     pool->sessions_grace++;

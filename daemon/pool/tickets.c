@@ -54,7 +54,8 @@ static int no_ticket(struct pool *pool)
 
 static int share_once(struct pool *pool, uint32_t index, uint64_t ttl_ms, uint32_t uses, uint8_t *ret_key)
 {
-    bool ready = index_prepare(&pool->tickets) && deadlines_prepare(&pool->ticket_deadlines) &&
+    bool ready = index_prepare(&pool->tickets) &&
+                 deadlines_prepare(&pool->ticket_deadlines, pool->tickets_count + 1) &&
                  links_prepare(pool, index);
     uint32_t ref = ready ? cell_take(&pool->heap, CELL_TICKET) : 0;
     if (ref == 0)

@@ -8,6 +8,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum verify_phase {
@@ -21,6 +22,7 @@ enum verify_phase {
 };
 
 struct verify {
+    struct mem mem; /* not the pool's: a pool whose memory is spent is walked too */
     struct reserve counts;
     enum verify_phase phase;
     uint64_t at; /* index, byte of the area of cells, or arena */
@@ -31,13 +33,12 @@ int pool_verify_begin(struct pool *pool)
 {
     if (pool->verify != NULL)
         return pool_fail(pool, HF_E_BUSY, "a verify is running in this pool; wait for its answer");
-    struct verify *verify = mem_zalloc(&pool->mem, sizeof *verify);
+    struct verify *verify = calloc(1, sizeof *verify);
     if (verify == NULL)
         return pool_fail_oom(pool, sizeof *verify);
-    if (!reserve_init(&verify->counts, pool->heap.sb->index_end * 4ull) ||
-        !reserve_grow(&verify->counts, &pool->mem, pool->heap.sb->index_top * 4)) {
-        reserve_done(&verify->counts, &pool->mem);
-        mem_free(&pool->mem, verify, sizeof *verify);
+    mem_init(&verify->mem, NULL, UINT64_MAX);
+    if (!reserve_init(&verify->counts, pool->heap.sb->index_end * 4ull)) {
+        free(verify);
         return pool_fail_oom(pool, pool->heap.sb->index_top * 4);
     }
     verify->at = 1;
@@ -55,8 +56,8 @@ void verify_done(struct pool *pool)
         return;
     pool->heap.audit = NULL;
     pool->verify = NULL;
-    reserve_done(&verify->counts, &pool->mem);
-    mem_free(&pool->mem, verify, sizeof *verify);
+    reserve_done(&verify->counts, &verify->mem);
+    free(verify);
 }
 
 void pool_verify_abort(struct pool *pool)

@@ -2,9 +2,9 @@
 /* What a handler sees of one request: its arguments, its reply, who asks, and where.
  *
  * One handler for each method of proto/methods.h: `int handle_<name>(struct call *call)`. It
- *  1. reads its positionals in order (call_id(), call_ids(), ...), then ends them with call_options(), which also
- *     refuses what is left over: all arguments are checked before any effect;
- *  2. acts, by functions of the pool or of server/directory.h and server/conn.h;
+ *  1. reads its positionals in order (call_id(), call_ids(), ...), then ends them with call_options(),
+ *     which also refuses what is left over: all arguments are checked before any effect;
+ *  2. acts, by functions of the pool, or those at the end of this page;
  *  3. appends exactly one MessagePack value (its result) by reply_...() and returns 0;
  *  or returns an error: one of the helpers' results handed through, call_fail(...) with a text of its own,
  *  call_pool_error(call, r) for what a pool function returned, or a plain -HF_E_<CODE> for the standard text.
@@ -16,11 +16,12 @@
  *  - methods that change something are not called while the daemon drains;
  *  - a notification runs like a request; its reply and its error are thrown away afterwards.
  *
- * A handler that needs more turns calls call_later() and returns CALL_AGAIN. Until it is done its connection reads
- * no further requests (effects keep their order); others go on.
+ * A handler that needs more turns calls call_later() and returns CALL_AGAIN. Until it is done its
+ * connection reads no further requests (effects keep their order); others go on.
  *
- * Pointers into the frame (spans, names, value_in.data) are valid until the handler returns for the first time,
- * those of values larger than CALL_KEPT_MIN until the call is done. Pointers into the heap: see pool.h. */
+ * Pointers into the frame (spans, names, value_in.data) are valid until the handler returns for the first
+ * time, those of values larger than CALL_KEPT_MIN until the call is done. Pointers into the heap: see
+ * pool.h. */
 #ifndef SERVER_CALL_H
 #define SERVER_CALL_H
 
@@ -114,11 +115,14 @@ struct scratch {
 };
 struct scratch *call_scratch(struct call *call);
 
-/* ---- arguments: positionals, in order. `what` names the argument in errors. A missing one counts as nil. ---- */
+/* ---- arguments: positionals, in order ----
+ *
+ * `what` names the argument in errors. A missing one counts as nil. */
 
 #define CALL_REQUIRED UINT64_MAX /* as a default: nil is BADARG */
 
-/* An integer in any MessagePack encoding (floats with an integral value below 2^53 too), min ... max; nil gives `nil`. */
+/* An integer in any MessagePack encoding (floats with an integral value below 2^53 too), min ... max; nil
+ * gives `nil`. */
 int call_uint(struct call *call, const char *what, uint64_t min, uint64_t max, uint64_t nil, uint64_t *ret);
 /* An id, 1 ... HF_ID_MAX. */
 int call_id(struct call *call, const char *what, uint64_t *ret);
@@ -131,7 +135,8 @@ int call_name(struct call *call, const char *what, struct name_in *ret);
 int call_names(struct call *call, const char *what, struct names *ret);
 /* A str or bin of min ... max bytes, unchecked otherwise. */
 int call_bytes(struct call *call, const char *what, uint32_t min, uint32_t max, struct name_in *ret);
-/* A ticket or session key: str or bin of HF_KEY_SIZE bytes (NOTFOUND for any other length: it cannot exist). */
+/* A ticket or session key: str or bin of HF_KEY_SIZE bytes (NOTFOUND for any other length: it cannot
+ * exist). */
 int call_key(struct call *call, const char *what, uint8_t ret[HF_KEY_SIZE]);
 /* Any value at all, ready for pool_put(), pool_set(), pool_store(). A large one is staged already. */
 int call_value(struct call *call, const char *what, struct value_in *ret);
@@ -157,8 +162,9 @@ struct option_spec {
     uint64_t min, max;
 };
 
-/* Reads the option map, if there is one, and ends the parameters: BADARG for an option that is not in `options`, given
- * twice or of a wrong type or range, and for whatever else is left over. options may be NULL with count 0. */
+/* Reads the option map, if there is one, and ends the parameters: BADARG for an option that is not in
+ * `options`, given twice or of a wrong type or range, and for whatever else is left over. options may be
+ * NULL with count 0. */
 int call_options(struct call *call, const struct option_spec *options, unsigned count);
 /* The same for a map within an argument (items of put_many). */
 int call_options_in(struct call *call, struct span map, const struct option_spec *options, unsigned count);
@@ -174,7 +180,8 @@ bool span_nil(struct span span);
 int span_bool(struct span span, bool *ret);
 int span_bytes(struct span span, struct name_in *ret); /* str or bin */
 int span_name(struct span span, struct name_in *ret);  /* as call_name() */
-/* An array: *ret_count entries, which begin at *ret_at; walk them with span_next(). -HF_E_BADARG for anything else. */
+/* An array: *ret_count entries, which begin at *ret_at; walk them with span_next(). -HF_E_BADARG for
+ * anything else. */
 int span_array(struct span span, uint32_t *ret_count, const uint8_t **ret_at);
 int span_map(struct span span, uint32_t *ret_pairs, const uint8_t **ret_at);
 /* The value at *at; moves *at behind it. */
@@ -184,11 +191,12 @@ int call_value_in(struct call *call, struct span span, struct value_in *ret);
 
 /* ---- errors ---- */
 
-/* Notes an error for the client: "CODE " + details + ": " + text. `details` is a printf format of key=value words, may be
- * empty; text NULL: the standard one. Returns -code. */
+/* Notes an error for the client: "CODE " + details + ": " + text. `details` is a printf format of key=value
+ * words, may be empty; text NULL: the standard one. Returns -code. */
 int call_fail(struct call *call, int code, const char *text, const char *details, ...)
     __attribute__((format(printf, 4, 5))); /* gcc and clang check the arguments */
-/* The same from pool_fault(): index=, id=, need= free= and the largest holder. Returns r (an error of the pool). */
+/* The same from pool_fault(): index=, id=, need= free= and the largest holder. Returns r (an error of the
+ * pool). */
 int call_pool_error(struct call *call, int r);
 /* BADARG arg=<what>[ index=<n>]: text. index -1: none. */
 int call_badarg(struct call *call, const char *what, int64_t index, const char *text);
@@ -196,7 +204,9 @@ int call_badarg(struct call *call, const char *what, int64_t index, const char *
 const char *error_text(int code);
 const char *error_word(int code);
 
-/* ---- the reply: append-only; a failure (TOOBIG, OOM) is kept and answered when the handler returns 0 ---- */
+/* ---- the reply ----
+ *
+ * Append-only; a failure (TOOBIG, OOM) is kept and answered when the handler returns 0. */
 
 void reply_nil(struct call *call);
 void reply_bool(struct call *call, bool value);
@@ -219,9 +229,9 @@ uint64_t reply_room(const struct call *call);
 
 /* ---- more turns ---- */
 
-/* `resume(call, state)` is called once a turn until it returns something other than CALL_AGAIN; its results are those of a
- * handler. It finds no parameters any more, only its state. `state_free` (may be NULL) runs once at the end, also
- * when the connection is lost before. Nothing may have been appended to the reply. */
+/* `resume(call, state)` is called once a turn until it returns something other than CALL_AGAIN; its results
+ * are those of a handler. It finds no parameters any more, only its state. `state_free` (may be NULL) runs
+ * once at the end, also when the connection is lost before. Nothing may have been appended to the reply. */
 int call_later(struct call *call, call_resume_fn resume, void *state,
                void (*state_free)(struct call *call, void *state));
 
@@ -248,12 +258,13 @@ uint64_t call_uptime_ms(const struct call *call);
 
 /* 0 if hello may come now; -HF_E_BADARG when a request came before it or it came already. */
 int conn_hello_allowed(struct call *call);
-/* Opens a session in `pool` for this connection (its anonymous one, opened by a notification, ends). Sets call->pool and
- * call->session. spec->owner is filled in. */
+/* Opens a session in `pool` for this connection (its anonymous one, opened by a notification, ends). Sets
+ * call->pool and call->session. spec->owner is filled in. */
 int conn_session_open(struct call *call, struct pool *pool, struct session_spec *spec);
 /* Takes over a session of `pool`, open or in grace: the connection that had it is closed with a reason. */
 int conn_session_resume(struct call *call, struct pool *pool, struct session *session);
-/* Ends this connection's own session; the connection closes after the reply (bye). Sets call->session to NULL. */
+/* Ends this connection's own session; the connection closes after the reply (bye). Sets call->session to
+ * NULL. */
 void conn_session_bye(struct call *call, enum reason reason);
 /* Ends any session of `pool` and closes its connection, this one after its reply (kill). */
 void conn_session_kill(struct call *call, struct pool *pool, struct session *session, enum reason reason);
@@ -268,10 +279,11 @@ struct pool *server_pool_next(struct server *server, const struct pool *pool);
 /* The pool where a session of this key is open or in grace. */
 struct session *server_session_by_key(struct server *server, const uint8_t key[HF_KEY_SIZE],
                                       struct pool **ret_pool);
-/* -HF_E_BADARG (name), EXISTS, LIMIT (HF_POOLS_MAX), OOM; noted in the call. max_bytes 0: the daemon's limit. */
+/* -HF_E_BADARG (name), EXISTS, LIMIT (HF_POOLS_MAX), OOM; noted in the call. max_bytes 0: the daemon's
+ * limit. */
 int server_pool_create(struct call *call, const uint8_t *name, uint32_t name_size, uint64_t max_bytes);
-/* -HF_E_NOTFOUND, BUSY (other sessions, unless force), NOPERM (`default`); noted in the call. Its connections are closed, this
- * one after its reply; the memory goes back in steps. */
+/* -HF_E_NOTFOUND, BUSY (other sessions, unless force), NOPERM (`default`); noted in the call. Its
+ * connections are closed, this one after its reply; the memory goes back in steps. */
 int server_pool_drop(struct call *call, const uint8_t *name, uint32_t name_size, bool force);
 /* Facts for `hello` and `stats`. */
 const char *server_name(const struct server *server);

@@ -3,14 +3,15 @@
  *
  *   OPEN -> FINISHING -> CLOSING -> freed
  *
- * OPEN reads and executes. FINISHING executes nothing more: what is queued is written, then our side is shut down,
- * and what the client still sends is thrown away until it closes too (closing at once could destroy the last
- * reply on its way) or LINGER_MS are over. CLOSING: uv_close() was called; its callback frees the connection.
- * Lifetime rules:
+ * OPEN reads and executes. FINISHING executes nothing more: what is queued is written, then our side is
+ * shut down, and what the client still sends is thrown away until it closes too (closing at once could
+ * destroy the last reply on its way) or LINGER_MS are over. CLOSING: uv_close() was called; its callback
+ * frees the connection. Lifetime rules:
  *  1. conn_close() may be called at any point; the memory stays until the loop's close callback.
  *  2. So whoever calls what may close (dispatch, output_flush) looks at conn->state before it goes on.
- *  3. The session is detached, the stages are dropped and the pool's entry is left within conn_close(): nothing of a connection
- *     that is closing refers to its pool but the pins of its queue, which the entry counts. */
+ *  3. The session is detached, the stages are dropped and the pool's entry is left within conn_close():
+ *     nothing of a connection that is closing refers to its pool but the pins of its queue, which the entry
+ *     counts. */
 #include "daemon/server/worker.h"
 
 #include <string.h>

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The pools of the daemon: by name, made and dropped while it runs.
  *
- * A dropped pool is out of the directory at once (its name is free again). Its memory goes back in steps, once the last
- * connection in it is closed and the last value of it is sent. */
+ * A dropped pool is out of the directory at once (its name is free again). Its memory goes back in steps,
+ * once the last connection in it is closed and the last value of it is sent. */
 #include "daemon/server/handlers.h"
 #include "daemon/server/worker.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
-#define DISPOSE_PIECES 1 /* a turn: giving back 256 KiB takes about 43 us (HOTPATH.md section 5) */
+#define POOL_DESCRIPTORS 2 /* its two memfds */
+#define DISPOSE_PIECES   1 /* a turn: giving back 256 KiB takes about 43 us (HOTPATH.md section 5) */
 
 struct pool_entry *directory_entry(struct worker *worker, const struct pool *pool)
 {
@@ -38,6 +41,19 @@ static struct pool_entry *find(struct worker *worker, const uint8_t *name, size_
 }
 
 /* ---- making ---- */
+
+/* Whether a pool's descriptors can still be had. */
+static bool descriptors_left(void)
+{
+    int fds[POOL_DESCRIPTORS];
+    unsigned count = 0;
+    while (count < POOL_DESCRIPTORS && (fds[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+        count++;
+    bool left = count == POOL_DESCRIPTORS;
+    while (count > 0)
+        close(fds[--count]);
+    return left;
+}
 
 struct pool_entry *directory_create(struct worker *worker, const char *name, uint64_t max_bytes, char *error,
                                     size_t error_size, int *ret_code)
@@ -73,6 +89,11 @@ struct pool_entry *directory_create(struct worker *worker, const char *name, uin
     list_init(&entry->conns);
     *ret_code = pool_open(&entry->pool, &config, error, error_size);
     if (*ret_code != 0) {
+        if (!descriptors_left()) {
+            *ret_code = -HF_E_LIMIT;
+            snprintf(error, error_size,
+                     "the daemon has no file descriptors left for another pool; raise its limit");
+        }
         mem_free(worker->mem, entry, sizeof *entry);
         return NULL;
     }

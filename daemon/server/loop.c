@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The request loop: from a connection's bytes to replies (HOTPATH.md section 8).
  *
- * Requests are taken in batches of up to BATCH_MAX. Pass 1 finds their bounds and prefetches the entries of the
- * objects they name; pass 1b prefetches the values to be read; pass 2 executes them in order and checks
- * everything anew. The hottest methods in their plainest form are executed right here, all else by dispatch().
+ * Requests are taken in batches of up to BATCH_MAX. Pass 1 finds their bounds and prefetches the entries of
+ * the objects they name; pass 1b prefetches the values to be read; pass 2 executes them in order and checks
+ * everything anew. The hottest methods in their plainest form are executed right here, all else by
+ * dispatch().
  *
  * Whatever is not plain (an error, an option, an array of ids) takes the ordinary way: the hot form then has
  * changed nothing, so there is one place only that finds and words an error. */

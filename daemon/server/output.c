@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* From replies to the socket.
  *
- * Replies of one call from the loop gather in the worker's output: a flat buffer, and values that stay in the heap
- * and are only pointed at (borrowed, and pinned). output_flush() writes it all with one system call. What the socket does not take
- * is copied (flat bytes) or stays pinned (values) in a job for uv_write(), charged to the daemon's budget. */
+ * Replies of one call from the loop gather in the worker's output: a flat buffer, and values that stay in
+ * the heap and are only pointed at (borrowed, and pinned). output_flush() writes it all with one system
+ * call. What the socket does not take is copied (flat bytes) or stays pinned (values) in a job for
+ * uv_write(), charged to the daemon's budget. */
 #include "daemon/server/worker.h"
 
 #include <errno.h>
@@ -17,7 +18,8 @@ struct pinned {
     uint64_t pin;
 };
 
-/* Bytes on their way by uv_write(). One allocation: the job, its pins, its buffers' descriptions, copied bytes. */
+/* Bytes on their way by uv_write(). One allocation: the job, its pins, its buffers' descriptions, copied
+ * bytes. */
 struct job {
     uv_write_t write;
     struct conn *conn;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The reply of a call: MessagePack into the worker's output. Errors are kept there until the handler is done. */
+/* The reply of a call: MessagePack into the worker's output. Errors are kept there until the handler is
+ * done. */
 #include "daemon/server/value.h"
 #include "daemon/server/worker.h"
 #include "proto/mp.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A server: its listeners, its workers (one so far), its pools. Everything hangs from it; any number of them can run
- * in one process.
+/* A server: its listeners, its workers (one so far), its pools. Everything hangs from it; any number of
+ * them can run in one process.
  *
  * Life cycle: server_open() listens; server_run() serves until server_stop() has been called and what was
  * under way is done; server_close() frees everything. One thread calls all of it. SIGPIPE must be ignored. */
@@ -31,8 +31,8 @@ int server_open(struct server **ret, const struct server_config *config, char *e
 /* Serves. Returns 0. */
 int server_run(struct server *server);
 
-/* Stops: no new connections, changes answer DRAINING, replies are flushed, then server_run() returns. To be called
- * from within the loop (a signal's callback). */
+/* Stops: no new connections, changes answer DRAINING, replies are flushed, then server_run() returns. To be
+ * called from within the loop (a signal's callback). */
 void server_stop(struct server *server);
 
 void server_close(struct server *server);
@@ -40,8 +40,8 @@ void server_close(struct server *server);
 /* The real address of the n-th listener, with its scheme. NULL: there are fewer. */
 const char *server_address(const struct server *server, unsigned n);
 
-/* The loop that server_run() runs; the caller may add handles before that, and closes them before server_run() can end: give
- * their closing to `server_on_stopped`. */
+/* The loop that server_run() runs; the caller may add handles before that, and closes them before
+ * server_run() can end: give their closing to `server_on_stopped`. */
 uv_loop_t *server_loop(struct server *server);
 
 /* `stopped(data)` is called once within server_run(), when the server has closed all it had in the loop. */

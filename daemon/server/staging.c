@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Large values of a frame that has come as a whole: arrays and maps (whose size is not known before their end), and the items
- * of put_many. They are copied into the heap in turns of POOL_COPY_MAX bytes before the request is executed, so
- * that the execution itself is short. Until then the connection is blocked and its stash does not move.
+/* Large values of a frame that has come as a whole: arrays and maps (whose size is not known before their
+ * end), and the items of put_many. They are copied into the heap in turns of POOL_COPY_MAX bytes before the
+ * request is executed, so that the execution itself is short. Until then the connection is blocked and its
+ * stash does not move.
  *
- * A value of put_many that is in the heap is overwritten in the frame by the header of a bin of the same length, so that the handler passes
- * it in one step, whatever was nested in it. */
+ * A value of put_many that is in the heap is overwritten in the frame by the header of a bin of the same
+ * length, so that the handler passes it in one step, whatever was nested in it. */
 #include "daemon/server/value.h"
 #include "daemon/server/worker.h"
 #include "proto/mp.h"

@@ -2,12 +2,12 @@
 /* What a connection keeps of its client's bytes because it cannot be executed yet.
  *
  * Nearly always there is nothing: requests are executed from the worker's shared buffer. A stash holds
- *  - an unfinished frame. A short one goes back to the front of the shared buffer when its rest comes; a long one grows here,
- *    by what has come, never by what it declares;
+ *  - an unfinished frame. A short one goes back to the front of the shared buffer when its rest comes; a
+ *    long one grows here, by what has come, never by what it declares;
  *  - requests that came, but whose turn is over;
  *  - nothing but the scanner, while the rest of a frame above the limit is thrown away;
- *  - the frame around a large value of put, set or store whose bytes go from the socket straight into the heap: a nil
- *    stands in the value's place. */
+ *  - the frame around a large value of put, set or store whose bytes go from the socket straight into the
+ *    heap: a nil stands in the value's place. */
 #include "daemon/server/value.h"
 #include "daemon/server/worker.h"
 #include "proto/rpc.h"
@@ -386,8 +386,9 @@ static void stream_buffer(struct conn *conn, uv_buf_t *ret)
     *ret = uv_buf_init((char *)conn->worker->input, (unsigned)(left < INPUT_SIZE ? left : INPUT_SIZE));
 }
 
-/* There is no memory for the rest of an unfinished frame: it will be thrown away, and OOM is owed to its sender. (Nothing can be
- * sent here, within libuv's call for a buffer.) False: that did not work out either. */
+/* There is no memory for the rest of an unfinished frame: it will be thrown away, and OOM is owed to its
+ * sender. (Nothing can be sent here, within libuv's call for a buffer.) False: that did not work out
+ * either. */
 static bool starve(struct conn *conn)
 {
     struct stash *stash = conn->stash;

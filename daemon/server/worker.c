@@ -3,10 +3,11 @@
  *
  *   prepare   a new turn begins: the clock is not known yet
  *   I/O       connections are read and served; the first one that needs the time takes it
- *   check     connections with leftover input, in a ring; then background work of the pools, for TURN_US in all
+ *   check     connections with leftover input, in a ring; then background work of the pools, for TURN_US in
+ *   all
  *
- * While there is work that does not wait for I/O an idle handle keeps the loop from sleeping. Otherwise it sleeps until
- * I/O, or until a pool has something due: an idle daemon uses no processor time. */
+ * While there is work that does not wait for I/O an idle handle keeps the loop from sleeping. Otherwise it
+ * sleeps until I/O, or until a pool has something due: an idle daemon uses no processor time. */
 #include "daemon/server/worker.h"
 
 #include <stdlib.h>
@@ -25,8 +26,8 @@ static uint64_t clock_ms(clockid_t clock)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* Time to live counts with the machine's running time including suspend, whatever is done to the time of day; a
- * lease stands still while the machine or the process does. */
+/* Time to live counts with the machine's running time including suspend, whatever is done to the time of
+ * day; a lease stands still while the machine or the process does. */
 static void take_time(struct worker *worker)
 {
     uint64_t ns = uv_hrtime();

@@ -224,8 +224,9 @@ struct listener {
 
 struct server {
     struct worker worker;
-    struct mem mem;       /* everything that clients cause */
-    struct mem pools_mem; /* of it: the pools; a share is left for connections, so that a full heap can be told of */
+    struct mem mem; /* everything that clients cause */
+    struct mem
+        pools_mem; /* of it: the pools; the rest is for connections, so that a full heap can be asked */
     struct log *log;
     struct listener listeners[SERVER_LISTEN_MAX];
     unsigned listeners_count;
@@ -254,7 +255,8 @@ bool worker_quiet(const struct worker *worker);
 /* server.c */
 /* Tells a client just accepted that it cannot be served, and closes it. */
 void server_refuse(struct server *server, int fd, const char *text);
-/* At the end of each turn while draining: closes everything once all is quiet. True: another turn is needed to know. */
+/* At the end of each turn while draining: closes everything once all is quiet. True: another turn is needed
+ * to know. */
 bool server_drained(struct server *server);
 
 /* conn.c */
@@ -280,9 +282,9 @@ bool conn_blocked(const struct conn *conn);
 /* loop.c: from bytes to replies */
 
 enum loop_end {
-    LOOP_ALL,  /* every byte is done with */
-    LOOP_MORE, /* an unfinished frame is left; `scan` knows how far it was looked at */
-    LOOP_STOPPED, /* the turn is over, or a call needs more turns: worker.held bytes of what is left are its frame */
+    LOOP_ALL,     /* every byte is done with */
+    LOOP_MORE,    /* an unfinished frame is left; `scan` knows how far it was looked at */
+    LOOP_STOPPED, /* the turn is over, or a call needs more of them: its frame are the next worker.held bytes */
     LOOP_DISCARDING, /* every byte is done with; `scan` throws away the rest of a frame */
     LOOP_BAD,        /* no MessagePack-RPC; the connection is finishing */
 };
@@ -331,7 +333,8 @@ void stash_dispatch(struct conn *conn, const struct request *request);
 
 /* staging.c: large values of a whole frame */
 
-/* A whole frame in the stash: true if large values in it have to be copied into the heap first, which has begun. */
+/* A whole frame in the stash: true if large values in it have to be copied into the heap first, which has
+ * begun. */
 bool staging_begin(struct conn *conn, const struct request *request);
 /* One turn of it; at the end it executes the request. */
 void staging_step(struct conn *conn);
@@ -340,7 +343,8 @@ void staging_free(struct conn *conn);
 /* output.c */
 int output_init(struct output *out);
 void output_done(struct output *out);
-/* Room for `size` more bytes behind `used`, which the caller then raises; NULL: no room, kept in out->error. */
+/* Room for `size` more bytes behind `used`, which the caller then raises; NULL: no room, kept in
+ * out->error. */
 uint8_t *output_room(struct output *out, size_t size);
 void output_mark(struct output *out);
 /* Forgets the reply under construction. */

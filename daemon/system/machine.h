@@ -6,13 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of memory there are for this process: the smaller of the machine's and the limits of its cgroups (version 2). */
+/* Bytes of memory there are for this process: the smaller of the machine's and the limits of its cgroups
+ * (version 2). */
 uint64_t machine_memory(void);
 
 /* Raises the soft limit of file descriptors to the hard one; the limit in force. */
 uint64_t machine_raise_descriptors(void);
 
-/* The default address, `unix:` and a path, in `ret`; makes its directory (mode 0750). 0, or -1 with a text in `error`. */
+/* The default address, `unix:` and a path, in `ret`; makes its directory (mode 0750). 0, or -1 with a text
+ * in `error`. */
 int machine_default_address(char *ret, size_t size, char *error, size_t error_size);
 
 #endif

@@ -19,8 +19,8 @@ struct options {
 
 enum options_result { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_WRONG };
 
-/* Reads the command line. DONE: --help or --version was answered on stdout, exit 0. WRONG: what is wrong and what would be right was
- * said on stderr, exit 2. */
+/* Reads the command line. DONE: --help or --version was answered on stdout, exit 0. WRONG: what is wrong
+ * and what would be right was said on stderr, exit 2. */
 enum options_result options_parse(struct options *options, int argc, char **argv);
 
 /* Bytes that SIZE means: digits with k, m, g, t (of 1024) or % of `whole`. 0: it means none. */

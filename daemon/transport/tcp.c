@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* TCP over IPv4 and IPv6. A host that vanishes without a word is found by keepalive: a session's lease runs only
- * while no connection is attached, so a dead one must end. */
+/* TCP over IPv4 and IPv6. A host that vanishes without a word is found by keepalive: a session's lease runs
+ * only while no connection is attached, so a dead one must end. */
 #include "daemon/transport/transport.h"
 
 #include <errno.h>

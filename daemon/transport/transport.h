@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Byte streams behind one table of functions: unix sockets and TCP.
  *
- * Listening and accepting are plain system calls on non-blocking sockets, not libuv's: when descriptors run out,
- * libuv accepts and closes silently, while a client here is to be told LIMIT. An accepted socket then becomes a
- * libuv stream.
+ * Listening and accepting are plain system calls on non-blocking sockets, not libuv's: when descriptors run
+ * out, libuv accepts and closes silently, while a client here is to be told LIMIT. An accepted socket then
+ * becomes a libuv stream.
  *
  * Addresses are written `unix:PATH` and `tcp:HOST:PORT` (`tcp:[::1]:PORT`; port 0: one that is free).
  * Errors are answered as text for a person, in a buffer of the caller: 0 or -1. */
@@ -45,8 +45,9 @@ struct transport {
     int (*listen)(struct listening *listening, const char *address, char *error, size_t error_size);
     /* Ends it, removes what it left in the file system. */
     void (*unlisten)(struct listening *listening);
-    /* Prepares a socket just accepted, then makes it a stream of `loop`, which owns the fd from then on. Returns 0 or a uv
-     * error: then the fd is still the caller's. In both cases the handle is initialised and has to be closed. */
+    /* Prepares a socket just accepted, then makes it a stream of `loop`, which owns the fd from then on.
+     * Returns 0 or a uv error: then the fd is still the caller's. In both cases the handle is initialised
+     * and has to be closed. */
     int (*open)(uv_loop_t *loop, union transport_stream *stream, int fd);
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Unix stream sockets. A socket file outlives its daemon: one that is there already is tried by connecting to it. If nobody
- * answers it is stale and replaced; if somebody does, a daemon lives there and is left alone. */
+/* Unix stream sockets. A socket file outlives its daemon: one that is there already is tried by connecting
+ * to it. If nobody answers it is stale and replaced; if somebody does, a daemon lives there and is left
+ * alone. */
 #include "daemon/transport/transport.h"
 
 #include <errno.h>

@@ -158,9 +158,14 @@ static int pick_ticket(struct sim *sim, uint8_t key[16])
     return model_ticket(m, key);
 }
 
-static void spend_ticket(struct sim *sim, int ticket)
+void sim_ticket_spent(struct sim *sim, int ticket)
 {
     memcpy(sim->old_tickets[sim->old_tickets_count++ % SIM_OLD], sim->model->tickets[ticket].key, 16);
+}
+
+static void spend_ticket(struct sim *sim, int ticket)
+{
+    sim_ticket_spent(sim, ticket);
     model_unshare(sim->model, ticket);
 }
 

@@ -252,6 +252,8 @@ static void verdict_change(struct sim *sim, struct verdict *v, int object)
 
 static uint64_t pick_version(struct sim *sim, uint64_t version)
 {
+    if (chance(sim, 15))
+        return 1;
     return chance(sim, 70) ? version : version + random_between(&sim->random, 1, 3);
 }
 

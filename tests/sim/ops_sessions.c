@@ -175,6 +175,9 @@ static void run_tick(struct sim *sim)
         pool_tick(sim->pool, sim->now_ms, sim->lease_ms);
     }
     sim_trace(sim, "now %llu lease %llu", (unsigned long long)sim->now_ms, (unsigned long long)sim->lease_ms);
+    for (int i = 0; i < sim->model->tickets_count; i++)
+        if (sim->model->tickets[i].expires_ms <= sim->now_ms)
+            sim_ticket_spent(sim, i);
     if (model_tick(sim->model, sim->now_ms, sim->lease_ms) > 0) {
         sim->due = sim->pending = true;
         sim->indirect = true;

@@ -408,6 +408,7 @@ START_TEST(open_object_is_zero_filled_and_written_in_parts)
     ck_assert(size == 1 || view.data[0] == 0);
     ck_assert(size <= 2 || memcmp(view.data, view.data + 1, size - 2) == 0);
     ck_assert(inspect_of(&fx, id).sealed);
+    ck_assert_uint_ge(fx.grow.backed, size); /* no page of it waits for its first reader */
 }
 END_TEST
 
