@@ -548,28 +548,28 @@ bool blocks_claim(struct blocks *b, unsigned class, uint64_t offset)
     return true;
 }
 
-static bool claim_huge(struct blocks *b, uint64_t pages, uint64_t offset)
+static bool claim_huge(struct blocks *b, uint64_t pages, uint64_t offset, bool backed)
 {
     uint32_t n = (uint32_t)(offset / ARENA_BYTES),
              count = (uint32_t)((pages + ARENA_PAGES - 1) / ARENA_PAGES);
     for (uint32_t k = n; k < n + count; k++) {
         if (arenas(b)[k].kind != ARENA_FREE)
             return false;
-        arenas(b)[k] = (struct arena){.kind = ARENA_HUGE, .backed = 1, .bytes = ARENA_BYTES};
+        arenas(b)[k] = (struct arena){.kind = ARENA_HUGE, .backed = backed, .bytes = ARENA_BYTES};
     }
     arenas(b)[n].pages = count;
     arenas(b)[n + count - 1].bytes = tail_bytes(pages);
     return true;
 }
 
-bool blocks_claim_pages(struct blocks *b, uint64_t pages, uint64_t offset)
+bool blocks_claim_pages(struct blocks *b, uint64_t pages, uint64_t offset, bool backed)
 {
     uint64_t reach = blocks_is_huge(pages) ? bits_round_up(pages, ARENA_PAGES) : pages;
     if (offset % PAGE_BYTES != 0 || !in_area(b, offset, reach * PAGE_BYTES))
         return false;
     b->live_bytes += pages * PAGE_BYTES;
     if (blocks_is_huge(pages))
-        return offset % ARENA_BYTES == 0 && claim_huge(b, pages, offset);
+        return offset % ARENA_BYTES == 0 && claim_huge(b, pages, offset, backed);
     struct arena *arena = &arenas(b)[offset / ARENA_BYTES];
     unsigned first = offset % ARENA_BYTES / PAGE_BYTES;
     uint64_t mask = page_mask((unsigned)pages) << first;
@@ -600,7 +600,6 @@ bool blocks_claimed(struct blocks *b)
             arena->bytes = ARENA_BYTES;
         if (!region_charge(b->region, arena->bytes))
             return false;
-        b->backed_bytes += arena->bytes;
         if (arena->kind == ARENA_FREE) {
             /* backed or a hole: giving it back is right for both */
             arena->kind = ARENA_SPARE;
@@ -609,6 +608,7 @@ bool blocks_claimed(struct blocks *b)
         } else if (arena->kind != ARENA_HUGE && arena->pages != UINT64_MAX) {
             list_add(b, n);
         }
+        b->backed_bytes += arena->backed ? arena->bytes : 0;
     }
     for (uint32_t r = arenas_top * RUNS_AN_ARENA; r-- > 0;)
         if (runs(b)[r].class != 0 && runs(b)[r].free != 0)

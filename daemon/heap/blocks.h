@@ -119,7 +119,8 @@ bool blocks_has_work(const struct blocks *blocks);
 bool blocks_claim_begin(struct blocks *blocks, uint32_t arenas_top);
 /* Marks as used. false: out of range, misaligned, overlapping, other class. */
 bool blocks_claim(struct blocks *blocks, unsigned class, uint64_t offset);
-bool blocks_claim_pages(struct blocks *blocks, uint64_t pages, uint64_t offset);
+/* `backed`: all of a huge value is; an open one is backed anew as it is written. */
+bool blocks_claim_pages(struct blocks *blocks, uint64_t pages, uint64_t offset, bool backed);
 /* A run whose class is truth; before claims in it. */
 bool blocks_claim_run(struct blocks *blocks, unsigned class, uint64_t offset);
 /* After the last claim: lists, free sets; what is backed without being claimed is given back by

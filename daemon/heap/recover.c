@@ -12,6 +12,7 @@ struct recovery {
     struct heap *heap;
     struct recover_config config;
     struct recover_result result;
+    uint64_t values_end; /* bytes of the values region in which something may lie */
     struct reserve marks, stack;
     uint64_t stack_count;
     uint32_t ring[RING];
@@ -70,19 +71,30 @@ static int find_extents(struct recovery *r)
     uint64_t cells =
         region_data_end(&heap->meta, sb->cells_at, sb->cells_at + sb->cells_bytes) - sb->cells_at;
     uint64_t lists = region_data_end(&heap->meta, sb->blocks_at, heap->meta.size) - sb->blocks_at;
-    uint64_t values = region_data_end(&heap->values, 0, heap->values.size);
+    r->values_end = region_data_end(&heap->values, 0, heap->values.size);
     int err = region_back(&heap->meta, sb->hot_at, heap->hot_backed, true);
     if (err == 0)
         err = region_back(&heap->meta, sb->warm_at, heap->warm_backed, true);
     bool ok = err == 0 && region_charge(&heap->meta, PAGE_BYTES + UNDO_BYTES) &&
               freeset_grow(&heap->free_index, heap->mem, heap->index_ready) &&
               blocks_claim_begin(&heap->cells, (uint32_t)((cells + ARENA_BYTES - 1) / ARENA_BYTES)) &&
-              blocks_claim_begin(&heap->lists, (uint32_t)((lists + ARENA_BYTES - 1) / ARENA_BYTES)) &&
-              blocks_claim_begin(&heap->payloads, (uint32_t)((values + ARENA_BYTES - 1) / ARENA_BYTES));
+              blocks_claim_begin(&heap->lists, (uint32_t)((lists + ARENA_BYTES - 1) / ARENA_BYTES));
     return ok ? 0 : -ENOMEM;
 }
 
 /* ---- 2: entries ---- */
+
+/* The arenas of a huge value may be holes beyond the data of the file: parts of an open object that were never
+ * written, zeros that nobody has touched. */
+static void reach_huge(struct recovery *r, const struct hot *hot)
+{
+    uint64_t bytes = value_block_bytes(hot->w0, hot->value), pages = payload_pages(bytes);
+    if ((hot->w0 & W0_INLINE) != 0 || bytes <= BLOCK_MAX || !blocks_is_huge(pages))
+        return;
+    uint64_t end = value_offset(bytes, hot->value) + pages * PAGE_BYTES;
+    if (end > r->values_end && end <= r->heap->values.size)
+        r->values_end = end;
+}
 
 static int reset_entries(struct recovery *r)
 {
@@ -99,8 +111,11 @@ static int reset_entries(struct recovery *r)
             return damaged(r, "object %u: its number of slots or form of value is none", index);
         if ((hot->w0 & W0_INLINE) != 0 && (value_size(hot->value) > 4 || (hot->w0 & W0_VERSIONED) != 0))
             return damaged(r, "object %u: an inline value of more than 4 bytes", index);
+        if (w0_state(hot->w0) == W0_ALIVE)
+            reach_huge(r, hot);
     }
-    return 0;
+    uint64_t arenas = (r->values_end + ARENA_BYTES - 1) / ARENA_BYTES;
+    return blocks_claim_begin(&heap->payloads, (uint32_t)arenas) ? 0 : -ENOMEM;
 }
 
 /* ---- 3: cells ---- */
@@ -295,7 +310,8 @@ static int claim_value(struct recovery *r, uint32_t index)
         return 0;
     uint64_t bytes = value_block_bytes(hot->w0, hot->value), offset = value_offset(bytes, hot->value);
     bool ok = bytes == 0          ? true
-              : bytes > BLOCK_MAX ? blocks_claim_pages(&heap->payloads, payload_pages(bytes), offset)
+              : bytes > BLOCK_MAX ? blocks_claim_pages(&heap->payloads, payload_pages(bytes), offset,
+                                                       (hot->w0 & W0_OPEN) == 0)
                                   : blocks_claim(&heap->payloads, payload_class(bytes), offset);
     return ok ? 0 : damaged(r, "object %u: its value's block is not its own", index);
 }

@@ -67,6 +67,8 @@ int pool_open(struct pool **ret, const struct pool_config *config, char *error, 
                  err == -EMFILE || err == -ENFILE ? "no file descriptors left for pool %s"
                                                   : "not enough memory for pool %s",
                  config->name);
+    if (config->fd_meta >= 0)
+        pool->heap.meta.fd = pool->heap.values.fd = -1; /* they stay the caller's */
     pool_close(pool);
     return err == -EINVAL ? -HF_E_INTERNAL : err == -EMFILE || err == -ENFILE ? -HF_E_LIMIT : -HF_E_OOM;
 }

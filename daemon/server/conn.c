@@ -35,6 +35,7 @@ static void leave_pool(struct conn *conn)
     staging_free(conn);
     dispatch_drop_pending(conn);
     stash_free(conn);
+    worker_clock(conn->worker, conn->entry); /* a lease begins now */
     if (conn->session != NULL)
         pool_session_detach(pool, conn->session);
     conn->session = NULL;

@@ -85,11 +85,19 @@ static bool step_pools(struct worker *worker)
     return false;
 }
 
+/* Timers run before a turn begins and could be followed by a long sleep, so the time is told at its end. */
 static void on_due(uv_timer_t *timer)
 {
     struct worker *worker = timer->data;
-    struct list *at, *after;
     worker->due_ms = 0;
+    worker->due_fired = true;
+    worker_wake(worker);
+}
+
+static void tell_time(struct worker *worker)
+{
+    struct list *at, *after;
+    worker->due_fired = false;
     list_each(at, after, &worker->pools)
     {
         worker_clock(worker, list_entry(at, struct pool_entry, link));
@@ -161,6 +169,8 @@ static void on_check(uv_check_t *check)
 {
     struct worker *worker = check->data;
     run_connections(worker);
+    if (worker->due_fired)
+        tell_time(worker);
     bool more = step_pools(worker);
     more |= directory_dispose(worker);
     more |= !list_empty(&worker->runnable);
@@ -173,8 +183,8 @@ static void on_check(uv_check_t *check)
         worker_wake(worker);
     else if (uv_is_active((uv_handle_t *)&worker->busy))
         uv_idle_stop(&worker->busy);
-    if (worker->clocked)
-        arm(worker);
+    worker_clock(worker, NULL);
+    arm(worker);
 }
 
 static void on_watch(uv_timer_t *timer)

@@ -210,6 +210,7 @@ struct worker {
     uint64_t now_ms;        /* time of day, counting suspend, for pools */
     uint64_t now_offset_ms; /* time of day minus time since boot, taken at the start */
     uint64_t lease_ms;      /* loop clock */
+    bool due_fired;         /* that was so: pools are told the time */
     uint64_t due_ms;        /* when `due` fires, loop time; 0: not armed */
     uint64_t next_number;
     struct counters counters;

@@ -26,7 +26,7 @@
 #define LISTS_MAX   1024u
 #define REAL_EVERY  8u
 #define HOLES_BYTES (1u << 20) /* an image may grow by so much while it is looked at */
-#define FAILURES    20u        /* then it is enough */
+#define FAILURES    200u       /* then it is enough */
 
 enum part {
     PART_STATIC,
@@ -69,6 +69,7 @@ struct damage {
 
 struct report {
     uint64_t next, accepted, refused, unsound, real;
+    unsigned failures;
     uint64_t refused_by[PARTS], accepted_by[PARTS];
     struct damage last;
     char error[200];
@@ -131,14 +132,14 @@ static void moment_hook(void *arg)
 /* A list in segments and a value of several arenas, which are too large for the random operations. */
 static void add_large(struct workload *w)
 {
-    uint32_t count = 9000;
-    uint64_t *refs = calloc(count, sizeof *refs);
-    for (uint32_t k = 0; k < count; k++)
-        refs[k] = k % 50 == 0 ? w->ids[0] : 0;
-    uint64_t leaf = put_leaf(&w->fx, w->fx.a);
+    uint32_t count = 8000;
+    uint64_t *refs = calloc(count, sizeof *refs), leaf = put_leaf(&w->fx, w->fx.a), previous;
     for (uint32_t k = 0; k < count; k++)
         refs[k] = k % 50 == 0 ? leaf : 0;
-    (void)put_refs(&w->fx, w->fx.a, refs, count);
+    uint64_t id = put_refs(&w->fx, w->fx.a, refs, count);
+    for (uint32_t k = count; k < 9000; k++)
+        if (pool_link(w->fx.pool, id, k, k % 50 == 0 ? leaf : 0, &previous) != 0)
+            fixture_die("cannot append a slot");
     (void)put_filled(&w->fx, w->fx.a, 600000, 7);
     free(refs);
 }
@@ -267,7 +268,9 @@ static struct damage any_damage(struct random *r, const struct image *image)
     }
     damage.at = place_of(r, image, damage.part);
     damage.old = read_word(damage.fd, damage.at);
-    damage.word = other_word(r, image, &damage);
+    do {
+        damage.word = other_word(r, image, &damage);
+    } while (damage.word == damage.old);
     return damage;
 }
 
@@ -327,7 +330,7 @@ static const char *open_damaged(const struct image *image, struct report *report
             (void)digest_of(pool);
             take_apart(pool);
         } else if (getenv("HF_SHOW") != NULL)
-            printf("unsound: %s %llx %llx->%llx: %s\n", part_names[part], (unsigned long long)report->last.at,
+            fprintf(stderr, "unsound: %s %llx %llx->%llx: %s\n", part_names[part], (unsigned long long)report->last.at,
                    (unsigned long long)report->last.old, (unsigned long long)report->last.word, wrong);
         if (real) {
             fd_meta = fcntl(fd_meta, F_DUPFD_CLOEXEC, 0);
@@ -435,10 +438,9 @@ static void print_damage(const struct image *image, const struct report *report,
 }
 
 /* Damages of one image from report->next on. */
-static unsigned try_damages(const struct image *image, struct report *report, uint64_t end)
+static void try_damages(const struct image *image, struct report *report, uint64_t end)
 {
-    unsigned failures = 0;
-    for (; report->next < end && failures < FAILURES; report->next++) {
+    for (; report->next < end && report->failures < FAILURES; report->next++) {
         struct random random = {.state = image->seed << 32 ^ report->next};
         report->last = any_damage(&random, image);
         report->error[0] = '\0';
@@ -446,41 +448,37 @@ static unsigned try_damages(const struct image *image, struct report *report, ui
         if (wrong == NULL)
             continue;
         print_damage(image, report, wrong);
-        failures++;
+        report->failures++;
     }
-    return failures;
 }
 
 /* The parent takes up what a child that crashed has left. */
-static unsigned in_children(const struct image *image, struct report *report, uint64_t end)
+static void in_children(const struct image *image, struct report *report, uint64_t end)
 {
-    unsigned failures = 0;
-    while (report->next < end && failures < FAILURES) {
+    while (report->next < end && report->failures < FAILURES) {
         fflush(stdout);
         pid_t pid = fork();
         if (pid < 0)
             fixture_die("cannot fork");
         if (pid == 0) {
-            unsigned failed = try_damages(image, report, end);
+            try_damages(image, report, end);
             fflush(stdout);
-            _exit((int)failed);
+            _exit(0);
         }
         int status;
         if (waitpid(pid, &status, 0) != pid)
             fixture_die("a child is lost");
-        if (WIFEXITED(status) && report->next >= end)
-            return failures + (unsigned)WEXITSTATUS(status);
-        failures++;
-        if (WIFSIGNALED(status))
-            print_damage(image, report, strsignal(WTERMSIG(status)));
-        else if (report->next < end)
-            print_damage(image, report, "ended by a sanitizer, or too many failures");
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+            continue;
+        report->failures++;
+        print_damage(image, report,
+                     WIFSIGNALED(status) ? strsignal(WTERMSIG(status))
+                                         : "ended by a sanitizer or the fixture");
         /* the word was damaged in the file that both processes have */
         if (!report->last.real)
             write_word(report->last.fd, report->last.at, report->last.old);
         report->next++;
     }
-    return failures;
 }
 
 static uint64_t from_environment(const char *name, uint64_t otherwise)
@@ -500,13 +498,12 @@ int main(void)
     struct report *report =
         mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct image *image = malloc(sizeof *image);
-    unsigned failures = 0;
     if (report == MAP_FAILED || image == NULL)
         fixture_die("no memory");
-    for (seed = seed == 0 ? 1 : seed; images > 0 && failures < FAILURES; seed++, images--) {
+    for (seed = seed == 0 ? 1 : seed; images > 0 && report->failures < FAILURES; seed++, images--) {
         make_image(image, seed);
         report->next = one == UINT64_MAX ? 0 : one;
-        failures += in_children(image, report, one == UINT64_MAX ? damages : one + 1);
+        in_children(image, report, one == UINT64_MAX ? damages : one + 1);
         close(image->fd_meta);
         close(image->fd_values);
     }
@@ -516,7 +513,8 @@ int main(void)
     printf("test_damage: %llu refused, %llu accepted (%llu of them with findings), %llu opened for real, %u "
            "failures\n",
            (unsigned long long)report->refused, (unsigned long long)report->accepted,
-           (unsigned long long)report->unsound, (unsigned long long)report->real, failures);
+           (unsigned long long)report->unsound, (unsigned long long)report->real, report->failures);
     free(image);
-    return failures == 0 && report->refused > 0 && (report->accepted > 0 || one != UINT64_MAX) ? 0 : 1;
+    return report->failures == 0 && report->refused > 0 && (report->accepted > 0 || one != UINT64_MAX) ? 0
+                                                                                                       : 1;
 }

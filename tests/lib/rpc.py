@@ -47,6 +47,10 @@ class RpcError(Exception):
         self.fields = dict(pair.split("=", 1) for pair in match.group(2).split())
 
 
+class Refused(RpcError):
+    """An error under msgid 0, which was not asked: the connection itself is refused, or its bytes are."""
+
+
 def _array_header(count):
     if count < 16:
         return bytes([0x90 | count])
@@ -161,7 +165,11 @@ class Client:
         self.consumed = 0
         self.hello_result = None
         if hello is not None:
-            self.hello_result = self.call("hello", hello)
+            try:
+                self.hello_result = self.call("hello", hello)
+            except BaseException:
+                self.sock.close()
+                raise
 
     def __enter__(self):
         return self
@@ -260,6 +268,8 @@ class Client:
         msgid = self.request(method, *params)
         reply = self.recv()
         if reply.msgid != msgid:
+            if reply.msgid == 0 and reply.error:
+                raise Refused(reply.error)  # of the connection, not of this request
             raise AssertionError("answer to msgid %d, asked %d" % (reply.msgid, msgid))
         if method not in VALUE_METHODS:
             _check_integers(reply.result)

@@ -529,8 +529,9 @@ static void empty_pool(struct sim *sim)
     sim_check(sim, stats.objects == (uint64_t)m->living_count && stats.names == 0 && stats.holds == 0);
     sim_check(sim, stats.objects_made == stats.objects_freed + stats.objects);
     /* Nothing has leaked: every index is free, used or retired, and nothing has a block or a label any more. */
-    const struct freeset *free_index = &sim->pool->heap.free_index;
-    sim_check(sim, free_index->count + stats.objects + stats.retired == stats.index_max);
+    const struct heap *heap = &sim->pool->heap;
+    uint64_t free_indexes = heap->free_index.count + heap->spare_index_count;
+    sim_check(sim, free_indexes + stats.objects + stats.retired == stats.index_max);
     sim_check(sim, m->living_count > 0 || (stats.value_live_bytes == 0 && stats.labels == 0));
 }
 

@@ -7,6 +7,7 @@ and hold nothing in the end but what cycles keep.
 HF_SEED gives a run's choices again (what the connections see of each other depends on time as well);
 HF_TEST_LONG=1 runs the long form.
 """
+import collections
 import os
 import random
 import select
@@ -18,6 +19,8 @@ SIZES = [0, 5, 40, 300, 5000, 20000, 100000, 300000, 2000000]
 
 
 class Chaos(WireTest):
+    full = ()  # what hello may also fail with
+
     def setUp(self):
         super().setUp()
         seed = int(os.environ.get("HF_SEED") or random.SystemRandom().randrange(2 ** 32))
@@ -27,6 +30,7 @@ class Chaos(WireTest):
         self.tickets = [bytes(16)]
         self.sids, self.keys = [2 ** 40], []
         self.live, self.parting = [], []
+        self.codes = collections.Counter()
 
     def request(self, pool):
         """(method, params) of one valid request; what it names may have ended."""
@@ -84,7 +88,7 @@ class Chaos(WireTest):
                 self.sids.append(client.hello_result["sid"])
                 self.keys.append(client.hello_result["session"])
         except RpcError as error:
-            self.assertEqual(error.code, "NOTFOUND")  # a pool that was dropped just now
+            self.assertIn(error.code, ("NOTFOUND",) + self.full)  # a pool that was dropped just now
             return
         client.pool = pool
         self.live.append(client)
@@ -115,7 +119,7 @@ class Chaos(WireTest):
             if reply.error is None:
                 self.learn(client, reply.result)
             else:
-                reply.exception()
+                self.codes[reply.exception().code] += 1
 
     def learn(self, client, result):
         results = result if isinstance(result, list) else [result]
@@ -146,9 +150,13 @@ class Chaos(WireTest):
         if self.keys and self.rng.random() < 0.3:
             client = self.daemon.client(tcp=self.rng.random() < 0.3)
             self.live.append(client)
-            reply = client.reply("hello", {"session": self.rng.choice(self.keys[-10:])})
+            try:
+                reply = client.reply("hello", {"session": self.rng.choice(self.keys[-10:])})
+            except RpcError as error:
+                self.assertIn(error.code, self.full)
+                raise Closed() from error
             client.pool = reply.result["pool"] if reply.error is None else "default"
-            self.assertIn(reply.error and reply.exception().code, (None, "EXPIRED", "NOTFOUND"))
+            self.assertIn(reply.error and reply.exception().code, (None, "EXPIRED", "NOTFOUND") + self.full)
 
     def do_kill(self):
         if self.rng.random() < 0.1:
@@ -170,12 +178,17 @@ class Chaos(WireTest):
 
     def witness(self, pools):
         for pool in pools:
-            with self.daemon.client({"pool": pool, "lease_ms": 0}) as client:
-                result = poll(lambda: client.reply("verify"), "an answer")
+            try:
+                client = self.daemon.client({"pool": pool, "lease_ms": 0})
+            except RpcError as error:
+                self.assertIn(error.code, self.full)
+                continue
+            with client:
+                result = client.reply("verify")
                 if result.error is None:
                     self.assertEqual(result.result["findings"], [])
                 else:
-                    self.assertEqual(result.exception().code, "BUSY")
+                    self.assertIn(result.exception().code, ("BUSY",) + self.full)
 
     def test_chaos(self):
         # The witness's own session must not be hit by a kill: no sid it could have is among those that are known.
@@ -202,6 +215,10 @@ class Chaos(WireTest):
             if step % 2500 == 2499:
                 self.witness(POOLS)
         self.end(own)
+        self.assertGreater(self.codes["GONE"], 0)
+        self.assertEqual(self.codes["INTERNAL"], 0)
+        for code in self.full:
+            self.assertGreater(self.codes[code], 0)
 
     def forget_closed(self, before):
         """One of them was closed by the daemon: find it."""
@@ -239,6 +256,13 @@ class Chaos(WireTest):
             if cursor == 0:
                 break
         self.assertEqual(self.c.call("release", own), 0)
+
+
+class FullChaos(Chaos):
+    """The same with little memory: OOM at any place."""
+
+    daemon_args = ("--max-memory", "16M")
+    full = ("OOM",)
 
 
 if __name__ == "__main__":
