@@ -7,6 +7,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#ifndef HF_DEBUG
+#define HF_DEBUG 0
+#endif
+
+#define POISON        0xdb /* debug builds: what a freed block reads as */
 #define RUNS_AN_ARENA (ARENA_BYTES / RUN_BYTES)
 #define SPARES_KEPT   2u /* empty arenas kept backed, against flapping */
 #define LARGE_TRIES   8u /* arenas of large values looked at before a new one is taken */
@@ -53,7 +58,7 @@ static struct block_class class_of(uint32_t size, uint32_t pages)
 int blocks_init(struct blocks *b, struct region *region, uint64_t at, uint64_t bytes, const uint32_t *sizes,
                 unsigned classes)
 {
-    *b = (struct blocks){.region = region, .at = at, .classes = classes};
+    *b = (struct blocks){.region = region, .at = at, .classes = classes, .claim_end = UINT64_MAX};
     b->arenas_end = (uint32_t)(bytes / ARENA_BYTES);
     for (unsigned k = 0; k < classes; k++) {
         b->class[k] = class_of(sizes[k], sizes[k] <= 512 ? 4 : sizes[k] <= 4096 ? 16 : 64);
@@ -346,6 +351,9 @@ void blocks_free(struct blocks *b, unsigned class, uint64_t offset)
     uint32_t r = run_of(b, class, offset, &block);
     struct run *run = &runs(b)[r];
     assert(run->class == class + 1 && (bitmap(b, r)[block / 64] >> (block % 64) & 1) != 0);
+    /* a free cell must read as free, so cells are spared */
+    if (HF_DEBUG && b->types == NULL)
+        memset(b->region->base + b->at + offset, POISON, b->class[class].size);
     bitmap(b, r)[block / 64] &= ~(1ull << (block % 64));
     if (block / 64 < run->hint)
         run->hint = (uint8_t)(block / 64);
@@ -505,7 +513,7 @@ bool blocks_step(struct blocks *b)
 static bool in_area(const struct blocks *b, uint64_t offset, uint64_t bytes)
 {
     return offset % 8 == 0 && offset / ARENA_BYTES < b->arenas_top &&
-           bytes <= (uint64_t)b->arenas_top * ARENA_BYTES - offset;
+           bytes <= (uint64_t)b->arenas_top * ARENA_BYTES - offset && offset + bytes <= b->claim_end;
 }
 
 bool blocks_claim_run(struct blocks *b, unsigned class, uint64_t offset)
@@ -548,6 +556,17 @@ bool blocks_claim(struct blocks *b, unsigned class, uint64_t offset)
     return true;
 }
 
+/* The place of whole pages: within the file, but for an open huge value, which may have pages it never got. */
+static bool pages_fit(const struct blocks *b, uint64_t pages, uint64_t offset, bool backed)
+{
+    if (offset % PAGE_BYTES != 0)
+        return false;
+    if (backed || !blocks_is_huge(pages))
+        return in_area(b, offset, pages * PAGE_BYTES);
+    uint64_t reach = (uint64_t)b->arenas_top * ARENA_BYTES;
+    return offset < reach && pages * PAGE_BYTES <= reach - offset;
+}
+
 static bool claim_huge(struct blocks *b, uint64_t pages, uint64_t offset, bool backed)
 {
     uint32_t n = (uint32_t)(offset / ARENA_BYTES),
@@ -564,8 +583,7 @@ static bool claim_huge(struct blocks *b, uint64_t pages, uint64_t offset, bool b
 
 bool blocks_claim_pages(struct blocks *b, uint64_t pages, uint64_t offset, bool backed)
 {
-    uint64_t reach = blocks_is_huge(pages) ? bits_round_up(pages, ARENA_PAGES) : pages;
-    if (offset % PAGE_BYTES != 0 || !in_area(b, offset, reach * PAGE_BYTES))
+    if (!pages_fit(b, pages, offset, backed))
         return false;
     b->live_bytes += pages * PAGE_BYTES;
     if (blocks_is_huge(pages))
@@ -588,11 +606,14 @@ bool blocks_claim_begin(struct blocks *b, uint32_t arenas_top)
     if (!know_arenas(b, arenas_top) || !region_charge(b->region, b->types_backed))
         return false;
     b->arenas_top = arenas_top;
+    uint64_t size = region_file_size(b->region);
+    b->claim_end = size > b->at ? size - b->at : 0;
     return true;
 }
 
 bool blocks_claimed(struct blocks *b)
 {
+    b->claim_end = UINT64_MAX;
     uint32_t arenas_top = b->arenas_top;
     for (uint32_t n = arenas_top; n-- > 0;) {
         struct arena *arena = &arenas(b)[n];

@@ -81,7 +81,8 @@ struct blocks {
     struct freeset free;   /* arenas below arenas_top that are FREE */
     struct freeset giving; /* arenas waiting to be punched */
     uint32_t spares;
-    uint64_t *work; /* units of searching are added here */
+    uint64_t claim_end; /* while claims are made: bytes of the area that the file has; else UINT64_MAX */
+    uint64_t *work;     /* units of searching are added here */
     uint64_t live_bytes, backed_bytes;
 };
 

@@ -32,23 +32,11 @@ damaged(struct recovery *r, const char *format, ...)
     return -EINVAL;
 }
 
-/* ---- 1: the log ---- */
+/* ---- 1: extents and the log ---- */
 
-static int roll_back(struct recovery *r)
+static uint32_t arenas_of(uint64_t bytes)
 {
-    struct heap *heap = r->heap;
-    const struct undo_log *log = heap->log;
-    if (log->n > UNDO_MAX)
-        return damaged(r, "the undo log's length %llu is out of range", (unsigned long long)log->n);
-    for (uint64_t k = 0; k < log->n; k++) {
-        uint64_t offset = log->record[k].offset;
-        if (offset % 8 != 0 || offset < heap->sb->types_at || offset > heap->meta.size - 8)
-            return damaged(r, "undo record %llu names offset %llu", (unsigned long long)k,
-                           (unsigned long long)offset);
-    }
-    r->result.undone = log->n;
-    image_rollback(heap);
-    return 0;
+    return (uint32_t)((bytes + ARENA_BYTES - 1) / ARENA_BYTES);
 }
 
 /* How far the areas reach. A high-water mark beyond the data of the file is damage: reading there would
@@ -58,28 +46,52 @@ static int find_extents(struct recovery *r)
     struct heap *heap = r->heap;
     const struct superblock *sb = heap->sb;
     uint64_t top = sb->index_top;
+    if (region_data_end(&heap->meta, 0, sb->types_at) < sizeof *sb ||
+        region_file_size(&heap->meta) < sb->types_at)
+        return damaged(r, "the undo log lies beyond the end of the file");
     uint64_t hot = region_data_end(&heap->meta, sb->hot_at, sb->warm_at) - sb->hot_at;
     uint64_t warm = region_data_end(&heap->meta, sb->warm_at, sb->blocks_at) - sb->warm_at;
     if (top > 1 && (top * sizeof(struct hot) > hot || top * sizeof(struct warm) > warm))
         return damaged(r, "index_top %llu lies beyond the data of the file", (unsigned long long)top);
-    heap->hot_backed = bits_round_up(top * sizeof(struct hot), ARENA_BYTES);
-    heap->warm_backed = bits_round_up(top * sizeof(struct warm), ARENA_BYTES);
-    uint64_t ready_hot = heap->hot_backed / sizeof(struct hot),
-             ready_warm = heap->warm_backed / sizeof(struct warm);
-    uint64_t ready = ready_hot < ready_warm ? ready_hot : ready_warm;
-    heap->index_ready = (uint32_t)(ready < sb->index_end ? ready : sb->index_end);
     uint64_t cells =
         region_data_end(&heap->meta, sb->cells_at, sb->cells_at + sb->cells_bytes) - sb->cells_at;
     uint64_t lists = region_data_end(&heap->meta, sb->blocks_at, heap->meta.size) - sb->blocks_at;
     r->values_end = region_data_end(&heap->values, 0, heap->values.size);
-    int err = region_back(&heap->meta, sb->hot_at, heap->hot_backed, true);
-    if (err == 0)
-        err = region_back(&heap->meta, sb->warm_at, heap->warm_backed, true);
-    bool ok = err == 0 && region_charge(&heap->meta, PAGE_BYTES + UNDO_BYTES) &&
-              freeset_grow(&heap->free_index, heap->mem, heap->index_ready) &&
-              blocks_claim_begin(&heap->cells, (uint32_t)((cells + ARENA_BYTES - 1) / ARENA_BYTES)) &&
-              blocks_claim_begin(&heap->lists, (uint32_t)((lists + ARENA_BYTES - 1) / ARENA_BYTES));
+    bool ok = freeset_grow(&heap->free_index, heap->mem, sb->index_end < top + 1 ? sb->index_end : top + 1) &&
+              blocks_claim_begin(&heap->cells, arenas_of(cells)) &&
+              blocks_claim_begin(&heap->lists, arenas_of(lists));
     return ok ? 0 : -ENOMEM;
+}
+
+static bool is_within(uint64_t offset, uint64_t at, uint64_t bytes)
+{
+    return offset >= at && offset < at + bytes;
+}
+
+/* Only words of entries, cells and slot lists are ever logged. */
+static bool may_be_logged(const struct heap *heap, uint64_t offset)
+{
+    const struct superblock *sb = heap->sb;
+    return offset % 8 == 0 && offset + 8 <= region_file_size(&heap->meta) &&
+           (is_within(offset, sb->hot_at, sb->index_top * sizeof(struct hot)) ||
+            is_within(offset, sb->warm_at, sb->index_top * sizeof(struct warm)) ||
+            is_within(offset, sb->cells_at, (uint64_t)heap->cells.arenas_top * ARENA_BYTES) ||
+            is_within(offset, sb->blocks_at, (uint64_t)heap->lists.arenas_top * ARENA_BYTES));
+}
+
+static int roll_back(struct recovery *r)
+{
+    struct heap *heap = r->heap;
+    const struct undo_log *log = heap->log;
+    if (log->n > UNDO_MAX)
+        return damaged(r, "the undo log's length %llu is out of range", (unsigned long long)log->n);
+    for (uint64_t k = 0; k < log->n; k++)
+        if (!may_be_logged(heap, log->record[k].offset))
+            return damaged(r, "undo record %llu names offset %llu, which is no word of truth",
+                           (unsigned long long)k, (unsigned long long)log->record[k].offset);
+    r->result.undone = log->n;
+    image_rollback(heap);
+    return 0;
 }
 
 /* ---- 2: entries ---- */
@@ -114,8 +126,7 @@ static int reset_entries(struct recovery *r)
         if (w0_state(hot->w0) == W0_ALIVE)
             reach_huge(r, hot);
     }
-    uint64_t arenas = (r->values_end + ARENA_BYTES - 1) / ARENA_BYTES;
-    return blocks_claim_begin(&heap->payloads, (uint32_t)arenas) ? 0 : -ENOMEM;
+    return blocks_claim_begin(&heap->payloads, arenas_of(r->values_end)) ? 0 : -ENOMEM;
 }
 
 /* ---- 3: cells ---- */
@@ -408,10 +419,27 @@ static int verify(struct recovery *r)
     return err;
 }
 
+/* The table may grow again from the end of its last pieces. */
+static int back_table(struct heap *heap)
+{
+    const struct superblock *sb = heap->sb;
+    heap->hot_backed = bits_round_up(sb->index_top * sizeof(struct hot), ARENA_BYTES);
+    heap->warm_backed = bits_round_up(sb->index_top * sizeof(struct warm), ARENA_BYTES);
+    uint64_t hot = heap->hot_backed / sizeof(struct hot), warm = heap->warm_backed / sizeof(struct warm);
+    uint64_t ready = hot < warm ? hot : warm;
+    heap->index_ready = (uint32_t)(ready < sb->index_end ? ready : sb->index_end);
+    bool ok = region_charge(&heap->meta, PAGE_BYTES + UNDO_BYTES) &&
+              freeset_grow(&heap->free_index, heap->mem, heap->index_ready) &&
+              region_back(&heap->meta, sb->hot_at, heap->hot_backed, true) == 0 &&
+              region_back(&heap->meta, sb->warm_at, heap->warm_backed, true) == 0;
+    return ok ? 0 : -ENOMEM;
+}
+
 static int settle(struct recovery *r)
 {
     struct heap *heap = r->heap;
-    if (!blocks_claimed(&heap->payloads) || !blocks_claimed(&heap->lists) || !blocks_claimed(&heap->cells))
+    if (back_table(heap) != 0 || !blocks_claimed(&heap->payloads) || !blocks_claimed(&heap->lists) ||
+        !blocks_claimed(&heap->cells))
         return -ENOMEM;
     (void)cells_each(heap, void_cell, r);
     settle_entries(r);
@@ -424,9 +452,9 @@ int heap_recover(struct heap *heap, const struct recover_config *config, struct 
                  char *error, size_t error_size)
 {
     struct recovery r = {.heap = heap, .config = *config, .error = error, .error_size = error_size};
-    int err = roll_back(&r);
+    int err = find_extents(&r);
     if (err == 0)
-        err = find_extents(&r);
+        err = roll_back(&r);
     if (err == 0)
         err = verify(&r);
     if (err == 0)

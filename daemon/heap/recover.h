@@ -4,7 +4,7 @@
  * Reachability is truth: an object lives if a hold of a session that goes on, a name or a ticket leads to it.
  * Everything else, allocated or not, is free space. The steps:
  *
- *   1 check the log and roll the operation under way back      5 mark from the roots
+ *   1 find extents, roll the operation under way back          5 mark from the roots
  *   2 reset what is derived, check each entry                  6 in index order: count, claim blocks
  *   3 check and claim each cell                                7 put truth in order, one store at a time
  *   4 find the roots                                           8 free sets, lists, start counter

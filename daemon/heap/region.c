@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int file_back(const struct region_io *io, int fd, uint64_t offset, uint64_t size)
@@ -91,6 +92,12 @@ void region_punch(struct region *region, uint64_t offset, uint64_t size)
     /* a hole that cannot be punched stays backed: nothing is lost but the pages, and they are used again */
     if (!region->is_private)
         (void)region->io->punch(region->io, region->fd, offset, size);
+}
+
+uint64_t region_file_size(const struct region *region)
+{
+    struct stat status;
+    return fstat(region->fd, &status) == 0 ? (uint64_t)status.st_size : 0;
 }
 
 uint64_t region_data_end(const struct region *region, uint64_t from, uint64_t to)

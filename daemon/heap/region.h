@@ -59,6 +59,8 @@ void region_unmap(struct region *region);
 int region_back(struct region *region, uint64_t offset, uint64_t size, bool charge);
 /* Gives the pages of a range back; it reads as zeros if it is ever backed again. */
 void region_punch(struct region *region, uint64_t offset, uint64_t size);
+/* Bytes of the file: touching the mapping beyond them is SIGBUS. */
+uint64_t region_file_size(const struct region *region);
 /* The end of the last data in [from, to) of the file, from if there is none; for recovery. */
 uint64_t region_data_end(const struct region *region, uint64_t from, uint64_t to);
 /* Only the bookkeeping of the budget. */

@@ -240,7 +240,7 @@ void object_freed(void *owner, uint32_t index);
 
 /* ---- rebuild.c ---- */
 
-/* Makes all that is private anew from a recovered heap. -HF_E_OOM. */
+/* Makes all that is private anew from a recovered heap. -HF_E_OOM; -HF_E_INTERNAL: damaged, something stands twice. */
 int pool_rebuild(struct pool *pool);
 
 /* ---- verify.c ---- */

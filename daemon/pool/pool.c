@@ -41,6 +41,14 @@ static int open_heap(struct pool *pool, const struct pool_config *config, char *
     return err;
 }
 
+static int rebuild(struct pool *pool, char *error, size_t error_size)
+{
+    int err = pool_rebuild(pool);
+    if (err == -HF_E_INTERNAL)
+        snprintf(error, error_size, "a name, ticket, hold or session stands twice in the cells");
+    return err == -HF_E_INTERNAL ? -EINVAL : err == 0 ? 0 : -ENOMEM;
+}
+
 int pool_open(struct pool **ret, const struct pool_config *config, char *error, size_t error_size)
 {
     struct pool *pool = calloc(1, sizeof *pool);
@@ -57,7 +65,7 @@ int pool_open(struct pool **ret, const struct pool_config *config, char *error, 
     if (err == 0 && !init_parts(pool))
         err = -ENOMEM;
     if (err == 0)
-        err = pool_rebuild(pool);
+        err = rebuild(pool, error, error_size);
     if (err == 0) {
         *ret = pool;
         return 0;

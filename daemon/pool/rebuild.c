@@ -75,7 +75,9 @@ static int enter_sessions(struct pool *pool)
         qsort(found.sessions, found.count, sizeof *found.sessions, by_sid);
     for (size_t k = 0; k < found.count; k++) {
         if (err == 0)
-            err = session_enter(pool, found.sessions[k]);
+            err = pool_session_by_sid(pool, found.sessions[k]->sid) != NULL
+                      ? -HF_E_INTERNAL
+                      : session_enter(pool, found.sessions[k]);
         if (err != 0)
             mem_free(&pool->mem, found.sessions[k], sizeof **found.sessions);
     }
@@ -119,6 +121,8 @@ static int enter_entries(struct pool *pool)
 static int enter_hold(struct pool *pool, uint32_t ref, struct cell_hold *cell)
 {
     struct session *s = session_of_ref(pool, cell->session);
+    if (hold_count(pool, s, cell->object) != 0)
+        return -HF_E_INTERNAL;
     cell->label = use_label(pool, (uint16_t)cell->label);
     if (!u32vec_prepare(&s->holds, &pool->mem, 1))
         return -HF_E_OOM;
@@ -131,6 +135,8 @@ static int enter_hold(struct pool *pool, uint32_t ref, struct cell_hold *cell)
 
 static int enter_ticket(struct pool *pool, uint32_t ref, const struct cell_ticket *cell)
 {
+    if (index_find(&pool->tickets, pool->tickets.hash_of(pool, ref), cell->key) != 0)
+        return -HF_E_INTERNAL;
     if (!index_prepare(&pool->tickets) ||
         !deadlines_prepare(&pool->ticket_deadlines, pool->tickets_count + 1))
         return -HF_E_OOM;
@@ -142,6 +148,10 @@ static int enter_ticket(struct pool *pool, uint32_t ref, const struct cell_ticke
 
 static int enter_name(struct pool *pool, uint32_t ref)
 {
+    const struct cell_name *cell = cell_at(&pool->heap, ref);
+    struct name_in name = {.data = cell->bytes, .size = cell->size};
+    if (index_find(&pool->names, name_hash(name), &name) != 0)
+        return -HF_E_INTERNAL;
     if (!index_prepare(&pool->names))
         return -HF_E_OOM;
     ((struct cell_name *)cell_at(&pool->heap, ref))->flags &= (uint8_t)~NAME_SEEN;

@@ -374,8 +374,8 @@ static void stream_buffer(struct conn *conn, uv_buf_t *ret)
     struct stream_in *stream = &conn->stash->stream;
     uint64_t left = stream->size - stream->got;
     if (stream->stage != NULL) {
-        uint8_t *at;
-        uint64_t size;
+        uint8_t *at = NULL;
+        uint64_t size = 0;
         int r = pool_stage_room(conn->entry->pool, stream->stage, stream->got, &at, &size);
         if (r == 0) {
             *ret = uv_buf_init((char *)at, (unsigned)(size < left ? size : left));

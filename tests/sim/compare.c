@@ -337,8 +337,7 @@ static void compare_stats(struct sim *sim)
 void compare_all(struct sim *sim)
 {
     struct model *m = sim->model;
-    if (m->dirty)
-        model_count(m);
+    model_count(m);
     for (int i = 0; i < m->living_count; i++)
         compare_object(sim, m->living[i]);
     compare_names(sim);
@@ -374,8 +373,10 @@ void compare_verify(struct sim *sim)
 static void run_compare_one(struct sim *sim)
 {
     int object = pick_living(sim);
-    if (object != 0 && !sim->model->dirty)
-        compare_object(sim, object);
+    if (object == 0)
+        return;
+    model_count(sim->model);
+    compare_object(sim, object);
 }
 
 /* What is there throughout is seen at least once. */

@@ -353,7 +353,7 @@ static void note_deaths(struct sim *sim, bool was_pending)
         sim_fail(sim, "%llu objects died, but %llu wait for a step", (unsigned long long)deaths,
                  (unsigned long long)stats.backlog);
     sim->pending = stats.backlog != 0 || sim->due;
-    if (!sim->pending)
+    if (!sim->pending && (was_pending || m->limbo > 0))
         model_settle(m);
 }
 
@@ -376,6 +376,7 @@ static void step(struct sim *sim)
 {
     unsigned units = (unsigned)random_between(&sim->random, 1, chance(sim, 90) ? 100 : 2000);
     struct pool_stats stats;
+    bool was_pending = sim->pending;
     sim->operation = "step";
     unsigned spent = pool_step(sim->pool, units);
     if (spent > units)
@@ -388,7 +389,7 @@ static void step(struct sim *sim)
         sim->due = false;
     }
     sim->pending = stats.backlog != 0 || sim->due;
-    if (!sim->pending && (sim->model->limbo > 0 || spent < units))
+    if (was_pending && !sim->pending)
         model_settle(sim->model);
     check_graves(sim);
 }

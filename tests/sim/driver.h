@@ -129,7 +129,7 @@ extern const struct operation object_operations[], holder_operations[], session_
 
 /* Drops references until fewer objects live. */
 void sim_prune(struct sim *sim);
-int sim_session_open(struct sim *sim); /* 0: no memory */
+int sim_session_open(struct sim *sim);              /* 0: no memory */
 void sim_ticket_spent(struct sim *sim, int ticket); /* its key is remembered, to be tried again */
 void sim_session_end(struct sim *sim, int session);
 

@@ -110,6 +110,12 @@ void model_count(struct model *m)
     m->dirty = false;
 }
 
+/* A new reference: it may keep what is in limbo. */
+static void came(struct model *m)
+{
+    m->dirty = m->dirty || m->limbo > 0;
+}
+
 static void bury_at(struct model *m, int place)
 {
     struct m_object *o = &m->objects[m->living[place]];
@@ -228,7 +234,6 @@ int model_born(struct model *m, uint64_t id, int form, const uint8_t *data, uint
     m->objects[object] = (struct m_object){.sure = true};
     m->ids[object] = id;
     m->living[m->living_count++] = object;
-    m->dirty = true;
     model_value(m, object, form, data, size, 1);
     return object;
 }
@@ -263,10 +268,11 @@ void model_slot(struct model *m, int object, uint32_t slot, int target)
             if (!o->slots)
                 abort();
         }
-        o->slots_count++;
+        o->slots[o->slots_count++] = 0;
     }
+    m->dirty = m->dirty || o->slots[slot] != 0;
     o->slots[slot] = target;
-    m->dirty = true;
+    came(m);
 }
 
 /* ---- holds ---- */
@@ -303,7 +309,7 @@ void model_hold(struct model *m, int session, int object, uint64_t n)
         *hold = (struct m_hold){session, object, 0};
     }
     hold->count += n;
-    m->dirty = true;
+    came(m);
 }
 
 void model_unhold(struct model *m, int session, int object, uint64_t n)
@@ -380,7 +386,7 @@ void model_share(struct model *m, const uint8_t key[16], int object, uint32_t us
     struct m_ticket *ticket = &m->tickets[m->tickets_count++];
     *ticket = (struct m_ticket){.object = object, .uses = uses, .expires_ms = expires_ms};
     memcpy(ticket->key, key, 16);
-    m->dirty = true;
+    came(m);
 }
 
 void model_unshare(struct model *m, int ticket)

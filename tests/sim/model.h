@@ -95,7 +95,7 @@ struct model {
     struct m_ticket *tickets;
     int tickets_count;
     uint64_t last_version; /* the highest that the pool has told */
-    bool dirty;            /* references changed since model_count() */
+    bool dirty;            /* references went since model_count(), or came while something was in limbo */
     int limbo;             /* objects in limbo, by the last model_count() */
 };
 

@@ -153,7 +153,9 @@ static int pick_ticket(struct sim *sim, uint8_t key[16])
         return ticket;
     }
     memset(key, (int)random_below(&sim->random, 256), 16);
-    if (sim->old_tickets_count > 0 && chance(sim, 80))
+    if (sim->old_tickets_count > 0 && chance(sim, 50))
+        memcpy(key, sim->old_tickets[(sim->old_tickets_count - 1) % SIM_OLD], 16);
+    else if (sim->old_tickets_count > 0 && chance(sim, 80))
         memcpy(key, sim->old_tickets[random_below(&sim->random, sim->old_tickets_count) % SIM_OLD], 16);
     return model_ticket(m, key);
 }
