@@ -14,6 +14,15 @@ void mem_init(struct mem *mem, struct mem *parent, uint64_t limit)
     mem->limit = limit;
 }
 
+void mem_join(struct mem *mem, struct mem *parent, uint64_t limit)
+{
+    uint64_t used = atomic_load_explicit(&mem->used, memory_order_relaxed);
+    mem->parent = parent;
+    mem->limit = limit;
+    for (struct mem *m = parent; m != NULL; m = m->parent)
+        atomic_fetch_add_explicit(&m->used, used, memory_order_relaxed);
+}
+
 bool mem_must_fail(struct mem *mem)
 {
     mem->calls++;

@@ -4,7 +4,8 @@
  * Every allocation is charged to a budget and to the budgets above it (pool -> daemon); so is what regions
  * back with pages. A budget that is spent makes the allocation fail: nothing here aborts.
  *
- * Invariant: used = private_bytes + image_bytes, and used <= limit as long as nobody lowers the limit.
+ * Invariant: used = private_bytes + image_bytes, and used <= limit as long as nobody lowers the limit or puts
+ * too much under it (mem_join).
  * `used` is atomic because a daemon's budget is shared by the threads of all its pools; everything else of a
  * `struct mem` belongs to one thread. */
 #ifndef BASE_MEM_H
@@ -26,6 +27,10 @@ struct mem {
 };
 
 void mem_init(struct mem *mem, struct mem *parent, uint64_t limit);
+
+/* Puts a budget that had no parent under one, with a new limit. What it has used is charged even if that is too
+ * much: an image that was made within a limit must not be lost because its recovery needs a little more. */
+void mem_join(struct mem *mem, struct mem *parent, uint64_t limit);
 
 /* Counts a call and tells whether it is the one that shall fail. */
 bool mem_must_fail(struct mem *mem);

@@ -60,6 +60,8 @@ int blocks_init(struct blocks *b, struct region *region, uint64_t at, uint64_t b
 {
     *b = (struct blocks){.region = region, .at = at, .classes = classes, .claim_end = UINT64_MAX};
     b->arenas_end = (uint32_t)(bytes / ARENA_BYTES);
+    uint64_t runs_end = ((uint64_t)BLOCK_UNIT << 32) / ARENA_BYTES;
+    b->runs_end = b->arenas_end < runs_end ? b->arenas_end : (uint32_t)runs_end;
     for (unsigned k = 0; k < classes; k++) {
         b->class[k] = class_of(sizes[k], sizes[k] <= 512 ? 4 : sizes[k] <= 4096 ? 16 : 64);
         b->partial[k] = RUN_NONE;
@@ -168,7 +170,9 @@ static void list_remove(struct blocks *b, uint32_t n)
 /* An arena for small things: a spare one, the lowest free one, or the first never used. */
 static int arena_take(struct blocks *b, enum arena_kind kind, uint32_t *ret)
 {
-    uint32_t n = b->list[ARENA_SPARE];
+    uint32_t n = b->list[ARENA_SPARE], end = kind == ARENA_LARGE ? b->arenas_end : b->runs_end;
+    while (n != RUN_NONE && n >= end)
+        n = arenas(b)[n].next; /* at most SPARES_KEPT */
     if (n != RUN_NONE) {
         list_remove(b, n);
         b->spares--;
@@ -177,7 +181,7 @@ static int arena_take(struct blocks *b, enum arena_kind kind, uint32_t *ret)
         bool fresh = n == FREESET_NONE;
         if (fresh)
             n = b->arenas_top;
-        if (fresh && (!know_arenas(b, n + 1) || back_types(b, n) != 0))
+        if (n >= end || (fresh && (!know_arenas(b, n + 1) || back_types(b, n) != 0)))
             return -ENOMEM;
         int err = region_back(b->region, b->at + (uint64_t)n * ARENA_BYTES, ARENA_BYTES, true);
         if (err != 0)
@@ -498,10 +502,9 @@ bool blocks_step(struct blocks *b)
         return false;
     freeset_remove(&b->giving, n);
     struct arena *arena = &arenas(b)[n];
-    if (arena->backed) {
-        region_punch(b->region, b->at + (uint64_t)n * ARENA_BYTES, arena->bytes);
-        b->backed_bytes -= arena->bytes;
-    }
+    /* whether or not it counts as backed: a recovered open value may have pages that nobody knows of */
+    region_punch(b->region, b->at + (uint64_t)n * ARENA_BYTES, arena->bytes);
+    b->backed_bytes -= arena->backed ? arena->bytes : 0;
     region_uncharge(b->region, arena->bytes);
     *arena = (struct arena){.kind = ARENA_FREE};
     freeset_add(&b->free, n);
@@ -617,12 +620,16 @@ bool blocks_claimed(struct blocks *b)
     uint32_t arenas_top = b->arenas_top;
     for (uint32_t n = arenas_top; n-- > 0;) {
         struct arena *arena = &arenas(b)[n];
+        if (arena->kind == ARENA_FREE &&
+            !region_has_data(b->region, b->at + (uint64_t)n * ARENA_BYTES, ARENA_BYTES)) {
+            freeset_add(&b->free, n); /* a hole, which costs nothing */
+            continue;
+        }
         if (arena->kind != ARENA_HUGE)
             arena->bytes = ARENA_BYTES;
         if (!region_charge(b->region, arena->bytes))
             return false;
         if (arena->kind == ARENA_FREE) {
-            /* backed or a hole: giving it back is right for both */
             arena->kind = ARENA_SPARE;
             arena->backed = 1;
             freeset_add(&b->giving, n);

@@ -69,6 +69,7 @@ struct blocks {
     struct region *region;
     uint64_t at;                     /* of the area in the region */
     uint32_t arenas_end;             /* arenas the area has room for */
+    uint32_t runs_end;               /* runs lie in arenas below: a position of BLOCK_UNITs has 32 bits */
     uint32_t arenas_top;             /* first one never used */
     uint8_t *types;                  /* of runs, in the image; NULL: not kept */
     uint64_t types_at, types_backed; /* bytes: their place in the region, how many may be touched */

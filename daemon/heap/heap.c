@@ -40,7 +40,7 @@ static void lay_out(struct superblock *sb, const struct heap_config *config)
         .index_end = (uint32_t)objects,
         .starts = 0,
         .index_top = 1,
-        .next_sid = 1,
+        .next_sid = config->first_sid != 0 ? config->first_sid : 1,
         .next_version = 2,
         .next_ticket = 1,
     };

@@ -80,7 +80,7 @@ struct heap_config {
     uint64_t max_bytes;
     uint64_t epoch;
     uint32_t serial_base;
-    uint64_t born_ms;
+    uint64_t born_ms, first_sid;
     const struct region_io *io;
     struct mem *mem;
 };

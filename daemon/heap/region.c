@@ -100,6 +100,12 @@ uint64_t region_file_size(const struct region *region)
     return fstat(region->fd, &status) == 0 ? (uint64_t)status.st_size : 0;
 }
 
+bool region_has_data(const struct region *region, uint64_t offset, uint64_t size)
+{
+    off_t data = lseek(region->fd, (off_t)offset, SEEK_DATA);
+    return data >= 0 && (uint64_t)data < offset + size;
+}
+
 uint64_t region_data_end(const struct region *region, uint64_t from, uint64_t to)
 {
     uint64_t end = from;

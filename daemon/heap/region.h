@@ -61,6 +61,8 @@ int region_back(struct region *region, uint64_t offset, uint64_t size, bool char
 void region_punch(struct region *region, uint64_t offset, uint64_t size);
 /* Bytes of the file: touching the mapping beyond them is SIGBUS. */
 uint64_t region_file_size(const struct region *region);
+/* Whether the file has any page in that range. */
+bool region_has_data(const struct region *region, uint64_t offset, uint64_t size);
 /* The end of the last data in [from, to) of the file, from if there is none; for recovery. */
 uint64_t region_data_end(const struct region *region, uint64_t from, uint64_t to);
 /* Only the bookkeeping of the budget. */

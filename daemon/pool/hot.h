@@ -33,6 +33,12 @@ static inline void pool_prefetch_name(const struct pool *pool, struct name_in na
     index_prefetch(&pool->names, name_hash(name));
 }
 
+/* As pool_work(). */
+static inline uint64_t pool_work_hot(const struct pool *pool)
+{
+    return pool->heap.work;
+}
+
 /* As pool_get(); false: ask pool_get() for the error. */
 static inline bool pool_get_hot(const struct pool *pool, uint64_t id, struct value_view *ret)
 {

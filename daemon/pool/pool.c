@@ -25,6 +25,7 @@ static int open_heap(struct pool *pool, const struct pool_config *config, char *
                                    .epoch = config->epoch,
                                    .serial_base = config->serial_base,
                                    .born_ms = config->now_ms,
+                                   .first_sid = config->first_sid,
                                    .io = config->io,
                                    .mem = &pool->mem};
         return heap_create(&pool->heap, &heap);
@@ -56,7 +57,8 @@ int pool_open(struct pool **ret, const struct pool_config *config, char *error, 
         return -HF_E_OOM;
     if (error_size > 0)
         error[0] = '\0';
-    mem_init(&pool->mem, config->parent, config->max_bytes);
+    bool recovers = config->fd_meta >= 0;
+    mem_init(&pool->mem, recovers ? NULL : config->parent, recovers ? UINT64_MAX : config->max_bytes);
     snprintf(pool->name, sizeof pool->name, "%s", config->name);
     pool->now_ms = config->now_ms;
     pool->random_state = config->random_seed;
@@ -67,6 +69,8 @@ int pool_open(struct pool **ret, const struct pool_config *config, char *error, 
     if (err == 0)
         err = rebuild(pool, error, error_size);
     if (err == 0) {
+        if (recovers)
+            mem_join(&pool->mem, config->parent, config->max_bytes);
         *ret = pool;
         return 0;
     }

@@ -249,7 +249,8 @@ struct counters {
     uint64_t connections; /* open now */
     uint64_t connections_made, connections_refused, connections_cut;
     uint64_t bytes_in, bytes_out;
-    uint64_t turns, turn_us_max; /* loop turns; longest work within one */
+    uint64_t turns, turn_us_max;    /* loop turns; longest work within one */
+    uint64_t units, turn_units_max; /* pool_work() of all pools; most of it within one turn */
 };
 const struct counters *call_counters(const struct call *call);
 uint64_t call_uptime_ms(const struct call *call);

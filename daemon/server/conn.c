@@ -127,6 +127,7 @@ static void begin_turn(struct conn *conn)
     if (conn->turn == conn->worker->turn)
         return;
     conn->turn = conn->worker->turn;
+    conn->turn_work = pool_work(conn->entry->pool);
     conn->turn_requests = 0;
     conn->turn_bytes = 0;
 }
@@ -337,6 +338,7 @@ static void enter(struct call *call, struct pool_entry *entry, struct session *s
     list_remove(&conn->in_entry);
     list_append(&entry->conns, &conn->in_entry);
     conn->entry = entry;
+    conn->turn_work = pool_work(entry->pool);
     conn->session = call->session = session;
     conn->greeted = true;
     call->pool = entry->pool;

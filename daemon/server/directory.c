@@ -55,11 +55,25 @@ static bool descriptors_left(void)
     return left;
 }
 
+/* Sids are unique in the daemon, so that `sessions` of all pools and `kill` speak of the same one: each pool has
+ * a range of 2^32 of them, the first pool the small numbers. */
+static uint64_t first_sid(struct worker *worker)
+{
+    return (worker->pools_made++ % (1u << 20)) << 32 | 1;
+}
+
+static void kernel_random(uint8_t *out, size_t size)
+{
+    while (getrandom(out, size, 0) != (ssize_t)size) {
+        /* only a signal before the kernel's pool is filled can cut so short a read */
+    }
+}
+
 struct pool_entry *directory_create(struct worker *worker, const char *name, uint64_t max_bytes, char *error,
                                     size_t error_size, int *ret_code)
 {
     struct {
-        uint64_t epoch, seed;
+        uint64_t epoch;
         uint32_t serial;
     } random;
     struct pool_entry *entry = mem_zalloc(worker->mem, sizeof *entry);
@@ -79,7 +93,8 @@ struct pool_entry *directory_create(struct worker *worker, const char *name, uin
         .max_bytes = max_bytes != 0 ? max_bytes : worker->mem->limit,
         .epoch = random.epoch % (HF_ID_MAX) + 1,
         .serial_base = random.serial % ((1u << HF_SERIAL_BITS) - 1) + 1,
-        .random_seed = random.seed,
+        .first_sid = first_sid(worker),
+        .random = kernel_random,
         .now_ms = worker->now_ms,
         .parent = &worker->server->pools_mem,
         .fd_meta = -1,
@@ -129,6 +144,7 @@ static void drop(struct call *call, struct pool_entry *entry)
 {
     struct worker *worker = entry->worker;
     struct list *at, *after;
+    worker_count_units(worker, entry);
     list_remove(&entry->link);
     list_append(&worker->disposals, &entry->link);
     entry->dropped = true;

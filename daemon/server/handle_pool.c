@@ -200,13 +200,15 @@ static void section_connections(struct call *call, const struct figures *f)
 
 static void section_server(struct call *call, const struct figures *f)
 {
-    reply_map(call, 6);
+    reply_map(call, 8);
     reply_pair_text(call, "name", server_name(call->server));
     reply_pair_text(call, "version", HF_VERSION);
     reply_pair_uint(call, "uptime_ms", call_uptime_ms(call));
     reply_pair_bool(call, "draining", server_draining(call->server));
     reply_pair_uint(call, "turns", f->counters->turns);
     reply_pair_uint(call, "turn_us_max", f->counters->turn_us_max);
+    reply_pair_uint(call, "units", f->counters->units);
+    reply_pair_uint(call, "turn_units_max", f->counters->turn_units_max);
 }
 
 /* Those of the daemon come last; the others are of the caller's pool. */

@@ -248,21 +248,36 @@ int handle_sessions(struct call *call)
     return 0;
 }
 
-/* Of the caller's pool only: a pool is one trust domain, and sids are its own numbers. The caller's own
- * session may be the one: the reply still comes, then the connection closes. */
+/* The session of that sid in whichever pool it is. */
+static struct session *find_session(struct call *call, uint64_t sid, struct pool **ret_pool)
+{
+    struct session *session = NULL;
+
+    for (*ret_pool = server_pool_next(call->server, NULL); *ret_pool != NULL;
+         *ret_pool = server_pool_next(call->server, *ret_pool)) {
+        session = pool_session_by_sid(*ret_pool, sid);
+        if (session != NULL)
+            break;
+    }
+    return session;
+}
+
+/* Of any pool, as `sessions` lists them. The caller's own session may be the one: the reply still comes, then the
+ * connection closes. */
 int handle_kill(struct call *call)
 {
     struct session *session;
+    struct pool *pool;
     uint64_t sid;
     int r;
 
     if ((r = call_uint(call, "sid", 1, HF_ID_MAX, CALL_REQUIRED, &sid)) || (r = call_options(call, NULL, 0)))
         return r;
-    session = pool_session_by_sid(call->pool, sid);
+    session = find_session(call, sid, &pool);
     if (session == NULL)
-        return call_fail(call, HF_E_NOTFOUND, "this pool has no such session; see `sessions`", "sid=%llu",
+        return call_fail(call, HF_E_NOTFOUND, "there is no such session; see `sessions`", "sid=%llu",
                          (unsigned long long)sid);
     reply_uint(call, session_references(session));
-    conn_session_kill(call, call->pool, session, REASON_KILL);
+    conn_session_kill(call, pool, session, REASON_KILL);
     return 0;
 }

@@ -254,6 +254,13 @@ static bool time_is_up(struct worker *worker)
     return now - worker->run_ns > TURN_US * 1000;
 }
 
+/* The connection's requests (and what others did meanwhile) have had their share of work. It is looked at after
+ * every request: a release may drop thousands of slots, a put in a full pool makes room first. */
+static inline bool units_are_up(const struct conn *conn)
+{
+    return pool_work_hot(conn->entry->pool) - conn->turn_work > TURN_UNITS;
+}
+
 static inline bool output_is_full(const struct output *out)
 {
     return out->used > OUTPUT_TURN || out->borrowed_total > HF_QUEUE_SOFT;
@@ -281,7 +288,7 @@ static size_t execute_batch(struct conn *conn, const struct batch *batch, bool *
     *stopped = false;
     for (unsigned i = 0; i < batch->count && !*stopped; i++) {
         const struct request *request = &worker->batch[i];
-        *stopped = !execute(conn, request) || output_is_full(&worker->out);
+        *stopped = !execute(conn, request) || output_is_full(&worker->out) || units_are_up(conn);
         if (unlikely(conn->pending != NULL || conn->staging != NULL))
             worker->held = request->frame.size;
         else
@@ -335,7 +342,7 @@ size_t loop_odd(struct conn *conn, enum hfp_result result, const struct hfp_fram
 
 bool loop_turn_over(const struct conn *conn)
 {
-    return conn->turn_requests >= TURN_REQUESTS || output_is_full(&conn->worker->out);
+    return conn->turn_requests >= TURN_REQUESTS || output_is_full(&conn->worker->out) || units_are_up(conn);
 }
 
 size_t loop_run(struct conn *conn, const uint8_t *bytes, size_t count, struct hfp_scan *scan,

@@ -62,11 +62,12 @@ void worker_wake(struct worker *worker)
         uv_idle_start(&worker->busy, on_idle);
 }
 
-/* Background work of all pools, in rounds, for at most TURN_US. True while there is more. */
+/* Background work of all pools, in rounds, for at most TURN_US and TURN_UNITS. True while there is more. */
 static bool step_pools(struct worker *worker)
 {
     struct list *at, *after;
     uint64_t until = 0;
+    unsigned spent = 0;
     for (bool more = true; more;) {
         more = false;
         list_each(at, after, &worker->pools)
@@ -77,9 +78,11 @@ static bool step_pools(struct worker *worker)
             worker_clock(worker, entry);
             uint64_t now = uv_hrtime();
             until = until == 0 ? now + TURN_US * 1000 : until;
-            if (now >= until)
+            if (now >= until || spent >= TURN_UNITS)
                 return true;
-            more |= pool_step(entry->pool, STEP_UNITS) >= STEP_UNITS;
+            unsigned units = pool_step(entry->pool, STEP_UNITS);
+            spent += units;
+            more |= units >= STEP_UNITS;
         }
     }
     return false;
@@ -155,9 +158,30 @@ static void run_connections(struct worker *worker)
     }
 }
 
+void worker_count_units(struct worker *worker, struct pool_entry *entry)
+{
+    uint64_t work = pool_work(entry->pool);
+    worker->turn_units += work - entry->worked;
+    entry->worked = work;
+}
+
+static void count_units(struct worker *worker)
+{
+    struct list *at, *after;
+    list_each(at, after, &worker->pools)
+    {
+        worker_count_units(worker, list_entry(at, struct pool_entry, link));
+    }
+    worker->counters.units += worker->turn_units;
+    if (worker->turn_units > worker->counters.turn_units_max)
+        worker->counters.turn_units_max = worker->turn_units;
+    worker->turn_units = 0;
+}
+
 static void count_turn(struct worker *worker)
 {
     worker->counters.turns++;
+    count_units(worker);
     if (!worker->clocked)
         return;
     uint64_t us = (uv_hrtime() - worker->turn_ns) / 1000;

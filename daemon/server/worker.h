@@ -30,6 +30,7 @@
 #define TURN_REQUESTS   256u
 #define TURN_BYTES      (256u * 1024)
 #define TURN_US         200u
+#define TURN_UNITS      4096u         /* of work (pool_work()); the call that goes beyond it is finished */
 #define BORROW_MIN      (16u * 1024)  /* values from here on are sent from the heap itself */
 #define STREAM_MIN      (256u * 1024) /* values from here on are read from the socket into the heap itself */
 #define PROGRESS_MS     30000u        /* a client that takes nothing for so long is cut off */
@@ -73,8 +74,8 @@ struct pool_entry {
     struct list conns;
     uint64_t pins;   /* values of it that are in some output */
     uint64_t ticked; /* turn in which it was told the time */
+    uint64_t worked; /* pool_work() at the last worker_count_units() */
     bool dropped;
-    bool disposing;
 };
 
 /* ---- connections ---- */
@@ -162,7 +163,8 @@ struct conn {
     uint64_t queued;       /* bytes given to uv_write and not yet written */
     uint64_t watched_size; /* what was left at the last look */
     uint64_t watched_ms;   /* loop time of the last progress, or of the end of its reading */
-    uint64_t turn;         /* the turn that the next two are of */
+    uint64_t turn;         /* the turn that the next three are of */
+    uint64_t turn_work;    /* pool_work() of its pool when it began */
     uint32_t turn_requests, turn_bytes;
     enum conn_state state;
     bool reading;
@@ -187,6 +189,7 @@ struct worker {
     uv_timer_t due;   /* the next thing a pool wants to be told the time for */
     uv_timer_t watch; /* active while a connection is watched */
     struct list pools, disposals;
+    uint64_t pools_made;
     struct list conns, runnable, watched;
     struct pool_entry *first; /* `default` */
     unsigned pool_count;
@@ -203,6 +206,7 @@ struct worker {
     size_t held;          /* loop_run(): bytes of the frame whose call needs more turns, 0: none */
 
     uint64_t turn;
+    uint64_t turn_units;    /* of work in this turn, as far as it was counted */
     bool clocked;           /* this turn knows the time */
     bool active;            /* this turn has read or executed something */
     uint64_t turn_ns;       /* uv_hrtime() at that moment */
@@ -248,6 +252,8 @@ void worker_close_handles(struct worker *worker);
 /* Makes sure that this turn knows the time and that the pool was told. */
 void worker_clock(struct worker *worker, struct pool_entry *entry);
 void worker_wake(struct worker *worker);
+/* Adds what the pool has done since the last time to this turn's units. */
+void worker_count_units(struct worker *worker, struct pool_entry *entry);
 /* There is a connection to be watched. */
 void worker_watch(struct worker *worker);
 /* True if this turn did nothing and no connection has anything left to be done or written. */

@@ -183,6 +183,14 @@ static void compare_names(struct sim *sim)
         sim_check(sim, seen[i] || (prefix.size == 1 && m->names[i].bytes[0] != first));
 }
 
+static uint64_t references(const struct model *m, int session)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < m->holds_count; i++)
+        n += m->holds[i].session == session ? m->holds[i].count : 0;
+    return n;
+}
+
 static void compare_session(struct sim *sim, int s, const struct session_row *row)
 {
     const struct m_session *session = &sim->model->sessions[s];
@@ -192,6 +200,7 @@ static void compare_session(struct sim *sim, int s, const struct session_row *ro
     sim_check(sim, row->anonymous == session->anonymous && row->grace == (session->state == M_GRACE));
     sim_check(sim, row->held == model_held_objects(sim->model, s));
     sim_check(sim, row->held == session_held(sim->handle[s]));
+    sim_check(sim, session_references(sim->handle[s]) == references(sim->model, s));
     sim_check(sim, row->since_ms == sim->now_ms - session->since_ms);
     sim_check(sim, row->owner == (session->state == M_OPEN ? &sim->owner[s] : NULL));
     sim_check(sim, row->idle_left_ms == (row->grace ? session->lease_ends - sim->lease_ms : 0));

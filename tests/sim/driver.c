@@ -533,6 +533,9 @@ static void empty_pool(struct sim *sim)
     const struct heap *heap = &sim->pool->heap;
     uint64_t free_indexes = heap->free_index.count + heap->spare_index_count;
     sim_check(sim, free_indexes + stats.objects + stats.retired == stats.index_max);
+    sim_check(sim, sim->pool->session_slots.count + stats.sessions_open + stats.sessions_grace +
+                           stats.sessions_dying ==
+                       sim->pool->sessions_top);
     sim_check(sim, m->living_count > 0 || (stats.value_live_bytes == 0 && stats.labels == 0));
 }
 

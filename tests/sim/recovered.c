@@ -135,11 +135,12 @@ static bool holds_end(const struct model *m, const bool *survives)
 }
 
 /* When nothing was garbage, the running pool has no more in use than the recovered one: it has leaked nothing. */
-static void recovered_leaks(struct sim *sim, const struct pool_stats *recovered)
+static void recovered_leaks(struct sim *sim, const struct pool *pool, const struct pool_stats *recovered)
 {
     struct pool_stats stats;
     pool_stats(sim->pool, &stats);
     sim_check(sim, stats.value_live_bytes == recovered->value_live_bytes);
+    sim_check(sim, sim->pool->heap.lists.live_bytes == pool->heap.lists.live_bytes);
     sim_check(sim, stats.labels == recovered->labels && stats.holds == recovered->holds);
     sim_check(sim, stats.object_bytes == recovered->object_bytes && stats.index_max == recovered->index_max);
 }
@@ -160,7 +161,7 @@ void compare_recovered(struct sim *sim)
         sim_fail(sim, "after recovery %llu objects live, %d can be reached",
                  (unsigned long long)stats.objects, reached);
     if (!sim->pending && reached == m->living_count && sim->pins_count == 0 && !holds_end(m, survives))
-        recovered_leaks(sim, &stats);
+        recovered_leaks(sim, pool, &stats);
     sim_check(sim, stats.names == (uint64_t)m->names_count && stats.tickets == (uint64_t)m->tickets_count);
     for (int i = 0; i < m->living_count; i++)
         recovered_object(sim, pool, m->living[i], survives);
