@@ -273,7 +273,15 @@ programs = $(foreach folder,$(2),$(patsubst %.c,$(call out,$(1))/%,$($(folder).p
 
 # Long ones first, so that the last minute is not one program on one core.
 C_TESTS  = sim fuzz e2e wire unit
-PY_TESTS = $(filter-out $(MORE_CLIENTS),$(wildcard tests/wire/test_*.py tests/e2e/test_*.py tests/fuzz/test_*.py client/*/test_*.py deploy/test_*.py))
+PY_TESTS = $(filter-out $(MORE_CLIENTS),$(wildcard tests/wire/test_*.py tests/e2e/test_*.py tests/fuzz/test_*.py tests/crash/test_*.py client/*/test_*.py deploy/test_*.py))
+
+# Preloaded into a daemon by a test.
+PRELOADS = $(patsubst %.c,build/%.so,$(wildcard tests/preload/*.c))
+
+build/tests/preload/%.so: tests/preload/%.c Makefile
+	$(say) CC $@
+	@mkdir -p $(@D)
+	$(quiet)$(CC) $(STANDARD) $(WARNINGS) -O2 -fPIC -shared $< -o $@
 
 # Foreign clients whose packages are large: only in check-all.
 MORE_CLIENTS = tests/wire/test_go.py tests/wire/test_nvim.py
@@ -286,7 +294,7 @@ run_tests = HOLDFASTD=$(CURDIR)/$(call out,$(1))/holdfastd HOLDFAST=$(CURDIR)/$(
 .PHONY: check check-all tests-asan tests-clang-asan tests-hook tests-valgrind tests-fuzz clang-build node
 
 check: packages-check ## Install what is missing, build with ASan and UBSan, run the tests (5 minutes on 2 cores).
-	@$(MAKE) all node $(asan.binaries) $(call programs,asan,$(C_TESTS)) $(call programs,hook,crash)
+	@$(MAKE) all node $(PRELOADS) $(asan.binaries) $(call programs,asan,$(C_TESTS)) $(call programs,hook,crash)
 	@$(call run_tests,asan,$(call programs,hook,crash) $(call programs,asan,sim) $(PY_TESTS) $(call programs,asan,$(filter-out sim,$(C_TESTS))) $(TIDY_TESTS))
 
 check-all: packages-all packages-bench ## Everything: both compilers, all sanitizers, valgrind, long simulation, attack and fuzz, bench.
@@ -303,7 +311,7 @@ check-all: packages-all packages-bench ## Everything: both compilers, all saniti
 clang-build: $(clang.binaries)
 
 tests-asan tests-clang-asan: tests-%:
-	@$(MAKE) node $($*.binaries) $(call programs,$*,$(C_TESTS))
+	@$(MAKE) build/holdfastd node $(PRELOADS) $($*.binaries) $(call programs,$*,$(C_TESTS))
 	@$(call run_tests,$*,$(call programs,$*,$(C_TESTS)) $(PY_TESTS))
 
 tests-hook:

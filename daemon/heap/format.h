@@ -154,11 +154,12 @@ struct cell_hold { /* a holder but the first */
     uint32_t label;        /* T site of the retain; a label's number, 0: none */
     uint32_t spare;
 };
-struct cell_name { /* header of 11 bytes, then the name */
+struct cell_name { /* header of 12 bytes, then the name; 48 bits of version: a million changes a second for 8 years */
     uint32_t object, version_low;
-    uint8_t version_high, size, flags, bytes[];
+    uint16_t version_high;
+    uint8_t size, flags, bytes[];
 };
-#define CELL_NAME_HEAD 11u
+#define CELL_NAME_HEAD 12u
 #define NAME_SEEN      0x80u /* D in flags: stood before in the list of names of this call */
 struct cell_ticket {
     uint32_t object, uses;

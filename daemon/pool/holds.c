@@ -276,7 +276,7 @@ int pool_retain(struct pool *pool, struct session *s, const uint64_t *ids, uint3
 }
 
 /* A small open-addressed table of (index, taken so far) for one call, so that duplicates in an array count
- * separately. Cleared by number, not by memset. */
+ * separately. Only `index` needs clearing. */
 #define TAKEN_SLOTS (4u * HF_IDS_MAX)
 
 struct taken {

@@ -30,7 +30,7 @@ static inline void pool_prefetch_value(const struct pool *pool, uint64_t id)
 /* Pass 1 of a fetch or lookup: the bucket of a name. */
 static inline void pool_prefetch_name(const struct pool *pool, struct name_in name)
 {
-    index_prefetch(&pool->names, name_hash(name));
+    index_prefetch(&pool->names, name_hash(pool, name));
 }
 
 /* As pool_work(). */

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #define SCAN_LOOK 4096u /* objects looked at in one call */
+/* Cells looked at for one list of holders: more than it tells, for some may be of sessions that are ending. */
+#define HOLDERS_LOOK 4096u
 
 static uint64_t since_unpack(uint16_t packed)
 {
@@ -127,9 +129,10 @@ int pool_holders(struct pool *pool, uint64_t id, struct holder_row *rows, unsign
         session_row(pool, (uint32_t)hot->holder, hot->holder >> 32, first_since_ms(pool, warm),
                     &rows[count++]);
     }
-    for (uint32_t k = 0; k < links && count < max; k++)
+    uint32_t k = 0;
+    for (; k < links && count < max && k < HOLDERS_LOOK; k++)
         count += cell_row(pool, links_get(pool, index, k), &rows[count]);
-    pool->heap.work += links < max ? links : max;
+    pool->heap.work += k;
     *ret_count = count;
     return 0;
 }

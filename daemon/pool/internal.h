@@ -74,7 +74,7 @@ struct pool {
     char name[HF_POOL_NAME_MAX + 1];
     struct fault fault;
     uint64_t now_ms, lease_ms;
-    uint64_t random_state;
+    uint64_t random_state, hash_seed;
     void (*random)(uint8_t *out, size_t size);
 
     struct reserve sessions; /* struct session *, by slot */
@@ -212,9 +212,10 @@ void labels_done(struct pool *pool);
 
 /* ---- names.c, tickets.c, sessions.c ---- */
 
-static inline uint64_t name_hash(struct name_in name)
+/* Seeded with a secret of the process: clients choose names, and must not be able to choose buckets. */
+static inline uint64_t name_hash(const struct pool *pool, struct name_in name)
 {
-    return XXH3_64bits(name.data, name.size);
+    return XXH3_64bits_withSeed(name.data, name.size, pool->hash_seed);
 }
 bool names_init(struct pool *pool);
 bool tickets_init(struct pool *pool);

@@ -21,10 +21,11 @@ const struct cell_label *label_get(const struct pool *pool, uint16_t label)
                : cell_at(&pool->heap, labels(pool)[label].ref);
 }
 
-static uint64_t key_hash(const struct label_key *key)
+static uint64_t key_hash(const struct pool *pool, const struct label_key *key)
 {
-    return bits_mix((key->tag_size == 0 ? 0 : XXH3_64bits(key->tag, key->tag_size)) + key->tag_size) ^
-           (key->site_size == 0 ? 0 : XXH3_64bits(key->site, key->site_size));
+    struct name_in tag = {key->tag, key->tag_size}, site = {key->site, key->site_size};
+    return bits_mix((tag.size == 0 ? 0 : name_hash(pool, tag)) + tag.size) ^
+           (site.size == 0 ? 0 : name_hash(pool, site));
 }
 
 static struct label_key key_of(const struct cell_label *cell)
@@ -35,7 +36,7 @@ static struct label_key key_of(const struct cell_label *cell)
 static uint64_t label_hash(const void *owner, uint32_t label)
 {
     struct label_key key = key_of(label_get(owner, (uint16_t)label));
-    return key_hash(&key);
+    return key_hash(owner, &key);
 }
 
 static bool equal(const uint8_t *a, uint32_t a_size, const uint8_t *b, uint32_t b_size)
@@ -113,7 +114,7 @@ static int label_make(struct pool *pool, const struct label_key *key, uint16_t *
     memcpy(&word, &head, sizeof word);
     image_store(&pool->heap, (uint64_t *)(void *)cell, word);
     labels(pool)[number] = (struct label){.ref = ref, .uses = 1};
-    index_insert(&pool->label_index, key_hash(key), number);
+    index_insert(&pool->label_index, key_hash(pool, key), number);
     pool->labels_count++;
     *ret = (uint16_t)number;
     return 0;
@@ -126,7 +127,7 @@ int label_take(struct pool *pool, const uint8_t *tag, uint32_t tag_size, const u
     *ret = 0;
     if (tag_size == 0 && site_size == 0)
         return 0;
-    uint32_t number = index_find(&pool->label_index, key_hash(&key), &key);
+    uint32_t number = index_find(&pool->label_index, key_hash(pool, &key), &key);
     if (number == 0)
         return label_make(pool, &key, ret);
     labels(pool)[number].uses++;

@@ -127,6 +127,12 @@ static bool crowd_prepare(struct pool *pool, uint32_t more)
            index_prepare(&pool->crowd);
 }
 
+static void entry_free(struct pool *pool, uint32_t entry)
+{
+    entries(pool)[entry - 1].ref = pool->crowd_free;
+    pool->crowd_free = entry;
+}
+
 /* Enters one cell into the vector and the index. Needs the memory prepared. */
 static void crowd_push(struct pool *pool, uint32_t index, struct tail *tail, uint32_t ref)
 {
@@ -158,9 +164,11 @@ static bool make_crowded(struct pool *pool, uint32_t index, struct tail *tail)
         /* at most one overflow bucket is prepared at a time; a failure here only makes the next insert's
          * split wait */
         if (!index_prepare(&pool->crowd)) {
-            while (k-- > 0)
-                index_remove(&pool->crowd, key_hash(index, mark_of(pool, small[k])),
-                             *u32vec_at(&tail->crowd, k));
+            while (k-- > 0) {
+                uint32_t entry = *u32vec_at(&tail->crowd, k);
+                index_remove(&pool->crowd, key_hash(index, mark_of(pool, small[k])), entry);
+                entry_free(pool, entry);
+            }
             u32vec_done(&tail->crowd, &pool->mem);
             for (k = 0; k < tail->count; k++)
                 tail->small[k] = small[k];
@@ -246,8 +254,7 @@ static void crowd_remove(struct pool *pool, uint32_t index, struct tail *tail, u
         entries(pool)[moved - 1].place = place;
     }
     u32vec_trim(&tail->crowd, &pool->mem);
-    entries(pool)[entry - 1].ref = pool->crowd_free;
-    pool->crowd_free = entry;
+    entry_free(pool, entry);
 }
 
 static uint32_t tail_get(const struct pool *pool, const struct tail *tail, uint32_t k)

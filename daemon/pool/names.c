@@ -13,7 +13,7 @@ static struct cell_name *name_cell(const struct pool *pool, uint32_t ref)
 static uint64_t hash_of_ref(const void *owner, uint32_t ref)
 {
     const struct cell_name *cell = name_cell(owner, ref);
-    return name_hash((struct name_in){.data = cell->bytes, .size = cell->size});
+    return name_hash(owner, (struct name_in){.data = cell->bytes, .size = cell->size});
 }
 
 static bool same_name(const void *owner, uint32_t ref, const void *key)
@@ -31,7 +31,7 @@ bool names_init(struct pool *pool)
 
 static uint32_t find(const struct pool *pool, struct name_in name)
 {
-    return index_find(&pool->names, name_hash(name), &name);
+    return index_find(&pool->names, name_hash(pool, name), &name);
 }
 
 static int check_version(struct pool *pool, uint32_t ref, uint64_t if_version)
@@ -72,9 +72,9 @@ static int name_cell_make(struct pool *pool, struct name_in name, uint32_t *ret_
 static void bind_new(struct pool *pool, struct name_in name, uint32_t ref, uint32_t index, uint64_t version)
 {
     struct cell_name *cell = name_cell(pool, ref);
-    cell->version_high = (uint8_t)(version >> 32);
+    cell->version_high = (uint16_t)(version >> 32);
     image_store(&pool->heap, (uint64_t *)(void *)cell, version << 32 | index);
-    index_insert(&pool->names, name_hash(name), ref);
+    index_insert(&pool->names, name_hash(pool, name), ref);
     links_add(pool, index, ref);
     pool->names_count++;
 }
@@ -87,8 +87,8 @@ static void bind_again(struct pool *pool, uint32_t ref, uint32_t index, uint64_t
     if (before != index)
         links_remove(pool, before, ref);
     image_store(&pool->heap, &words[0], version << 32 | index);
-    if (cell->version_high != (uint8_t)(version >> 32))
-        image_store(&pool->heap, &words[1], (words[1] & ~0xffull) | (uint8_t)(version >> 32));
+    if (cell->version_high != (uint16_t)(version >> 32))
+        image_store(&pool->heap, &words[1], (words[1] & ~0xffffull) | (uint16_t)(version >> 32));
     if (before == index)
         return;
     links_add(pool, index, ref);

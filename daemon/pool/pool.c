@@ -46,7 +46,7 @@ static int rebuild(struct pool *pool, char *error, size_t error_size)
 {
     int err = pool_rebuild(pool);
     if (err == -HF_E_INTERNAL)
-        snprintf(error, error_size, "a name, ticket, hold or session stands twice in the cells");
+        snprintf(error, error_size, "a name, ticket, hold, session or label stands twice in the cells");
     return err == -HF_E_INTERNAL ? -EINVAL : err == 0 ? 0 : -ENOMEM;
 }
 
@@ -63,6 +63,7 @@ int pool_open(struct pool **ret, const struct pool_config *config, char *error, 
     pool->now_ms = config->now_ms;
     pool->random_state = config->random_seed;
     pool->random = config->random;
+    pool_random(pool, (uint8_t *)&pool->hash_seed, sizeof pool->hash_seed);
     int err = open_heap(pool, config, error, error_size);
     if (err == 0 && !init_parts(pool))
         err = -ENOMEM;
@@ -182,6 +183,16 @@ int pool_fail_gone(struct pool *pool, uint64_t id)
 
 #define WHO_SESSIONS 1024u /* looked at for the biggest holder */
 
+/* As much of a name as fits, never a part of a character: the text of an error is UTF-8. */
+static void copy_name(char *out, size_t room, const uint8_t *name, size_t size)
+{
+    if (size >= room)
+        for (size = room - 1; size > 0 && (name[size] & 0xc0) == 0x80;)
+            size--;
+    memcpy(out, name, size);
+    out[size] = '\0';
+}
+
 static void name_biggest_holder(const struct pool *pool, struct fault *fault)
 {
     const struct session *biggest = NULL;
@@ -194,7 +205,7 @@ static void name_biggest_holder(const struct pool *pool, struct fault *fault)
     fault->who_bytes = biggest->held_bytes;
     const struct cell_session *cell = cell_at(&pool->heap, biggest->ref);
     if (!biggest->anonymous && cell->name_size > 0)
-        snprintf(fault->who, sizeof fault->who, "%.*s", (int)cell->name_size, (const char *)cell->name);
+        copy_name(fault->who, sizeof fault->who, cell->name, cell->name_size);
     else
         snprintf(fault->who, sizeof fault->who, "sid %llu", (unsigned long long)biggest->sid);
 }

@@ -13,6 +13,8 @@ static int enter_label(void *owner, uint32_t ref, unsigned type)
     if (type != CELL_LABEL && type != CELL_LABEL_WIDE)
         return 0;
     uint32_t number = ((const struct cell_label *)cell_at(&pool->heap, ref))->number;
+    if (number == 0 || label_get(pool, (uint16_t)number) != NULL)
+        return -HF_E_INTERNAL;
     uint64_t end = number + 1ull > pool->labels_top ? number + 1ull : pool->labels_top;
     if (!reserve_grow(&pool->labels, &pool->mem, end * sizeof(struct label)) ||
         !freeset_grow(&pool->label_numbers, &pool->mem, end))
@@ -150,7 +152,7 @@ static int enter_name(struct pool *pool, uint32_t ref)
 {
     const struct cell_name *cell = cell_at(&pool->heap, ref);
     struct name_in name = {.data = cell->bytes, .size = cell->size};
-    if (index_find(&pool->names, name_hash(name), &name) != 0)
+    if (index_find(&pool->names, name_hash(pool, name), &name) != 0)
         return -HF_E_INTERNAL;
     if (!index_prepare(&pool->names))
         return -HF_E_OOM;
@@ -182,7 +184,7 @@ static int enter_cell(void *owner, uint32_t ref, unsigned type)
 }
 
 /* Labels that nobody uses any more, and sessions without a lease, end now. */
-static void settle(struct pool *pool)
+static int settle(struct pool *pool)
 {
     for (uint32_t number = 1; number < pool->labels_top; number++) {
         struct label *label = &((struct label *)(void *)pool->labels.base)[number];
@@ -192,12 +194,14 @@ static void settle(struct pool *pool)
         index_insert(&pool->label_index, pool->label_index.hash_of(pool, number), number);
         pool->labels_count++;
         label_drop(pool, (uint16_t)number);
-        (void)index_prepare(&pool->label_index);
+        if (!index_prepare(&pool->label_index))
+            return -HF_E_OOM;
     }
     for (struct session *s = pool->first, *next; s != NULL; s = next) {
         next = s->next;
         pool_session_detach(pool, s);
     }
+    return 0;
 }
 
 int pool_rebuild(struct pool *pool)
@@ -211,7 +215,5 @@ int pool_rebuild(struct pool *pool)
         err = cells_each(&pool->heap, enter_cell, pool);
     if (err == 0 && !index_prepare(&pool->label_index))
         err = -HF_E_OOM;
-    if (err == 0)
-        settle(pool);
-    return err;
+    return err == 0 ? settle(pool) : err;
 }

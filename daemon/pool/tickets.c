@@ -115,7 +115,7 @@ static void ticket_end(struct pool *pool, uint32_t ref)
     pool_after_drop(pool, index);
 }
 
-int pool_claim(struct pool *pool, struct session *s, const uint8_t key[HF_KEY_SIZE], uint64_t *ret_id)
+static int claim_once(struct pool *pool, struct session *s, const uint8_t *key, uint64_t *ret_id)
 {
     uint32_t ref = find(pool, key);
     if (ref == 0)
@@ -135,6 +135,14 @@ int pool_claim(struct pool *pool, struct session *s, const uint8_t key[HF_KEY_SI
     *ret_id = heap_id(&pool->heap, index);
     pool_commit(pool);
     return 0;
+}
+
+int pool_claim(struct pool *pool, struct session *s, const uint8_t key[HF_KEY_SIZE], uint64_t *ret_id)
+{
+    int err = claim_once(pool, s, key, ret_id);
+    if (err == -HF_E_OOM && pool_make_room(pool))
+        err = claim_once(pool, s, key, ret_id);
+    return err;
 }
 
 int pool_unshare(struct pool *pool, const uint8_t key[HF_KEY_SIZE])

@@ -219,7 +219,7 @@ static const char *wrong_cell(struct pool *pool, uint32_t ref, unsigned type)
         return NULL;
     const struct cell_name *name = cell;
     struct name_in key = {.data = name->bytes, .size = name->size};
-    return index_find(&pool->names, name_hash(key), &key) == ref ? NULL
+    return index_find(&pool->names, name_hash(pool, key), &key) == ref ? NULL
                                                                  : "the name is not found by its bytes";
 }
 

@@ -254,8 +254,8 @@ static bool time_is_up(struct worker *worker)
     return now - worker->run_ns > TURN_US * 1000;
 }
 
-/* The connection's requests (and what others did meanwhile) have had their share of work. It is looked at after
- * every request: a release may drop thousands of slots, a put in a full pool makes room first. */
+/* The connection's requests (and what others did meanwhile) have had their share of work. Looked at after every
+ * request but a get: a release may drop thousands of slots, a put in a full pool makes room first. */
 static inline bool units_are_up(const struct conn *conn)
 {
     return pool_work_hot(conn->entry->pool) - conn->turn_work > TURN_UNITS;
@@ -272,12 +272,12 @@ static bool execute(struct conn *conn, const struct request *request)
     struct worker *worker = conn->worker;
     if (likely(execute_hot(conn, request))) {
         worker->counters.requests[request->method]++;
-        return true;
+        return request->method == HF_METHOD_get || !units_are_up(conn);
     }
     if (request->frame.size > POOL_COPY_MAX && staging_begin(conn, request))
         return false;
     dispatch(conn, request, NULL, 0);
-    return !conn_blocked(conn) && !time_is_up(worker);
+    return !conn_blocked(conn) && !units_are_up(conn) && !time_is_up(worker);
 }
 
 /* Executes a batch; returns the bytes done with. */
@@ -288,7 +288,7 @@ static size_t execute_batch(struct conn *conn, const struct batch *batch, bool *
     *stopped = false;
     for (unsigned i = 0; i < batch->count && !*stopped; i++) {
         const struct request *request = &worker->batch[i];
-        *stopped = !execute(conn, request) || output_is_full(&worker->out) || units_are_up(conn);
+        *stopped = !execute(conn, request) || output_is_full(&worker->out);
         if (unlikely(conn->pending != NULL || conn->staging != NULL))
             worker->held = request->frame.size;
         else

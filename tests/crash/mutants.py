@@ -69,7 +69,7 @@ MUTANTS = [
     ("recovery counts on top of old counts", "daemon/heap/recover.c",
      "        hot->in = hot->link = 0;", "        hot->link = 0;"),
     ("recovery keeps the holds of sessions that end", "daemon/heap/recover.c",
-     "    return cell->state == SESSION_OPEN && ", "    return cell->state != SESSION_FREE && "),
+     "    return cell->state == SESSION_OPEN &&\n", "    return cell->state != SESSION_FREE &&\n"),
     ("a value replaced in place", "daemon/pool/objects.c",
      "    (void)pool_next_version(pool);\n    image_store(heap, &hot->value",
      "    if (value->size > 8 && (old_w0 & W0_INLINE) == 0 && value_size(old_value) == value->size) {\n"
@@ -99,13 +99,12 @@ MUTANTS = [
      "    cell->count = n;\n    cell->since = pool_stamp(pool);\n    cell->label = label;\n    image_store(&pool->heap, (uint64_t *)(void *)cell, (uint64_t)s->ref << 32 | index);",
      "    cell->since = pool_stamp(pool);\n    cell->label = label;\n    image_store(&pool->heap, (uint64_t *)(void *)cell, (uint64_t)s->ref << 32 | index);\n"
      "    image_commit(&pool->heap);\n    cell->count = n;"),
-    ("a name's bytes written after its birth", "daemon/pool/names.c",
-     "    memcpy(cell->bytes, name.data, name.size);\n    image_store(&pool->heap, (uint64_t *)(void *)cell, version << 32 | index);",
-     "    image_store(&pool->heap, (uint64_t *)(void *)cell, version << 32 | index);\n    image_commit(&pool->heap);\n"
-     "    memcpy(cell->bytes, name.data, name.size);"),
+    ("a name's version written after its birth", "daemon/pool/names.c",
+     "    cell->version_high = (uint8_t)(version >> 32);\n    image_store(",
+     "    cell->size = 0;\n    image_store("),
     ("store's object committed before its name", "daemon/pool/names.c",
-     "    err = bind(pool, name, ref, index, ret_version);\n    if (err != 0) {\n        /* born",
-     "    image_commit(&pool->heap);\n    err = bind(pool, name, ref, index, ret_version);\n    if (ref != 0)\n        image_commit(&pool->heap);\n    if (err != 0) {\n        /* born"),
+     "        pool->fault = fault;\n        return err;\n    }\n    *ret_version",
+     "        pool->fault = fault;\n        return err;\n    }\n    image_commit(&pool->heap);\n    *ret_version"),
     ("a list grown outside the log", "daemon/heap/slots.c",
      "    image_store(heap, &heap->warm[index].slots, list_word(offset, 3));",
      "    image_set(heap, &heap->warm[index].slots, list_word(offset, 3));"),

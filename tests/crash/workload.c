@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define PATTERN_BYTES 202000u
+#define OPEN_BYTES    700000u /* three arenas */
 
 static void tell(struct workload *w, uint64_t id)
 {
@@ -69,6 +70,8 @@ static void op_put(struct workload *w)
     if (random_once_in(&w->random, 9)) {
         spec.open = true;
         spec.value.data = NULL;
+        if (w->values_large && random_once_in(&w->random, 3))
+            spec.value.size = OPEN_BYTES;
     }
     if (pool_put(w->fx.pool, any_session(w), &spec, &id) == 0)
         tell(w, id);
@@ -98,13 +101,16 @@ static void op_set(struct workload *w)
     (void)pool_set(w->fx.pool, any_id(w), &value, 0, &version);
 }
 
+/* Large ones are backed as they are written or sealed, an arena at a time. */
 static void op_write_seal(struct workload *w)
 {
-    uint64_t id = any_id(w);
+    uint64_t id = any_id(w),
+             offset = random_once_in(&w->random, 3) ? random_below(&w->random, OPEN_BYTES) : 0;
     struct session *s = any_session(w);
-    (void)pool_write(w->fx.pool, s, id, 0, w->pattern, 4, 4);
+    (void)pool_write(w->fx.pool, s, id, offset, w->pattern, 4, 4);
     if (random_once_in(&w->random, 2))
-        (void)pool_seal(w->fx.pool, s, id);
+        while (pool_seal(w->fx.pool, s, id) == POOL_AGAIN) {
+        }
 }
 
 /* Replaces, clears or appends; sometimes many times, so that lists grow through their shapes. */

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Starts a holdfastd for a test, tells where it listens, and checks that it ends well.
 
-The program is $HOLDFASTD, else build/holdfastd of this tree. `with Daemon(...) as d:` gives d.unix (path)
+The program is $HOLDFASTD, else build/holdfastd of this tree (RELEASE, for tests that no sanitizer may disturb). `with Daemon(...) as d:` gives d.unix (path)
 and d.tcp ((host, port), a free port that the daemon chose). On leaving, the daemon gets SIGTERM and must
 exit with 0 and without a sanitizer's report.
 """
@@ -18,7 +18,8 @@ import time
 from rpc import DEADLINE_S, Client
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-HOLDFASTD = os.environ.get("HOLDFASTD") or os.path.join(ROOT, "build", "holdfastd")
+RELEASE = os.path.join(ROOT, "build", "holdfastd")
+HOLDFASTD = os.environ.get("HOLDFASTD") or RELEASE
 LONG = os.environ.get("HF_TEST_LONG", "") not in ("", "0")
 
 REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|ThreadSanitizer|MemorySanitizer"
@@ -27,21 +28,22 @@ LISTENING_UNIX = re.compile(r"listening on unix:([^\s\"]+)")
 LISTENING_TCP = re.compile(r"listening on tcp:([^\s\"]+):(\d+)")
 
 
-@functools.lru_cache(maxsize=1)
-def _sanitized():
-    with open(HOLDFASTD, "rb") as program:
+@functools.lru_cache(maxsize=2)
+def _sanitized(path):
+    with open(path, "rb") as program:
         return b"__asan_init" in program.read()
 
 
 class Daemon:
     """unix, tcp: whether to listen there. args: further options. wrap: a command before the daemon's own
-    (prlimit). env: variables to add."""
+    (prlimit). env: variables to add. program: another one than HOLDFASTD."""
 
-    def __init__(self, *args, unix=True, tcp=True, wrap=(), env=None):
+    def __init__(self, *args, unix=True, tcp=True, wrap=(), env=None, program=HOLDFASTD):
         self.dir = tempfile.mkdtemp(prefix="hf-")
         self.want_unix, self.want_tcp = unix, tcp
         self.args = list(args)
         self.wrap = list(wrap)
+        self.program = program
         self.env = dict(os.environ, **(env or {}))
         self.unix = None
         self.tcp = None
@@ -58,7 +60,7 @@ class Daemon:
             listen += ["--listen", "unix:" + os.path.join(self.dir, "s")]
         if self.want_tcp:
             listen += ["--listen", "tcp:127.0.0.1:0"]
-        return self.wrap + [HOLDFASTD] + listen + self.args
+        return self.wrap + [self.program] + listen + self.args
 
     def start(self):
         self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -185,7 +187,7 @@ class Daemon:
 
     def sanitized(self):
         """Whether the program is a sanitizer's build, whose memory tells nothing about the daemon's."""
-        return _sanitized()
+        return _sanitized(self.program)
 
 
 def run(*args, deadline_s=DEADLINE_S, env=None):

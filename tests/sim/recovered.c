@@ -134,6 +134,14 @@ static bool holds_end(const struct model *m, const bool *survives)
     return false;
 }
 
+/* The first cell of the area, of whatever type, is in use or not. */
+#define CELL_MOST 520u
+
+static uint64_t cells_in_use(const struct pool *pool)
+{
+    return pool->heap.cells.live_bytes - (uint64_t)pool->heap.spare_count * cell_bytes(CELL_HOLD);
+}
+
 /* When nothing was garbage, the running pool has no more in use than the recovered one: it has leaked nothing. */
 static void recovered_leaks(struct sim *sim, const struct pool *pool, const struct pool_stats *recovered)
 {
@@ -141,6 +149,10 @@ static void recovered_leaks(struct sim *sim, const struct pool *pool, const stru
     pool_stats(sim->pool, &stats);
     sim_check(sim, stats.value_live_bytes == recovered->value_live_bytes);
     sim_check(sim, sim->pool->heap.lists.live_bytes == pool->heap.lists.live_bytes);
+    uint64_t ended = stats.sessions_open + stats.sessions_grace - recovered->sessions_grace;
+    uint64_t cells = cells_in_use(sim->pool), expected = cells_in_use(pool) + ended * cell_bytes(CELL_ANON);
+    if (stats.sessions_dying == 0) /* all that ended is anonymous, see ends_after_marking() */
+        sim_check(sim, cells <= expected + CELL_MOST && expected <= cells + CELL_MOST);
     sim_check(sim, stats.labels == recovered->labels && stats.holds == recovered->holds);
     sim_check(sim, stats.object_bytes == recovered->object_bytes && stats.index_max == recovered->index_max);
 }

@@ -36,7 +36,7 @@ static void teardown(void)
 
 static void add(uint32_t key, uint64_t when)
 {
-    ck_assert(deadlines_prepare(&deadlines));
+    ck_assert(deadlines_prepare(&deadlines, deadlines.count + 1ull));
     deadlines_add(&deadlines, when, key);
     at[key] = when;
 }
@@ -137,13 +137,13 @@ END_TEST
 START_TEST(room_is_made_before_and_may_fail)
 {
     mem.fail_at = mem.calls + 1;
-    ck_assert(!deadlines_prepare(&deadlines));
+    ck_assert(!deadlines_prepare(&deadlines, deadlines.count + 1ull));
     mem.fail_at = 0;
     for (uint32_t k = 0; k < 300; k++)
         add(k, 1000 - k);
     mem.limit = mem.private_bytes;
     uint32_t more = 0;
-    while (300 + more < KEYS && deadlines_prepare(&deadlines)) {
+    while (300 + more < KEYS && deadlines_prepare(&deadlines, deadlines.count + 1ull)) {
         add(300 + more, 5000 + more);
         more++;
     }

@@ -817,6 +817,46 @@ START_TEST(index_with_spent_serials_is_retired)
 }
 END_TEST
 
+/* ---- memory ---- */
+
+START_TEST(memory_of_released_values_is_given_back)
+{
+    enum { COUNT = 2000 };
+    static uint64_t ids[COUNT];
+    for (unsigned i = 0; i < COUNT; i++)
+        ids[i] = put_filled(&fx, fx.a, i % 3 == 0 ? 40000 : 8000, 1);
+    uint64_t most = stats_of(&fx).value_bytes;
+    for (unsigned i = 0; i < COUNT; i++)
+        release_one(&fx, fx.a, ids[i]);
+    drain(&fx);
+    ck_assert_uint_eq(stats_of(&fx).value_live_bytes, 0);
+    ck_assert_uint_lt(stats_of(&fx).value_bytes, most / 10);
+    ck_assert_uint_gt(fx.grow.punches, 0);
+}
+END_TEST
+
+START_TEST(memory_stays_within_the_limit)
+{
+    struct fixture small;
+    fixture_open_with(&small, &(struct fixture_options){.max_bytes = 24u << 20});
+    static const uint64_t of_size[] = {10, 500, 9000, 60000, 200000};
+    static uint8_t data[200000];
+    for (unsigned i = 0; i < 20000; i++) {
+        struct put_spec spec = {.value = bytes_in(data, of_size[i % 5])};
+        uint64_t id;
+        int rc = pool_put(small.pool, small.a, &spec, &id);
+        ck_assert(rc == 0 || rc == -HF_E_OOM);
+        ck_assert_uint_le(stats_of(&small).memory_used, 24u << 20);
+    }
+    verify_ok(&small);
+    pool_session_end(small.pool, small.a, REASON_SESSION_END);
+    drain(&small);
+    ck_assert_uint_eq(stats_of(&small).objects, 0);
+    verify_ok(&small);
+    fixture_close(&small);
+}
+END_TEST
+
 /* ---- scan ---- */
 
 START_TEST(scan_finds_by_tag_size_and_holder)
@@ -936,6 +976,9 @@ int main(void)
     tcase_add_test(t, id_is_never_used_twice);
     tcase_add_test(t, serial_starts_at_the_base_and_wraps);
     tcase_add_test(t, index_with_spent_serials_is_retired);
+    t = suite_case(suite, "memory", setup, teardown);
+    tcase_add_test(t, memory_of_released_values_is_given_back);
+    tcase_add_test(t, memory_stays_within_the_limit);
     t = suite_case(suite, "scan and verify", setup, teardown);
     tcase_add_test(t, scan_finds_by_tag_size_and_holder);
     tcase_add_test(t, verify_one_walk_at_a_time);
