@@ -22,6 +22,8 @@ struct program {
     struct server *server;
     struct signals signals;
     bool stopping;
+    const char *folder; /* where this program was called from, with its '/': `holdfast` is there too */
+    int folder_size;
 };
 
 static void on_signal(void *data, int number)
@@ -56,8 +58,9 @@ static void announce(struct program *program)
         log_write(&program->log, LOG_LEVEL_INFO, "listening", "address=%s msg=\"listening on %s\"", address,
                   address);
     log_write(&program->log, LOG_LEVEL_INFO, "ready",
-              "version=%s max_memory=%llu msg=\"try: build/holdfast -s %s ping\"", HF_VERSION,
-              (unsigned long long)program->options.max_memory, server_address(program->server, 0));
+              "version=%s max_memory=%llu msg=\"try: %.*sholdfast -s %s ping\"", HF_VERSION,
+              (unsigned long long)program->options.max_memory, program->folder_size, program->folder,
+              server_address(program->server, 0));
 }
 
 static int fail(struct program *program, const char *error)
@@ -106,7 +109,9 @@ static bool addresses_fit(const struct options *options)
 
 int main(int argc, char **argv)
 {
-    struct program program = {0};
+    const char *slash = strrchr(argv[0], '/');
+    struct program program = {.folder = argv[0],
+                              .folder_size = slash == NULL ? 0 : (int)(slash + 1 - argv[0])};
     switch (options_parse(&program.options, argc, argv)) {
     case OPTIONS_DONE: return 0;
     case OPTIONS_WRONG: return EXIT_USAGE;

@@ -93,9 +93,9 @@ static inline struct head read_head(const uint8_t *at, uint32_t size)
     return head;
 }
 
-size_t hfp_scan_whole(const uint8_t *bytes, size_t at, size_t count)
+/* The offset behind the value at `at`, or 0 if it is not whole; adds to `containers` how many are in it. */
+static inline size_t pass_value(const uint8_t *bytes, size_t at, size_t count, size_t *containers)
 {
-    unsigned containers = 0;
     for (uint64_t pending = 1; pending != 0; pending--) {
         if (at >= count)
             return 0;
@@ -106,7 +106,7 @@ size_t hfp_scan_whole(const uint8_t *bytes, size_t at, size_t count)
             continue;
         }
         if (b < 0xa0) { /* option maps and short arrays */
-            containers++;
+            ++*containers;
             pending += (uint64_t)(b & 0x0f) << (b < 0x90);
             at++;
             continue;
@@ -115,13 +115,26 @@ size_t hfp_scan_whole(const uint8_t *bytes, size_t at, size_t count)
         if (size == 0 || count - at < size)
             return 0;
         struct head head = read_head(bytes + at, size);
-        containers += head.container;
+        *containers += head.container;
         at += size + head.payload;
         pending += head.values;
         if (at > count || pending - 1 > count - at)
             return 0;
     }
-    return at <= count && containers <= HFP_DEPTH_MIN - 2 ? at : 0;
+    return at <= count ? at : 0;
+}
+
+size_t hfp_scan_whole(const uint8_t *bytes, size_t at, size_t count)
+{
+    size_t containers = 0;
+    size_t end = pass_value(bytes, at, count, &containers);
+    return containers <= HFP_DEPTH_MIN - 2 ? end : 0;
+}
+
+size_t hfp_scan_size(const uint8_t *bytes, size_t count)
+{
+    size_t containers = 0;
+    return pass_value(bytes, 0, count, &containers);
 }
 
 /* ---- verdicts ---- */

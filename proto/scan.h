@@ -132,6 +132,10 @@ static inline void hfp_scan_reset(struct hfp_scan *scan)
  * hfp_scan_fast. */
 size_t hfp_scan_whole(const uint8_t *bytes, size_t at, size_t count);
 
+/* The size of the value at bytes[0], 0 if it is not whole within `count`: the same as hfp_skip of mp.h passes,
+ * in a fraction of the time where there are many values in it. */
+size_t hfp_scan_size(const uint8_t *bytes, size_t count);
+
 /* hfp_scan for what nearly every message is: a whole request or response of few params in the usual
  * encodings. True if it is one, with `frame` filled; false says nothing, and `frame` is undefined: ask
  * hfp_scan. Never reads beyond `count`. */

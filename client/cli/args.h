@@ -38,7 +38,7 @@
     X(TTL_MS, "--ttl-ms", "MS", "how long the ticket is valid (60000)")                                      \
     X(USES, "--uses", "N", "how often the ticket can be claimed (1)")                                        \
     X(N, "--n", "N", "how many references (1); also -n")                                                     \
-    X(IF_VERSION, "--if-version", "VERSION", "only if this is the version; 0: only if there is none")        \
+    X(IF_VERSION, "--if-version", "VERSION", "the version that it must have; of a name 0: there is none")    \
     X(OFFSET, "--offset", "BYTES", "start of the part wanted")                                               \
     X(LEN, "--len", "BYTES", "length of the part wanted")                                                    \
     X(WITH_VERSION, "--with-version", NULL, "print the version too")                                         \

@@ -79,6 +79,10 @@ int cli_connect(struct cli *cli);
  * it. */
 int cli_fail(struct cli *cli, int code);
 
+/* The end of a command whose result says no more than that it is done: `true` if JSON is wanted, else nothing.
+ * `code` as above. */
+int cli_done(struct cli *cli, int code);
+
 /* The exit code for a HF_ERR_.... */
 int cli_exit_of(int code);
 

@@ -167,17 +167,25 @@ int cli_sessions(struct cli *cli, const struct cli_args *args)
 
 int cli_kill(struct cli *cli, const struct cli_args *args)
 {
+    bool list = cli->output == CLI_JSON && args->count > 1;
+    int exit_code = CLI_OK;
+    uint64_t sid;
     for (unsigned i = 0; i < args->count; i++) {
-        uint64_t sid;
-        int64_t dropped = 0;
         if (!cli_positional_uint(cli, args, i, "SID", &sid))
             return CLI_USAGE;
+    }
+    for (unsigned i = 0; i < args->count && exit_code == CLI_OK; i++) {
+        int64_t dropped = 0;
+        cli_parse_uint(args->positional[i], &sid);
         int code = hf_kill(cli->conn, sid, &dropped);
         if (code != 0)
-            return cli_fail(cli, code);
-        printf("%" PRId64 "\n", dropped);
+            exit_code = cli_fail(cli, code);
+        else
+            printf(list ? "%s%" PRId64 : "%s%" PRId64 "\n", !list ? "" : i == 0 ? "[" : ",", dropped);
     }
-    return CLI_OK;
+    if (list && exit_code == CLI_OK)
+        puts("]");
+    return exit_code;
 }
 
 int cli_pools(struct cli *cli, const struct cli_args *args)
@@ -193,14 +201,12 @@ int cli_pool_create(struct cli *cli, const struct cli_args *args)
     uint64_t max_bytes = 0;
     if (!cli_option_size(cli, args, CLI_OPT_MAX_BYTES, &max_bytes))
         return CLI_USAGE;
-    int code = hf_pool_create(cli->conn, args->positional[0], max_bytes);
-    return code != 0 ? cli_fail(cli, code) : CLI_OK;
+    return cli_done(cli, hf_pool_create(cli->conn, args->positional[0], max_bytes));
 }
 
 int cli_pool_drop(struct cli *cli, const struct cli_args *args)
 {
-    int code = hf_pool_drop(cli->conn, args->positional[0], cli_given(args, CLI_OPT_FORCE));
-    return code != 0 ? cli_fail(cli, code) : CLI_OK;
+    return cli_done(cli, hf_pool_drop(cli->conn, args->positional[0], cli_given(args, CLI_OPT_FORCE)));
 }
 
 /* ---- The daemon ---------------------------------------------------------------------------------------- */

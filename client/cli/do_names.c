@@ -61,6 +61,8 @@ int cli_unname(struct cli *cli, const struct cli_args *args)
         cli_pack_uint(&params, args, CLI_OPT_IF_VERSION, "if_version");
     }
     int exit_code = cli_params_call(&params, "unname", &reply);
+    if (exit_code == CLI_OK && cli->output == CLI_JSON)
+        cli_show(cli, hf_reply_item(reply));
     hf_reply_free(reply);
     return exit_code;
 }

@@ -39,7 +39,12 @@ static int keep(struct cli *cli, const struct cli_args *args, hf_id id)
             printf("%02x", ticket[i]);
         puts(cli->output == CLI_JSON ? "\"}" : "");
     }
-    if (!cli->shell && !cli_given(args, CLI_OPT_NAME) && !cli_given(args, CLI_OPT_SHARE))
+    if (!cli->shell && cli_given(args, CLI_OPT_SIZE))
+        cli_hint(cli,
+                 "the open object %" PRId64
+                 " dies with this command: put, write, seal and name it in one `holdfast shell`",
+                 id);
+    else if (!cli->shell && !cli_given(args, CLI_OPT_NAME) && !cli_given(args, CLI_OPT_SHARE))
         cli_hint(cli,
                  "object %" PRId64
                  " dies with this command, whose session held it: keep it with --name NAME, "
@@ -67,6 +72,13 @@ int cli_put(struct cli *cli, const struct cli_args *args)
             return cli_error(cli, CLI_USAGE, "--refs needs ids with commas between them, or nil");
         options.refs = refs;
     }
+    if (size != 0 && (cli_given(args, CLI_OPT_NAME) || cli_given(args, CLI_OPT_SHARE))) {
+        free(refs);
+        return cli_error(
+            cli, CLI_USAGE,
+            "an open object takes a name or a ticket only after seal: in `holdfast shell`, put --size, "
+            "write, seal, name");
+    }
     bool nothing = size != 0 && args->count == 0 && !cli_given(args, CLI_OPT_FILE);
     int exit_code = nothing ? CLI_OK : cli_value_read(cli, args, 0, &value);
     if (exit_code == CLI_OK) {
@@ -82,9 +94,10 @@ int cli_put_many(struct cli *cli, const struct cli_args *args)
 {
     int exit_code = cli_call_json(cli, "put_many", args->positional[0], true);
     if (exit_code == CLI_OK && !cli->shell)
-        cli_hint(cli,
-                 "these objects die with this command, whose session held them: use `holdfast shell` to name "
-                 "one or to work with them");
+        cli_hint(
+            cli,
+            "these objects die with this command (all but cycles), whose session held them: use `holdfast "
+            "shell` to name one or to work with them");
     return exit_code;
 }
 
@@ -163,8 +176,7 @@ int cli_seal(struct cli *cli, const struct cli_args *args)
     hf_id id;
     if (!cli_positional_id(cli, args, 0, &id))
         return CLI_USAGE;
-    int code = hf_seal(cli->conn, id);
-    return code != 0 ? cli_fail(cli, code) : CLI_OK;
+    return cli_done(cli, hf_seal(cli->conn, id));
 }
 
 /* ---- slots --------------------------------------------------------------------------------------------- */
@@ -307,6 +319,5 @@ int cli_unshare(struct cli *cli, const struct cli_args *args)
     uint8_t ticket[HF_KEY_BYTES];
     if (!read_ticket(cli, args, ticket))
         return CLI_USAGE;
-    int code = hf_unshare(cli->conn, ticket);
-    return code != 0 ? cli_fail(cli, code) : CLI_OK;
+    return cli_done(cli, hf_unshare(cli->conn, ticket));
 }

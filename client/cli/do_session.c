@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client/cli/params.h"
@@ -22,10 +23,18 @@ static bool stdin_ended(void)
     return size == 0 || (size < 0 && errno != EINTR && errno != EAGAIN);
 }
 
+/* A script gives /dev/null to what it starts with `&`: that end says nothing. */
+static bool stdin_is_nothing(void)
+{
+    struct stat in, nothing;
+    return fstat(STDIN_FILENO, &in) == 0 && stat("/dev/null", &nothing) == 0 && S_ISCHR(in.st_mode) &&
+           in.st_rdev == nothing.st_rdev;
+}
+
 /* Waits for the end of stdin or a signal (CLI_OK), or of the connection. */
 static int wait_end(struct cli *cli, int signals)
 {
-    struct pollfd wait[3] = {{.fd = STDIN_FILENO, .events = POLLIN},
+    struct pollfd wait[3] = {{.fd = stdin_is_nothing() ? -1 : STDIN_FILENO, .events = POLLIN},
                              {.fd = hf_fd(cli->conn), .events = POLLIN},
                              {.fd = signals, .events = POLLIN}};
     for (;;) {

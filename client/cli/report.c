@@ -66,3 +66,12 @@ int cli_fail(struct cli *cli, int code)
     cli_error(cli, 0, "%s: %s", error->word, error->text);
     return cli_exit_of(code);
 }
+
+int cli_done(struct cli *cli, int code)
+{
+    if (code != 0)
+        return cli_fail(cli, code);
+    if (cli->output == CLI_JSON)
+        puts("true");
+    return CLI_OK;
+}

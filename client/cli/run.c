@@ -30,10 +30,11 @@ int cli_connect(struct cli *cli)
     return code != 0 ? cli_fail(cli, code) : CLI_OK;
 }
 
-/* Ends the session before the process ends, so that what it held is released when the shell goes on. */
-static void disconnect(struct cli *cli)
+/* Ends the session before the process ends, so that what it held is released when the shell goes on. Who did not
+ * answer in time is not asked again: the end of the connection ends the session too. */
+static void disconnect(struct cli *cli, int exit_code)
 {
-    if (cli->conn != NULL && hf_connected(cli->conn))
+    if (cli->conn != NULL && hf_connected(cli->conn) && exit_code != CLI_TIMEOUT)
         hf_bye(cli->conn, NULL);
     hf_close(cli->conn);
     cli->conn = NULL;
@@ -89,7 +90,7 @@ int cli_run(struct cli *cli, const struct cli_command *command, const struct cli
     if (exit_code == CLI_OK)
         exit_code = command->run(cli, args);
     if (own)
-        disconnect(cli);
+        disconnect(cli, exit_code);
     return exit_code;
 }
 

@@ -23,6 +23,7 @@
 
 #define STATUS_FILE  "/var/lib/dpkg/status"
 #define RESULT_COUNT 200
+#define WITH_MAX     3      /* names shown of what a cycle refers to */
 #define POLL_MAX     100000 /* round trips until something that must happen is given up */
 
 struct story {
@@ -44,6 +45,12 @@ static const char *ink(const struct story *story, enum ink wanted)
                                         [INK_DAEMON] = "\033[36m",
                                         [INK_NUMBER] = "\033[1;33m"};
     return story->colour ? codes[wanted] : "";
+}
+
+static bool colour_wanted(void)
+{
+    const char *no_color = getenv("NO_COLOR");
+    return isatty(STDOUT_FILENO) && (no_color == NULL || no_color[0] == '\0');
 }
 
 __attribute__((format(printf, 3, 4))) /* lets the compiler check the arguments */
@@ -358,9 +365,8 @@ static void step_unname(struct story *story, const struct packages *packages)
     say(story, "4 UNNAME",
         "All %llu names are dropped. What loses its last reference dies at once, and so does",
         (unsigned long long)names);
-    say(story, "",
-        "what only that held. Left: %zu that keeper holds, %zu that those refer to, and %llu more.", held,
-        kept.count - held, (unsigned long long)(statistic(story, "objects", "count") - kept.count));
+    say(story, "", "what only that held. Left: %zu that keeper holds, %zu below those, %llu kept by cycles.",
+        held, kept.count - held, (unsigned long long)(statistic(story, "objects", "count") - kept.count));
     graph_free(&kept);
     print_state(story, 0);
 }
@@ -408,9 +414,14 @@ static void print_cycle(const struct story *story, const struct graph *all, size
         for (size_t k = 0; k < reach.count && !seen[i]; k++) {
             if (reach.nodes[k].id == all->nodes[i].id) {
                 seen[i] = true;
-                printf("%s %s", printed++ == 0 ? "" : ",", all->nodes[i].text);
+                if (printed++ < WITH_MAX) {
+                    printf("%s %s", printed == 1 ? "" : ",", all->nodes[i].text);
+                }
             }
         }
+    }
+    if (printed > WITH_MAX) {
+        printf(" and %zu more", printed - WITH_MAX);
     }
     puts(printed == 0 ? " nothing else" : "");
     graph_free(&reach);
@@ -428,8 +439,8 @@ static void step_cycles(struct story *story)
     if (seen == NULL) {
         give_up("no memory");
     }
-    say(story, "6 CYCLES", "%zu objects still live: they refer to each other in %zu cycle%s.", all.count,
-        cycles, cycles == 1 ? "" : "s");
+    say(story, "6 CYCLES", "%zu objects still live: %zu cycle%s, and what %s to.", all.count, cycles,
+        cycles == 1 ? "" : "s", cycles == 1 ? "it refers" : "they refer");
     for (size_t number = 1; number <= cycles; number++) {
         print_cycle(story, &all, number, story->conn, seen);
     }
@@ -460,7 +471,7 @@ int main(int argc, char **argv)
 {
     const char *status = argc > 2 ? argv[2] : STATUS_FILE;
     struct packages packages;
-    struct story story = {.colour = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL};
+    struct story story = {.colour = colour_wanted()};
     struct actor builder, keeper;
     hf_id shared;
     if (argc < 2) {

@@ -15,7 +15,6 @@
 #define RUNS_AN_ARENA (ARENA_BYTES / RUN_BYTES)
 #define SPARES_KEPT   2u /* empty arenas kept backed, against flapping */
 #define LARGE_TRIES   8u /* arenas of large values looked at before a new one is taken */
-#define ARENA_GROWTH  64u
 
 static struct run *runs(const struct blocks *b)
 {

@@ -112,7 +112,7 @@ int blocks_back(struct blocks *blocks, uint64_t offset, uint64_t size);
 /* Whether all of the first `size` bytes at `offset` are backed; if not, *ret_at is an offset that is not. */
 bool blocks_backed(const struct blocks *blocks, uint64_t offset, uint64_t size, uint64_t *ret_at);
 
-/* One piece of work: gives an arena back, or makes a spare one ready. false: nothing to do. */
+/* One piece of work: gives an arena back. false: nothing to do. */
 bool blocks_step(struct blocks *blocks);
 bool blocks_has_work(const struct blocks *blocks);
 

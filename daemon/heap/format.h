@@ -154,7 +154,8 @@ struct cell_hold { /* a holder but the first */
     uint32_t label;        /* T site of the retain; a label's number, 0: none */
     uint32_t spare;
 };
-struct cell_name { /* header of 12 bytes, then the name; 48 bits of version: a million changes a second for 8 years */
+struct
+    cell_name { /* header of 12 bytes, then the name; 48 bits of version: a million changes a second for 8 years */
     uint32_t object, version_low;
     uint16_t version_high;
     uint8_t size, flags, bytes[];

@@ -46,7 +46,7 @@ static void lay_out(struct superblock *sb, const struct heap_config *config)
     };
     sb->cells_bytes = clamp(max, 4 * ARENA_BYTES, 16 * GIB - ARENA_BYTES);
     sb->blocks_bytes = clamp(max, 4 * ARENA_BYTES, 32 * GIB - ARENA_BYTES);
-    sb->values_bytes = max + max / 2 + 64 * ARENA_BYTES;
+    sb->values_bytes = clamp(max + max / 2 + 64 * ARENA_BYTES, 0, (uint64_t)PAGE_BYTES << 32);
     sb->types_at = PAGE_BYTES + UNDO_BYTES;
     sb->cells_at = bits_round_up(sb->types_at + sb->cells_bytes / CELL_RUN, ARENA_BYTES);
     sb->hot_at = sb->cells_at + sb->cells_bytes;
@@ -94,9 +94,8 @@ static uint64_t pin_hash(const void *owner, uint32_t n)
 static bool pin_same(const void *owner, uint32_t n, const void *key)
 {
     const struct heap *heap = owner;
-    uint64_t value;
-    memcpy(&value, key, sizeof value);
-    return ((const struct pin *)(const void *)heap->pins.base)[n - 1].value == value;
+    const struct pin *pin = (const struct pin *)(const void *)heap->pins.base + (n - 1), *wanted = key;
+    return pin->value == wanted->value && pin->versioned == wanted->versioned;
 }
 
 static int attach(struct heap *heap)

@@ -30,7 +30,7 @@ struct pin {
     uint32_t count;
     uint32_t next; /* in the free list */
     uint8_t dead;  /* its object is gone: free the block at the last unpin */
-    uint8_t versioned;
+    bool versioned;
 };
 
 #define SPARE_CELLS   64u
@@ -228,7 +228,7 @@ int slots_prepare(struct heap *heap, uint32_t index, const uint32_t *targets, ui
 /* A list of slots that an operation has replaced; freed after its commit. */
 struct slots_old {
     uint64_t offset[2];
-    uint32_t bytes[2];
+    uint32_t room[2];
     unsigned count;
 };
 /* Stores (by image_store) `target` into an existing slot, or appends when slot == count. Does not touch

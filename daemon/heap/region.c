@@ -78,9 +78,7 @@ int region_back(struct region *region, uint64_t offset, uint64_t size, bool char
         return -ENOMEM;
     if (charge && !region_charge(region, size))
         return -ENOMEM;
-    if (!region->is_private && region->io->back(region->io, region->fd, offset, size) == 0)
-        return 0;
-    if (region->is_private)
+    if (region->is_private || region->io->back(region->io, region->fd, offset, size) == 0)
         return 0;
     if (charge)
         region_uncharge(region, size);

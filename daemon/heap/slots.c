@@ -140,7 +140,7 @@ static void store_w0_ns(struct heap *heap, uint32_t index, uint64_t ns)
 static void remember(struct slots_old *old, uint64_t offset, uint32_t room)
 {
     old->offset[old->count] = offset;
-    old->bytes[old->count++] = room;
+    old->room[old->count++] = room;
 }
 
 /* 2 -> 3 slots: from the entry into the first block. */
@@ -247,7 +247,7 @@ int slots_store(struct heap *heap, uint32_t index, uint32_t slot, uint32_t targe
 void slots_old_free(struct heap *heap, const struct slots_old *old)
 {
     for (unsigned k = 0; k < old->count; k++)
-        list_free(heap, old->bytes[k], old->offset[k]);
+        list_free(heap, old->room[k], old->offset[k]);
 }
 
 /* ---- unmaking: nobody can reach these entries; `link`, of no other use to the dead, counts down ---- */

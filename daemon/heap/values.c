@@ -75,14 +75,18 @@ static struct pin *pins(const struct heap *heap)
     return (void *)heap->pins.base;
 }
 
-static uint32_t pin_find(const struct heap *heap, uint64_t value)
+/* The word alone does not tell blocks apart: whether a version stands behind the value decides the unit of its
+ * position when the value has just BLOCK_MAX bytes. */
+static uint32_t pin_find(const struct heap *heap, uint64_t value, bool versioned)
 {
-    return heap->pins_count == 0 ? 0 : index_find(&heap->pin_index, bits_mix(value), &value);
+    const struct pin key = {.value = value, .versioned = versioned};
+    return heap->pins_count == 0 ? 0 : index_find(&heap->pin_index, bits_mix(value), &key);
 }
 
 int value_pin(struct heap *heap, const struct hot *hot, uint64_t *ret_pin)
 {
-    uint32_t n = pin_find(heap, hot->value);
+    bool versioned = (hot->w0 & W0_VERSIONED) != 0;
+    uint32_t n = pin_find(heap, hot->value, versioned);
     if (n == 0) {
         if (!index_prepare(&heap->pin_index))
             return -ENOMEM;
@@ -93,7 +97,7 @@ int value_pin(struct heap *heap, const struct hot *hot, uint64_t *ret_pin)
             n = ++heap->pins_used;
         else
             return -ENOMEM;
-        pins(heap)[n - 1] = (struct pin){.value = hot->value, .versioned = (hot->w0 & W0_VERSIONED) != 0};
+        pins(heap)[n - 1] = (struct pin){.value = hot->value, .versioned = versioned};
         index_insert(&heap->pin_index, bits_mix(hot->value), n);
         heap->pins_count++;
     }
@@ -118,7 +122,7 @@ void value_unpin(struct heap *heap, uint64_t n)
 
 void value_free(struct heap *heap, uint64_t value, bool versioned)
 {
-    uint32_t n = pin_find(heap, value);
+    uint32_t n = pin_find(heap, value, versioned);
     if (n != 0)
         pins(heap)[n - 1].dead = 1;
     else

@@ -39,7 +39,7 @@ static inline uint64_t pool_work_hot(const struct pool *pool)
     return pool->heap.work;
 }
 
-/* As pool_get(); false: ask pool_get() for the error. */
+/* As pool_get(), but does not tell the version; false: ask pool_get() for the error. */
 static inline bool pool_get_hot(const struct pool *pool, uint64_t id, struct value_view *ret)
 {
     const struct hot *hot = heap_find(&pool->heap, id);

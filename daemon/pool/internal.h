@@ -19,7 +19,7 @@
 #define HOLD_CELL_BIT 0x80000000u /* in a session's vector: a cell's ref, not an object's index */
 #define PLACE_NONE    UINT32_MAX
 #define TAIL_SMALL    8u
-#define INLINE_UNITS  4096u /* of reaping at the end of an operation */
+#define INLINE_UNITS  512u /* of reaping at the end of an operation */
 #define AFTER_MAX     (2u * HF_IDS_MAX + 16u)
 
 struct session {
@@ -109,7 +109,6 @@ struct pool {
     uint32_t stages;
     uint64_t dispose_at;
     unsigned dispose_area;
-    bool disposing;
 };
 
 struct stage {
@@ -246,8 +245,7 @@ int pool_rebuild(struct pool *pool);
 
 /* ---- verify.c ---- */
 
-/* A dead or replaced entry must not be looked at by a running walk: nothing to do, it reads only the
- * present. */
+/* Ends the running walk, if there is one. */
 void verify_done(struct pool *pool);
 
 #endif

@@ -150,9 +150,7 @@ static bool make_crowded(struct pool *pool, uint32_t index, struct tail *tail)
 {
     struct u32vec vec = {0};
     uint32_t small[TAIL_SMALL];
-    if (!u32vec_prepare(&vec, &pool->mem, TAIL_SMALL + 1))
-        return false;
-    if (!crowd_prepare(pool, TAIL_SMALL + 1)) {
+    if (!u32vec_prepare(&vec, &pool->mem, TAIL_SMALL + 1) || !crowd_prepare(pool, TAIL_SMALL + 1)) {
         u32vec_done(&vec, &pool->mem);
         return false;
     }

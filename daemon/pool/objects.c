@@ -411,6 +411,7 @@ int pool_put_many(struct pool *pool, struct session *s, const struct put_spec *s
 int pool_get(struct pool *pool, uint64_t id, struct value_view *ret)
 {
     const struct hot *hot = pool_find(pool, id);
+    pool->heap.work++;
     if (hot == NULL)
         return -pool->fault.code;
     *ret = (struct value_view){.form = w0_form(hot->w0),

@@ -46,7 +46,7 @@ static int rebuild(struct pool *pool, char *error, size_t error_size)
 {
     int err = pool_rebuild(pool);
     if (err == -HF_E_INTERNAL)
-        snprintf(error, error_size, "a name, ticket, hold, session or label stands twice in the cells");
+        snprintf(error, error_size, "cell %llu: %s", (unsigned long long)pool->fault.id, pool->fault.text);
     return err == -HF_E_INTERNAL ? -EINVAL : err == 0 ? 0 : -ENOMEM;
 }
 
@@ -142,7 +142,6 @@ static bool dispose_vector(struct pool *pool)
 
 bool pool_dispose_step(struct pool *pool, unsigned units)
 {
-    pool->disposing = true;
     while (units > 0) {
         units--;
         if (dispose_vector(pool))

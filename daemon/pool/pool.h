@@ -42,12 +42,12 @@ struct mem;
 /* ---- life cycle ---- */
 
 struct pool_config {
-    const char *name;                          /* copied; checked by the caller */
-    uint64_t max_bytes;                        /* limit of image and private memory together; > 0 */
-    uint64_t epoch;                            /* random, below 2^53, not 0; used when a new image is made */
-    uint32_t serial_base;                      /* random, 1 ... 2^21-1; used when a new image is made */
-    uint64_t first_sid;    /* of a new image; 0: 1. A daemon gives each pool a range of its own */
-    uint64_t random_seed;                      /* seeds ticket keys when there is no `random` (tests) */
+    const char *name;     /* copied; checked by the caller */
+    uint64_t max_bytes;   /* limit of image and private memory together; > 0 */
+    uint64_t epoch;       /* random, below 2^53, not 0; used when a new image is made */
+    uint32_t serial_base; /* random, 1 ... 2^21-1; used when a new image is made */
+    uint64_t first_sid;   /* of a new image; 0: 1. A daemon gives each pool a range of its own */
+    uint64_t random_seed; /* seeds ticket keys when there is no `random` (tests) */
     void (*random)(uint8_t *out, size_t size); /* fills with unpredictable bytes; NULL: from the seed */
     uint64_t now_ms;                           /* time of day at which the pool opens, ms since 1970 */
     struct mem *parent;                        /* the daemon's memory budget; may be NULL */

@@ -7,6 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Damage that recovery cannot see, because only these indexes tell that something stands twice. */
+static int twice(struct pool *pool, uint32_t ref, const char *text)
+{
+    return pool_fail_id(pool, HF_E_INTERNAL, ref, text);
+}
+
 static int enter_label(void *owner, uint32_t ref, unsigned type)
 {
     struct pool *pool = owner;
@@ -14,7 +20,7 @@ static int enter_label(void *owner, uint32_t ref, unsigned type)
         return 0;
     uint32_t number = ((const struct cell_label *)cell_at(&pool->heap, ref))->number;
     if (number == 0 || label_get(pool, (uint16_t)number) != NULL)
-        return -HF_E_INTERNAL;
+        return twice(pool, ref, "a second label of this number");
     uint64_t end = number + 1ull > pool->labels_top ? number + 1ull : pool->labels_top;
     if (!reserve_grow(&pool->labels, &pool->mem, end * sizeof(struct label)) ||
         !freeset_grow(&pool->label_numbers, &pool->mem, end))
@@ -78,7 +84,7 @@ static int enter_sessions(struct pool *pool)
     for (size_t k = 0; k < found.count; k++) {
         if (err == 0)
             err = pool_session_by_sid(pool, found.sessions[k]->sid) != NULL
-                      ? -HF_E_INTERNAL
+                      ? twice(pool, found.sessions[k]->ref, "a second session of this sid")
                       : session_enter(pool, found.sessions[k]);
         if (err != 0)
             mem_free(&pool->mem, found.sessions[k], sizeof **found.sessions);
@@ -124,7 +130,7 @@ static int enter_hold(struct pool *pool, uint32_t ref, struct cell_hold *cell)
 {
     struct session *s = session_of_ref(pool, cell->session);
     if (hold_count(pool, s, cell->object) != 0)
-        return -HF_E_INTERNAL;
+        return twice(pool, ref, "a second hold of this session on its object");
     cell->label = use_label(pool, (uint16_t)cell->label);
     if (!u32vec_prepare(&s->holds, &pool->mem, 1))
         return -HF_E_OOM;
@@ -138,7 +144,7 @@ static int enter_hold(struct pool *pool, uint32_t ref, struct cell_hold *cell)
 static int enter_ticket(struct pool *pool, uint32_t ref, const struct cell_ticket *cell)
 {
     if (index_find(&pool->tickets, pool->tickets.hash_of(pool, ref), cell->key) != 0)
-        return -HF_E_INTERNAL;
+        return twice(pool, ref, "a second ticket of this key");
     if (!index_prepare(&pool->tickets) ||
         !deadlines_prepare(&pool->ticket_deadlines, pool->tickets_count + 1))
         return -HF_E_OOM;
@@ -153,7 +159,7 @@ static int enter_name(struct pool *pool, uint32_t ref)
     const struct cell_name *cell = cell_at(&pool->heap, ref);
     struct name_in name = {.data = cell->bytes, .size = cell->size};
     if (index_find(&pool->names, name_hash(pool, name), &name) != 0)
-        return -HF_E_INTERNAL;
+        return twice(pool, ref, "a second binding of this name");
     if (!index_prepare(&pool->names))
         return -HF_E_OOM;
     ((struct cell_name *)cell_at(&pool->heap, ref))->flags &= (uint8_t)~NAME_SEEN;

@@ -220,7 +220,7 @@ static const char *wrong_cell(struct pool *pool, uint32_t ref, unsigned type)
     const struct cell_name *name = cell;
     struct name_in key = {.data = name->bytes, .size = name->size};
     return index_find(&pool->names, name_hash(pool, key), &key) == ref ? NULL
-                                                                 : "the name is not found by its bytes";
+                                                                       : "the name is not found by its bytes";
 }
 
 static unsigned step_cells(struct pool *pool, unsigned units)

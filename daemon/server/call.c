@@ -13,7 +13,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-/* Values that an option or an item of a list may consist of. What a client may nest in one frame would take a
+/* Values that a map of options may consist of. What a client may nest in one frame would take a
  * third of a second to walk, so walks outside of the scanner are bounded. */
 #define WALK_MAX (2u * HF_REFS_MAX)
 
@@ -90,19 +90,16 @@ int span_map(struct span span, uint32_t *ret_pairs, const uint8_t **ret_at)
 
 struct span span_next(const uint8_t **at, const uint8_t *end)
 {
-    struct hfp_cursor cursor = {.at = *at, .end = end};
-    struct span span = {.at = *at, .end = *at};
-    if (hfp_skip(&cursor))
-        span.end = *at = cursor.at;
-    return span;
+    const uint8_t *begin = *at;
+    *at += hfp_scan_size(begin, (size_t)(end - begin));
+    return (struct span){.at = begin, .end = *at};
 }
 
-/* Passes one value of at most WALK_MAX parts. */
-static bool skip_bounded(struct hfp_cursor *cursor)
+/* Passes one value; false once `walked`, which counts its parts too, is beyond WALK_MAX. */
+static bool skip_bounded(struct hfp_cursor *cursor, unsigned *walked)
 {
-    unsigned walked = 0;
     for (uint64_t values = 1; values != 0; values--) {
-        if (walked++ > WALK_MAX || !hfp_skip_head(cursor, &values))
+        if ((*walked)++ > WALK_MAX || !hfp_skip_head(cursor, &values))
             return false;
     }
     return true;
@@ -373,6 +370,7 @@ struct unknown {
     struct span *spans;
     unsigned max, count;
     bool lenient;
+    unsigned walked; /* values of the map passed so far */
 };
 
 static const struct option_spec *find_option(const struct option_spec *options, unsigned count,
@@ -453,7 +451,7 @@ static int read_pair(struct call *call, struct hfp_cursor *cursor, const struct 
                            hfp_option_is_later((enum hf_method)call->method, key.at, key.size)
                                ? "this option is not in this version"
                                : "unknown option; see `methods`");
-    if (!skip_bounded(cursor))
+    if (!skip_bounded(cursor, &unknown->walked))
         return fail_option(call, key, "too many values in it");
     value.end = cursor->at;
     if (option == NULL) {

@@ -286,7 +286,7 @@ void conn_accept(struct worker *worker, const struct transport *transport, int f
 {
     struct conn *conn = mem_zalloc(worker->mem, sizeof *conn);
     if (conn == NULL) {
-        server_refuse(worker->server, fd,
+        server_refuse(worker->server, fd, HF_E_OOM,
                       "no memory for another connection; release something or raise --max-memory");
         return;
     }

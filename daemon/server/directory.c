@@ -18,6 +18,8 @@
 struct pool_entry *directory_entry(struct worker *worker, const struct pool *pool)
 {
     struct list *at, *after;
+    if (worker->found != NULL && worker->found->pool == pool)
+        return worker->found;
     list_each(at, after, &worker->pools)
     {
         struct pool_entry *entry = list_entry(at, struct pool_entry, link);
@@ -145,6 +147,7 @@ static void drop(struct call *call, struct pool_entry *entry)
     struct worker *worker = entry->worker;
     struct list *at, *after;
     worker_count_units(worker, entry);
+    worker->found = NULL;
     list_remove(&entry->link);
     list_append(&worker->disposals, &entry->link);
     entry->dropped = true;
@@ -234,7 +237,8 @@ struct pool *server_pool_next(struct server *server, const struct pool *pool)
     struct worker *worker = &server->worker;
     struct pool_entry *entry = pool == NULL ? NULL : directory_entry(worker, pool);
     struct list *next = entry == NULL ? worker->pools.next : entry->link.next;
-    return next == &worker->pools ? NULL : list_entry(next, struct pool_entry, link)->pool;
+    worker->found = next == &worker->pools ? NULL : list_entry(next, struct pool_entry, link);
+    return worker->found == NULL ? NULL : worker->found->pool;
 }
 
 struct session *server_session_by_key(struct server *server, const uint8_t key[HF_KEY_SIZE],

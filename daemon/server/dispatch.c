@@ -51,10 +51,8 @@ static void finish(struct call *call, int r)
 {
     struct output *out = &call->worker->out;
     drop_stages(call, r == 0);
-    if (r == 0 && out->error != 0) {
+    if (r == 0 && (r = output_error(out)) != 0)
         call->error_size = 0;
-        r = out->error;
-    }
     if (call->is_notification || r != 0)
         output_rewind(out);
     if (r != 0 && !call->is_notification)

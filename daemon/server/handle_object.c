@@ -385,7 +385,7 @@ int handle_seal(struct call *call)
 int handle_refs(struct call *call)
 {
     uint64_t *ids = call_scratch(call)->results;
-    uint32_t count, total;
+    uint32_t count = 0, total = 0;
     uint64_t id;
     int r;
 
@@ -405,7 +405,7 @@ int handle_refs(struct call *call)
 
 int handle_link(struct call *call)
 {
-    uint64_t id, slot, target, previous;
+    uint64_t id, slot, target = 0, previous = 0;
     int r;
 
     if ((r = call_id(call, "id", &id)) || (r = call_uint(call, "slot", 0, HF_ID_MAX, CALL_REQUIRED, &slot)))

@@ -207,6 +207,7 @@ static inline void classify(const struct pool *pool, struct request *request)
 
 struct batch {
     unsigned count;
+    size_t size;            /* bytes of these requests */
     enum hfp_result result; /* of the scan that ended it; HFP_FRAME: it is full, or the bytes are used up */
     struct hfp_frame odd;   /* after HFP_TOOBIG: kind and msgid */
 };
@@ -218,6 +219,7 @@ static void scan_batch(struct conn *conn, const uint8_t *bytes, size_t count, st
     struct request *request = conn->worker->batch;
     size_t at = 0;
     batch->count = 0;
+    batch->size = 0;
     batch->result = HFP_FRAME;
     while (batch->count < max && at < count) {
         batch->result = hfp_scan_next(scan, &default_limits, bytes + at, count - at, &request->frame);
@@ -226,7 +228,7 @@ static void scan_batch(struct conn *conn, const uint8_t *bytes, size_t count, st
             return;
         }
         request->at = bytes + at;
-        at += request->frame.size;
+        batch->size = at += request->frame.size;
         classify(pool, request);
         request++;
         batch->count++;
@@ -258,7 +260,7 @@ static bool time_is_up(struct worker *worker)
  * request but a get: a release may drop thousands of slots, a put in a full pool makes room first. */
 static inline bool units_are_up(const struct conn *conn)
 {
-    return pool_work_hot(conn->entry->pool) - conn->turn_work > TURN_UNITS;
+    return pool_work_hot(conn->entry->pool) - conn->turn_work >= TURN_UNITS;
 }
 
 static inline bool output_is_full(const struct output *out)
@@ -280,7 +282,7 @@ static bool execute(struct conn *conn, const struct request *request)
     return !conn_blocked(conn) && !units_are_up(conn) && !time_is_up(worker);
 }
 
-/* Executes a batch; returns the bytes done with. */
+/* Executes a batch; returns the bytes done with. `*stopped`: the turn is over, perhaps before the last of them. */
 static size_t execute_batch(struct conn *conn, const struct batch *batch, bool *stopped)
 {
     struct worker *worker = conn->worker;
@@ -350,13 +352,14 @@ size_t loop_run(struct conn *conn, const uint8_t *bytes, size_t count, struct hf
 {
     struct worker *worker = conn->worker;
     size_t done = 0;
-    bool stopped = false;
+    bool stopped = false, scanned = false; /* scanned: `scan` is not of the frame at `done` */
     worker->run_ns = 0;
     worker->held = 0;
     *end = LOOP_ALL;
     while (done < count) {
         if (stopped || loop_turn_over(conn) || conn_blocked(conn)) {
-            hfp_scan_reset(scan);
+            if (scanned)
+                hfp_scan_reset(scan);
             *end = LOOP_STOPPED;
             return done;
         }
@@ -365,7 +368,11 @@ size_t loop_run(struct conn *conn, const uint8_t *bytes, size_t count, struct hf
         scan_batch(conn, bytes + done, count - done, scan, left < BATCH_MAX ? left : BATCH_MAX, &batch);
         if (batch.count > 1)
             prefetch_values(conn, &batch);
+        size_t before = done;
         done += execute_batch(conn, &batch, &stopped);
+        /* What was scanned of an unfinished frame is kept: to look at all of it again in each turn that was
+         * over before it began would cost the more the longer the frame is. */
+        scanned = done - before != batch.size || batch.result != HFP_MORE;
         if (worker->held != 0 || stopped)
             continue;
         if (batch.result == HFP_MORE) {

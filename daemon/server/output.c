@@ -89,10 +89,17 @@ void output_mark(struct output *out)
     out->error = 0;
 }
 
+int output_error(const struct output *out)
+{
+    /* A reply of many parts that are borrowed or fit the buffer never came to grow(). */
+    return out->error == 0 && reply_size(out) > HF_FRAME_MAX ? -HF_E_TOOBIG : out->error;
+}
+
 static void unpin(struct pool_entry *entry, uint64_t pin)
 {
     pool_unpin(entry->pool, pin);
-    entry->pins--;
+    if (--entry->pins == 0 && entry->dropped)
+        worker_wake(entry->worker);
 }
 
 void output_rewind(struct output *out)

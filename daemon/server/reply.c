@@ -92,7 +92,9 @@ void reply_raw(struct call *call, const void *data, size_t size)
 static void reply_payload(struct call *call, uint64_t id, enum form form, const uint8_t *data, uint64_t size)
 {
     struct output *out = &call->worker->out;
-    bool borrow = size >= BORROW_MIN;
+    /* A reply of a thousand values of some KiB each would else be copied for milliseconds. */
+    bool many = out->used - out->mark > COPY_MANY_MAX;
+    bool borrow = size >= (many ? BORROW_MANY_MIN : BORROW_MIN);
     if (size > HF_FRAME_MAX) {
         out->error = out->error != 0 ? out->error : -HF_E_TOOBIG;
         return;

@@ -19,11 +19,11 @@
 
 /* ---- accepting ---- */
 
-void server_refuse(struct server *server, int fd, const char *text)
+void server_refuse(struct server *server, int fd, enum hf_err code, const char *text)
 {
     char error[CALL_ERROR_MAX], sink[4096];
     uint8_t response[HFP_ERROR_MAX];
-    size_t size = hfp_error_format(error, sizeof error, HF_E_LIMIT, NULL, "%s", text);
+    size_t size = hfp_error_format(error, sizeof error, code, NULL, "%s", text);
     const uint8_t *end = hfp_put_error(response, 0, error, size);
     /* A fresh socket has room for this; if not, the client learns it from the close. */
     ssize_t sent = send(fd, response, (size_t)(end - response), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -43,7 +43,7 @@ static int accept_with_reserve(struct server *server, const struct listening *li
         close(server->reserve_fd);
     int fd = transport_accept(listening);
     if (fd >= 0)
-        server_refuse(server, fd,
+        server_refuse(server, fd, HF_E_LIMIT,
                       "the daemon has no file descriptors left; close connections or raise its limit");
     server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return fd;

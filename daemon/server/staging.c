@@ -114,22 +114,26 @@ static bool begin_item(struct staging *staging)
     if (staging->items == 0 || !hfp_read_array(&staging->cursor, &entries) || entries == 0)
         return false;
     staging->items--;
+    staging->walked_before = staging->walked;
     staging->value_at = staging->cursor.at;
     staging->values = 1;
     staging->value_rest = entries - 1;
     return true;
 }
 
-/* An item's value has been passed. */
-static void end_value(struct conn *conn)
+/* An item's value has been passed. One that is staged is not walked again, so it does not count. */
+static void end_value(struct conn *conn, unsigned *budget)
 {
     struct staging *staging = conn->staging;
     const uint8_t *at = staging->value_at;
     uint64_t size = (uint64_t)(staging->cursor.at - at);
     staging->value_at = NULL;
     staging->values = staging->value_rest;
-    if (size > STAGED_ITEM_MIN)
-        begin_copy(conn, at, size);
+    if (size <= STAGED_ITEM_MIN)
+        return;
+    staging->walked = staging->walked_before;
+    *budget -= *budget < STAGED_UNITS ? *budget : STAGED_UNITS;
+    begin_copy(conn, at, size);
 }
 
 static void walk(struct conn *conn, unsigned *budget)
@@ -140,14 +144,10 @@ static void walk(struct conn *conn, unsigned *budget)
     staging->walked += before - *budget;
     if (!passed)
         return;
-    if (staging->value_at != NULL) {
-        uint64_t size = (uint64_t)(staging->cursor.at - staging->value_at);
-        if (size > STAGED_ITEM_MIN)
-            staging->walked = 0; /* what is staged does not count; near enough */
-        end_value(conn);
-    } else if (!begin_item(staging)) {
+    if (staging->value_at != NULL)
+        end_value(conn, budget);
+    else if (!begin_item(staging))
         staging->phase = STAGING_DONE;
-    }
     if (staging->walked > ITEM_VALUES_MAX)
         refuse(conn, -HF_E_LIMIT);
 }
@@ -163,12 +163,13 @@ static void overwrite(struct conn *conn)
     hfp_store32(stash->data + (at - stash->data), 0xc6, (uint32_t)(size - VALUE_HEADER_MAX));
 }
 
-static void copy(struct conn *conn)
+/* Copies at most `room` bytes, which become fewer. */
+static void copy(struct conn *conn, uint64_t *room)
 {
     struct staging *staging = conn->staging;
     struct stash *stash = conn->stash;
     uint64_t left = staging->source.size - staging->copied;
-    uint64_t part = left < POOL_COPY_MAX ? left : POOL_COPY_MAX;
+    uint64_t part = left < *room ? left : *room;
     int r = pool_stage_write(conn->entry->pool, stash->staged[stash->staged_count - 1].stage, staging->copied,
                              staging->source.data + staging->copied, part);
     if (r != 0) {
@@ -176,6 +177,7 @@ static void copy(struct conn *conn)
         return;
     }
     staging->copied += part;
+    *room -= part;
     if (staging->copied < staging->source.size)
         return;
     if (staging->request.method == HF_METHOD_put_many) {
@@ -190,13 +192,12 @@ void staging_step(struct conn *conn)
 {
     struct staging *staging = conn->staging;
     unsigned budget = WALK_STEP;
-    bool copied = false;
-    while (staging->phase == STAGING_WALK && budget > 0)
-        walk(conn, &budget);
-    while (staging->phase == STAGING_COPY && !copied) {
-        uint64_t part = staging->source.size - staging->copied;
-        copy(conn);
-        copied = part >= STAGED_ITEM_MIN;
+    uint64_t room = POOL_COPY_MAX;
+    while (staging->phase != STAGING_DONE && budget > 0 && room > 0) {
+        if (staging->phase == STAGING_WALK)
+            walk(conn, &budget);
+        else
+            copy(conn, &room);
     }
     if (staging->phase != STAGING_DONE)
         return;

@@ -30,8 +30,10 @@
 #define TURN_REQUESTS   256u
 #define TURN_BYTES      (256u * 1024)
 #define TURN_US         200u
-#define TURN_UNITS      4096u         /* of work (pool_work()); the call that goes beyond it is finished */
-#define BORROW_MIN      (16u * 1024)  /* values from here on are sent from the heap itself */
+#define TURN_UNITS      4096u        /* of work (pool_work()); the call that goes beyond it is finished */
+#define BORROW_MIN      (16u * 1024) /* values from here on are sent from the heap itself */
+#define BORROW_MANY_MIN 1024u /* the same in a reply that has COPY_MANY_MAX bytes of copied ones already */
+#define COPY_MANY_MAX   (128u * 1024)
 #define STREAM_MIN      (256u * 1024) /* values from here on are read from the socket into the heap itself */
 #define PROGRESS_MS     30000u        /* a client that takes nothing for so long is cut off */
 #define LINGER_MS       2000u /* a closed connection waits so long for its client to read the last reply */
@@ -39,9 +41,11 @@
 #define SPARES_KEPT     16u
 #define STASH_MIN       4096u        /* bytes of a stash's first buffer */
 #define PARKED_MAX      (32u * 1024) /* unfinished frames up to here are completed in the shared buffer */
-#define STAGED_ITEM_MIN (16u * 1024) /* values of put_many from here on are staged, if the frame is large */
-#define WALK_STEP       16384u       /* values passed in a turn while staging */
-#define ITEM_VALUES_MAX 262144u      /* values in all unstaged parts of one put_many */
+#define STAGED_ITEM_MIN 256u   /* values of put_many larger than this are staged, if the frame is large */
+#define STAGED_UNITS    16u    /* what to begin one costs, in values passed */
+#define WALK_STEP       16384u /* values passed in a turn while staging */
+/* Values in all unstaged parts of one put_many: more than one that is right can have. */
+#define ITEM_VALUES_MAX (HF_IDS_MAX * (STAGED_ITEM_MIN + 64) + 2 * HF_REFS_MAX)
 
 /* ---- output: replies of one call from the loop, before they are written ---- */
 
@@ -127,9 +131,9 @@ struct staging {
     struct hfp_cursor cursor;
     uint32_t items;
     uint64_t values;
-    const uint8_t *value_at; /* the item's value has begun here; NULL: it is behind us */
-    uint32_t value_rest;     /* of the item: values behind its value */
-    uint64_t walked;
+    const uint8_t *value_at;        /* the item's value has begun here; NULL: it is behind us */
+    uint32_t value_rest;            /* of the item: values behind its value */
+    uint64_t walked, walked_before; /* values passed that are not staged; the same before this item */
     /* COPY: of the last one in stash->staged */
     struct value_in source;
     uint64_t copied;
@@ -192,6 +196,7 @@ struct worker {
     uint64_t pools_made;
     struct list conns, runnable, watched;
     struct pool_entry *first; /* `default` */
+    struct pool_entry *found; /* the one that server_pool_next() returned last, while it is in `pools` */
     unsigned pool_count;
 
     uint8_t *input;
@@ -261,7 +266,7 @@ bool worker_quiet(const struct worker *worker);
 
 /* server.c */
 /* Tells a client just accepted that it cannot be served, and closes it. */
-void server_refuse(struct server *server, int fd, const char *text);
+void server_refuse(struct server *server, int fd, enum hf_err code, const char *text);
 /* At the end of each turn while draining: closes everything once all is quiet. True: another turn is needed
  * to know. */
 bool server_drained(struct server *server);
@@ -354,6 +359,8 @@ void output_done(struct output *out);
  * out->error. */
 uint8_t *output_room(struct output *out, size_t size);
 void output_mark(struct output *out);
+/* 0, or why the reply under construction cannot be sent: -HF_E_TOOBIG or -HF_E_OOM. */
+int output_error(const struct output *out);
 /* Forgets the reply under construction. */
 void output_rewind(struct output *out);
 /* Appends a value of object `id` that stays where it is until it is sent. */

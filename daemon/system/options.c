@@ -26,8 +26,8 @@ static const char help_text[] =
     "  --max-memory SIZE    for all that clients cause: bytes, or with k, m, g, t, or % of the machine's\n"
     "                       (or its cgroup's) memory; default 60%\n"
     "  --log-level LEVEL    error, warn, info (default) or debug; the log goes to stderr\n"
-    "  --version            print the version and exit\n"
-    "  --help               print this and exit\n"
+    "  -V, --version        print the version and exit\n"
+    "  -h, --help           print this and exit\n"
     "\n"
     "SIGTERM and SIGINT end it: replies are flushed for at most 5 seconds; a second one ends it at once.\n";
 
@@ -96,7 +96,9 @@ static enum options_result set(struct options *options, int option)
                                             : wrong("--heap", optarg, "this version has 'memfd' only");
     case OPTION_MEMORY: return set_memory(options, optarg);
     case OPTION_LEVEL: return set_level(options, optarg);
+    case 'V':
     case OPTION_VERSION: printf("holdfastd %s\n", HF_VERSION); return OPTIONS_DONE;
+    case 'h':
     case OPTION_HELP: fputs(help_text, stdout); return OPTIONS_DONE;
     default: fputs("Try 'holdfastd --help'.\n", stderr); return OPTIONS_WRONG; /* getopt_long has said what */
     }
@@ -114,7 +116,7 @@ enum options_result options_parse(struct options *options, int argc, char **argv
         {NULL, 0, NULL, 0},
     };
     *options = (struct options){.log_level = LOG_LEVEL_INFO};
-    for (int option; (option = getopt_long(argc, argv, "", names, NULL)) != -1;) {
+    for (int option; (option = getopt_long(argc, argv, "hV", names, NULL)) != -1;) {
         enum options_result result = set(options, option);
         if (result != OPTIONS_RUN)
             return result;

@@ -17,7 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DIGESTS_MAX 200000u
+#define DIGESTS_MAX   200000u
+#define RESTART_EVERY 100u
 
 #if !HF_STORE_HOOK
 #error "compile the heap and this test with -DHF_STORE_HOOK=1"
@@ -131,19 +132,36 @@ static void one_operation(struct attack *a)
         die(a, "the operation is over, but its effect would be lost", "");
 }
 
+static void set_hook(struct attack *a, void (*hook)(void *))
+{
+    struct heap *heap = &a->work.fx.pool->heap;
+    heap->meta.hook = heap->values.hook = hook;
+    heap->meta.hook_arg = heap->values.hook_arg = a;
+}
+
+/* What was rebuilt must be as good as what it replaces, in all operations to come. */
+static void restart(struct attack *a)
+{
+    uint64_t before = digest_of(a->work.fx.pool);
+    workload_restart(&a->work);
+    if (digest_of(a->work.fx.pool) != before)
+        die(a, "after a restart it is another pool", "");
+    set_hook(a, store_hook);
+}
+
 static void run_seed(struct attack *a, uint64_t seed, uint64_t operations_count)
 {
     memset(a, 0, sizeof *a);
     a->seed = seed;
     a->nested_every = 97;
     workload_open(&a->work, seed, 64u << 20);
-    a->work.fx.pool->heap.meta.hook = store_hook;
-    a->work.fx.pool->heap.meta.hook_arg = a;
-    a->work.fx.pool->heap.values.hook = store_hook;
-    a->work.fx.pool->heap.values.hook_arg = a;
-    while (a->work.done < operations_count)
+    set_hook(a, store_hook);
+    while (a->work.done < operations_count) {
         one_operation(a);
-    a->work.fx.pool->heap.meta.hook = a->work.fx.pool->heap.values.hook = NULL;
+        if (a->work.done % RESTART_EVERY == 0)
+            restart(a);
+    }
+    set_hook(a, NULL);
     workload_close(&a->work);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/crash/copy.h"
 
+#include "daemon/heap/recover.h"
 #include "tests/crash/digest.h"
 
 #include <stdio.h>
@@ -71,6 +72,42 @@ const char *copy_generations(const struct pool *copy, const struct workload *w)
     return NULL;
 }
 
+struct marks {
+    const struct heap *heap;
+    const char *wrong;
+};
+
+static int check_marks(void *owner, uint32_t ref, unsigned type)
+{
+    struct marks *marks = owner;
+    const struct superblock *sb = marks->heap->sb;
+    const void *cell = cell_at(marks->heap, ref);
+    if (cell_is_name(type) && cell_name_version(cell) >= sb->next_version)
+        marks->wrong = "the version of a name could be given out twice";
+    if (type == CELL_TICKET && ((const struct cell_ticket *)cell)->number >= sb->next_ticket)
+        marks->wrong = "the number of a ticket could be given out twice";
+    if ((type == CELL_ANON || type == CELL_SESSION) && ((const struct cell_anon *)cell)->sid >= sb->next_sid)
+        marks->wrong = "a sid could be given out twice";
+    return marks->wrong != NULL;
+}
+
+/* What was given out lies below the marks of the superblock, and no operation is under way. */
+static const char *copy_marks(const struct pool *copy)
+{
+    struct marks marks = {.heap = &copy->heap};
+    const struct superblock *sb = copy->heap.sb;
+    if (copy->heap.log->n != 0)
+        return "the log is not empty after recovery";
+    for (uint32_t index = 1; index < sb->index_top && marks.wrong == NULL; index++) {
+        const struct hot *hot = &copy->heap.hot[index];
+        if (w0_state(hot->w0) == W0_ALIVE && value_version(&copy->heap, hot) >= sb->next_version)
+            marks.wrong = "the version of an object could be given out twice";
+    }
+    if (marks.wrong == NULL)
+        (void)cells_each(&copy->heap, check_marks, &marks);
+    return marks.wrong;
+}
+
 const char *copy_look(int fd_meta, int fd_values, uint64_t now_ms, const struct workload *w,
                       uint64_t *ret_digest)
 {
@@ -79,6 +116,8 @@ const char *copy_look(int fd_meta, int fd_values, uint64_t now_ms, const struct 
     if (copy_open(&copy, fd_meta, fd_values, now_ms, true, error, sizeof error) != 0)
         return error;
     const char *wrong = copy_sound(copy);
+    if (wrong == NULL)
+        wrong = copy_marks(copy);
     if (wrong == NULL && w != NULL)
         wrong = copy_generations(copy, w);
     if (wrong == NULL)

@@ -330,8 +330,9 @@ static const char *open_damaged(const struct image *image, struct report *report
             (void)digest_of(pool);
             take_apart(pool);
         } else if (getenv("HF_SHOW") != NULL)
-            fprintf(stderr, "unsound: %s %llx %llx->%llx: %s\n", part_names[part], (unsigned long long)report->last.at,
-                   (unsigned long long)report->last.old, (unsigned long long)report->last.word, wrong);
+            fprintf(stderr, "unsound: %s %llx %llx->%llx: %s\n", part_names[part],
+                    (unsigned long long)report->last.at, (unsigned long long)report->last.old,
+                    (unsigned long long)report->last.word, wrong);
         if (real) {
             fd_meta = fcntl(fd_meta, F_DUPFD_CLOEXEC, 0);
             fd_values = fcntl(fd_values, F_DUPFD_CLOEXEC, 0);

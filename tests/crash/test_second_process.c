@@ -71,6 +71,7 @@ static void attach_read_only(struct heap *heap, int fd_meta, int fd_values, uint
     uint64_t lists = region_data_end(&heap->meta, sb.blocks_at, heap->meta.size) - sb.blocks_at;
     heap->cells.arenas_top = (uint32_t)((cells + ARENA_BYTES - 1) / ARENA_BYTES);
     heap->lists.arenas_top = (uint32_t)((lists + ARENA_BYTES - 1) / ARENA_BYTES);
+    heap->lists.claim_end = lists;
 }
 
 static void wrong(struct told *told, const char *what, uint64_t number)

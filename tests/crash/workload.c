@@ -3,6 +3,7 @@
 
 #include "daemon/pool/internal.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,7 +117,8 @@ static void op_write_seal(struct workload *w)
 /* Replaces, clears or appends; sometimes many times, so that lists grow through their shapes. */
 static void op_link(struct workload *w)
 {
-    uint64_t id = any_id(w), previous, ids[1];
+    uint64_t id = w->long_list != 0 && random_once_in(&w->random, 4) ? w->long_list : any_id(w), previous,
+             ids[1];
     uint32_t count = 0, total = 0;
     if (pool_refs(w->fx.pool, id, 0, ids, 1, &count, &total) != 0)
         return;
@@ -208,9 +210,10 @@ static void op_store(struct workload *w)
 static void op_session(struct workload *w)
 {
     unsigned k = 1 + (unsigned)random_below(&w->random, WORKLOAD_SESSIONS - 1);
-    if (w->session[k] == NULL)
-        w->session[k] = fixture_session(&w->fx, 10 + w->keys_used++ % 200, 1000, w);
-    else if (random_once_in(&w->random, 3)) {
+    if (w->session[k] == NULL) {
+        w->key[k] = 10 + w->keys_used++ % 200;
+        w->session[k] = fixture_session(&w->fx, w->key[k], 1000, w);
+    } else if (random_once_in(&w->random, 3)) {
         pool_session_end(w->fx.pool, w->session[k], REASON_KILL);
         w->session[k] = NULL;
     }
@@ -247,7 +250,47 @@ void workload_open(struct workload *w, uint64_t seed, uint64_t max_bytes)
     for (size_t k = 0; k < PATTERN_BYTES; k++)
         w->pattern[k] = (uint8_t)(k * 31 + (k >> 8));
     fixture_open_with(&w->fx, &options);
+    w->key[0] = 9;
     w->session[0] = fixture_session(&w->fx, 9, 1000, w);
+    /* versions soon take more than 32 bits */
+    w->fx.pool->heap.sb->next_version = UINT32_MAX - 20;
+    if (seed % 4 == 0) {
+        static const uint64_t nils[SEGMENT_SLOTS - 1];
+        w->long_list = put_refs(&w->fx, w->fx.a, nils, SEGMENT_SLOTS - 1);
+        tell(w, w->long_list);
+    }
+}
+
+static struct session *resumed(struct workload *w, unsigned number, void *owner)
+{
+    uint8_t key[HF_KEY_SIZE];
+    fixture_key(number, key);
+    struct session *s = pool_session_by_key(w->fx.pool, key);
+    if (s != NULL)
+        pool_session_attach(w->fx.pool, s, owner);
+    return s;
+}
+
+void workload_restart(struct workload *w)
+{
+    const struct heap *heap = &w->fx.pool->heap;
+    struct pool_config config = {.name = "test",
+                                 .max_bytes = w->fx.pool->mem.limit,
+                                 .random_seed = w->done + 1,
+                                 .now_ms = w->fx.now_ms,
+                                 .io = &w->fx.grow.io,
+                                 .fd_meta = fcntl(heap->meta.fd, F_DUPFD_CLOEXEC, 0),
+                                 .fd_values = fcntl(heap->values.fd, F_DUPFD_CLOEXEC, 0)};
+    char error[200];
+    pool_close(w->fx.pool);
+    if (pool_open(&w->fx.pool, &config, error, sizeof error) != 0)
+        fixture_die("the pool does not open again: %s", error);
+    pool_tick(w->fx.pool, w->fx.now_ms, w->fx.lease_ms);
+    w->fx.a = resumed(w, 1, &w->fx.owner_a);
+    w->fx.b = resumed(w, 2, &w->fx.owner_b);
+    for (unsigned k = 0; k < WORKLOAD_SESSIONS; k++)
+        if (w->session[k] != NULL)
+            w->session[k] = resumed(w, w->key[k], w);
 }
 
 void workload_step(struct workload *w)

@@ -21,11 +21,13 @@ struct workload {
     struct random random;
     uint64_t done; /* operations */
     struct session *session[WORKLOAD_SESSIONS];
+    unsigned key[WORKLOAD_SESSIONS]; /* of theirs, as fixture_session() makes it */
     unsigned keys_used;
     uint64_t ids[WORKLOAD_OBJECTS];
     unsigned ids_count;
     uint8_t ticket[WORKLOAD_TICKETS][HF_KEY_SIZE];
     unsigned tickets_count;
+    uint64_t long_list;              /* an object whose slots are about to go into segments; 0: none */
     uint32_t told[WORKLOAD_TRACKED]; /* generation + 1 of the newest id given out, by index */
     uint8_t *pattern;                /* bytes of values */
     bool values_large;               /* values above 300 bytes too */
@@ -33,6 +35,8 @@ struct workload {
 
 void workload_open(struct workload *w, uint64_t seed, uint64_t max_bytes);
 void workload_step(struct workload *w);
+/* The daemon stops and starts: closes the pool, recovers its image, and resumes the sessions. */
+void workload_restart(struct workload *w);
 void workload_close(struct workload *w);
 
 #endif

@@ -208,7 +208,10 @@ class Sockets(Folder):
         """Inodes of the daemon's sockets that are TCP or UDP."""
         mine = set()
         for name in os.listdir("/proc/%d/fd" % pid):
-            match = re.match(r"socket:\[(\d+)\]", os.readlink("/proc/%d/fd/%s" % (pid, name)))
+            try:
+                match = re.match(r"socket:\[(\d+)\]", os.readlink("/proc/%d/fd/%s" % (pid, name)))
+            except FileNotFoundError:
+                continue  # closed meanwhile
             if match:
                 mine.add(match.group(1))
         inet = set()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Starts a holdfastd for a test, tells where it listens, and checks that it ends well.
 
-The program is $HOLDFASTD, else build/holdfastd of this tree (RELEASE, for tests that no sanitizer may disturb). `with Daemon(...) as d:` gives d.unix (path)
-and d.tcp ((host, port), a free port that the daemon chose). On leaving, the daemon gets SIGTERM and must
-exit with 0 and without a sanitizer's report.
+The program is $HOLDFASTD, else build/holdfastd of this tree (RELEASE, for tests that no sanitizer may disturb).
+`with Daemon(...) as d:` gives d.unix (path) and d.tcp ((host, port), a free port that the daemon chose). On leaving,
+the daemon gets SIGTERM and must exit with 0 and without a sanitizer's report.
 """
 import functools
 import os

@@ -346,6 +346,17 @@ static bool cut(struct sim *sim, int object, uint32_t slot)
     return true;
 }
 
+/* The slot that was cut was what kept the object itself, by a cycle. */
+static bool cut_to_death(struct sim *sim, int object)
+{
+    struct inspect_row row;
+    if (pool_inspect(sim->pool, sim->model->ids[object], &row) == 0)
+        return false;
+    model_count(sim->model);
+    sim_check(sim, model_life(sim->model, object) == LIFE_LIMBO && !sim_alive(sim, object));
+    return true;
+}
+
 /* Cuts what keeps garbage cycles alive: there is no collector in this version. */
 static void prune_slots(struct sim *sim)
 {
@@ -354,12 +365,14 @@ static void prune_slots(struct sim *sim)
     const struct m_object *o = &m->objects[object];
     if (object == 0 || !sim_alive(sim, object) || o->sealed || o->open || o->slots_count == 0)
         return;
-    uint32_t start = (uint32_t)random_below(&sim->random, o->slots_count);
-    bool all = o->slots_count > 20;
+    uint32_t start = (uint32_t)random_below(&sim->random, o->slots_count), count = o->slots_count;
+    bool all = count > 20;
     sim->indirect = sim->indirect || all;
-    for (uint32_t i = 0; i < o->slots_count; i++) {
-        uint32_t slot = (start + i) % o->slots_count;
-        if (o->slots[slot] != 0 && (!cut(sim, object, slot) || !all))
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t slot = (start + i) % count;
+        if (o->slots[slot] == 0)
+            continue;
+        if (!cut(sim, object, slot) || !all || cut_to_death(sim, object))
             return;
     }
 }

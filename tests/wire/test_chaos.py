@@ -177,14 +177,15 @@ class Chaos(WireTest):
 
     def created(self, pool):
         reply = self.c.reply("pool_create", pool)
-        return reply.error is None or reply.exception().code == "EXISTS"
+        return reply.error is None or reply.exception().code in ("EXISTS",) + self.full
 
     def witness(self, pools):
         for pool in pools:
             try:
                 client = self.daemon.client({"pool": pool, "lease_ms": 0})
             except RpcError as error:
-                self.assertIn(error.code, self.full)
+                # With full memory the pool may not have come again.
+                self.assertIn(error.code, self.full + ("NOTFOUND",) * len(self.full))
                 continue
             with client:
                 result = client.reply("verify")
@@ -201,7 +202,7 @@ class Chaos(WireTest):
         actions = [self.do_connect, self.do_connect, self.do_send, self.do_send, self.do_send, self.do_read, self.do_read,
                    self.do_close, self.do_bye, self.do_newcomer, self.do_kill, self.do_drop]
         self.c_sid = self.c.call("holders", own)[0]["sid"]
-        steps = 300000 if LONG else 15000
+        steps = 150000 if LONG else 15000
         for step in range(steps):
             if self.c_sid in self.sids:
                 self.sids = [sid for sid in self.sids if sid != self.c_sid]

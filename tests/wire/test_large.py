@@ -71,6 +71,33 @@ class Inward(LargeTest):
             self.c.call("release", ids)
             self.wait_backlog(self.c)
 
+    def test_put_many_of_large_and_small_items(self):
+        # Small ones stay in the frame, larger ones are copied into the heap first; numbers, nested ones, bytes.
+        sizes = (1, 255, 256, 257, 300, 1000, 16384, 16385, 70000)
+        makers = (lambda n, i: [i % 100] * n, lambda n, i: [[]] * n, lambda n, i: pattern(n, i), lambda n, i: "t" * n,
+                  lambda n, i: {"k": [[i]] * n})
+        values = [make(size, i) for i, size in enumerate(sizes) for make in makers]
+        items = [[value, [-(i or 1)], {"tag": "tag-%d" % i}] for i, value in enumerate(values, 1)]
+        for part in (items, items[::-1]):
+            kept = [[value, [-1]] if k == 0 else [value, None, options] for k, (value, _, options) in enumerate(part)]
+            ids = self.c.call("put_many", kept)
+            for obj, (value, _, options) in zip(ids, part):
+                self.assertEqual(self.c.call("get", obj), value)
+            self.assertEqual([self.c.call("inspect", obj)["tag"] for obj in ids[1:]],
+                             [options["tag"] for _, _, options in part[1:]])
+            self.c.call("link", ids[0], 0, None)
+            self.c.call("release", ids)
+
+    def test_put_many_of_half_a_million_numbers(self):
+        ids = self.c.call("put_many", [[[i % 128] * 500] for i in range(1024)])
+        self.assertEqual(self.c.call("get", ids[1023]), [1023 % 128] * 500)
+        self.c.call("release", ids)
+
+    def test_put_many_whose_refs_are_far_too_many(self):
+        for refs in ([None] * 1000000, [[None] * 1000000], [None] * 9000):
+            error = self.c.error("put_many", [["a" * 300], ["b" * 300000, refs]])
+            self.assertIn(error.code, ("LIMIT", "BADARG"), error.text)
+
     def test_refused_after_all_its_bytes(self):
         gone = self.c.call("put", 1)
         self.c.call("release", gone)
@@ -206,6 +233,28 @@ class Outward(LargeTest):
             self.assertTrue(self.c.call("get", ids) == values)
             self.c.call("release", ids)
             self.wait_backlog(self.c)
+
+    def test_a_thousand_values_of_every_size_in_one_reply(self):
+        values = [pattern(100 + i * 16, i) for i in range(1000)]
+        ids = [obj for k in range(0, 1000, 10) for obj in self.c.call("put_many", [[v] for v in values[k:k + 10]])]
+        self.assertEqual(self.c.call("get", ids), values)
+        self.assertEqual(self.c.call("get", ids[::-1], {"version": True}), [[v, 1] for v in values[::-1]])
+        for k in range(0, 1000, 10):
+            self.c.call("release", ids[k:k + 10])
+
+    def test_reply_just_above_the_limit(self):
+        frame = self.client({}).hello_result["limits"]["frame"]
+        large = [self.c.call("put", bytes(32 * MIB - 1 * MIB // 4)) for _ in range(2)]
+        small = self.c.call("put", bytes(10000))
+        # Response head 4, array head 3, bin heads 5 and 3.
+        rest = frame - 4 - 3 - 2 * (32 * MIB - MIB // 4 + 5)
+        count = rest // 10003
+        last = self.c.call("put", bytes(rest - count * 10003 - 3))
+        reply = self.c.reply("get", large + [small] * count + [last])
+        self.assertEqual((reply.error, len(reply.raw)), (None, frame))
+        self.assertCode("TOOBIG", self.c, "get", large + [small] * count + [last, small])
+        self.assertCode("TOOBIG", self.c, "get", large + [small] * (count + 60))
+        self.c.call("release", large + [small, last])
 
     def test_one_value_many_times(self):
         obj = self.c.call("put", pattern(60000))

@@ -1224,6 +1224,19 @@ class Kill(WireTest):
         self.assertGone(self.c, obj)
         self.assertEqual(self.c.call("stats", "sessions")["grace"], 0)
 
+    def test_kill_in_another_pool(self):
+        self.c.call("pool_create", "other")
+        victims = [self.client({"pool": "other", "name": "victim"}) for _ in range(3)]
+        witness = self.client({"pool": "other"})
+        sids = {client.hello_result["sid"] for client in victims + [witness, self.client({})]}
+        self.assertEqual(len(sids), 5)
+        obj = victims[1].call("put", "x")
+        self.assertEqual(self.c.call("kill", victims[1].hello_result["sid"]), 1)
+        victims[1].wait_closed()
+        self.assertGone(witness, obj)
+        self.assertIs(type(victims[0].call("ping")), int)
+        self.c.call("pool_drop", "other", {"force": True})
+
     def test_kill_an_anonymous_session(self):
         victim = self.client()
         obj = victim.call("put", "a")

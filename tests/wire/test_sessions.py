@@ -188,6 +188,16 @@ class Resume(SessionTest):
         again.call("bye")
 
 
+class Hello(SessionTest):
+    def test_options_beyond_measure(self):
+        # Unknown keys are no error, but nobody needs ten thousand values in them.
+        client = self.client()
+        for value in ([0] * 60000, [[]] * 60000):
+            self.assertCode("BADARG", client, "hello", {"x": value})
+        self.assertCode("BADARG", client, "hello", {"x%d" % i: [0] * 1000 for i in range(1000)})
+        self.assertEqual(client.call("hello", {"x": [0] * 10000, "y": "z"})["ignored"], ["x", "y"])
+
+
 class Leases(SessionTest):
     def test_lease_ends_and_releases(self):
         first = self.client({"name": "short", "lease_ms": 100})

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A pool that is closed by nobody and opened again on its files: what recovery must not lose or bring back. */
+#include "daemon/pool/internal.h"
+#include "tests/lib/pool_fixture.h"
+#include "tests/lib/suite.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MIB (1u << 20)
+
+static struct fixture fx;
+
+static void setup(void)
+{
+    fixture_open(&fx);
+}
+
+static void setup_small(void)
+{
+    fixture_open_with(&fx, &(struct fixture_options){.max_bytes = 64 * MIB});
+}
+
+static void setup_huge(void)
+{
+    fixture_open_with(&fx, &(struct fixture_options){.max_bytes = 100ull << 30});
+}
+
+static void teardown(void)
+{
+    verify_ok(&fx);
+    fixture_close(&fx);
+}
+
+/* The same image in a second pool of `limit` bytes, as if the process had died. The first one must be closed then,
+ * unless the image was refused, or only looked at. */
+static int reopen(struct fixture *ret, uint64_t limit, bool look_only, char error[256])
+{
+    struct heap *heap = &fx.pool->heap;
+    struct pool_config config = {.name = "again",
+                                 .max_bytes = limit,
+                                 .now_ms = fx.now_ms,
+                                 .fd_meta = fcntl(heap->meta.fd, F_DUPFD_CLOEXEC, 0),
+                                 .fd_values = fcntl(heap->values.fd, F_DUPFD_CLOEXEC, 0),
+                                 .look_only = look_only};
+    *ret = (struct fixture){.now_ms = fx.now_ms};
+    error[0] = '\0';
+    int rc = pool_open(&ret->pool, &config, error, 256);
+    if (rc != 0) {
+        /* a refused image stays the caller's */
+        ck_assert_int_eq(close(config.fd_meta), 0);
+        ck_assert_int_eq(close(config.fd_values), 0);
+        return rc;
+    }
+    uint8_t key[HF_KEY_SIZE];
+    fixture_key(1, key);
+    ret->a = pool_session_by_key(ret->pool, key);
+    ck_assert_ptr_nonnull(ret->a);
+    pool_session_attach(ret->pool, ret->a, &fx.owner_a);
+    return 0;
+}
+
+/* The pool of the fixture dies and is recovered under `limit`. */
+static void successor(uint64_t limit)
+{
+    struct fixture again;
+    char error[256];
+    int rc = reopen(&again, limit, false, error);
+    ck_assert_msg(rc == 0, "pool_open answered %d: %s", rc, error);
+    fixture_close(&fx);
+    fx = again;
+}
+
+START_TEST(free_arenas_below_live_ones_cost_nothing)
+{
+    enum { VALUES = 180, LEFT = 10, SIZE = ARENA_BYTES + PAGE_BYTES };
+    uint64_t ids[VALUES];
+    for (unsigned k = 0; k < VALUES; k++)
+        ids[k] = put_filled(&fx, fx.a, SIZE, (uint8_t)k);
+    for (unsigned k = 0; k < VALUES - LEFT; k++)
+        release_one(&fx, fx.a, ids[k]);
+    drain(&fx);
+    uint64_t used = stats_of(&fx).memory_used;
+    successor(64 * MIB);
+    ck_assert_uint_le(stats_of(&fx).memory_used, used + MIB);
+    for (unsigned k = VALUES - LEFT; k < VALUES; k++)
+        ck_assert(value_is(&fx, ids[k], SIZE, (uint8_t)k));
+}
+END_TEST
+
+/* Marks and stack of a wide graph need memory that a full pool does not have. */
+START_TEST(full_pool_is_recovered)
+{
+    static const uint8_t data[4000];
+    uint64_t root = put_leaf(&fx, fx.a), previous, id;
+    for (unsigned k = 0; k < 200000; k++) {
+        id = put_bytes(&fx, fx.a, "abc", 3);
+        ck_assert_int_eq(pool_link(fx.pool, root, k, id, &previous), 0);
+        release_one(&fx, fx.a, id);
+    }
+    const struct put_spec large = {.value = bytes_in(data, sizeof data)}, tiny = {.value = bytes_in("a", 1)};
+    while (try_put(&fx, fx.a, &large, &id) == 0) {
+    }
+    while (try_put(&fx, fx.a, &tiny, &id) == 0) {
+    }
+    uint64_t objects = stats_of(&fx).objects;
+    successor(64 * MIB);
+    struct pool_stats stats = stats_of(&fx);
+    ck_assert_uint_eq(stats.objects, objects);
+    ck_assert_uint_eq(stats.memory_limit, 64 * MIB);
+}
+END_TEST
+
+START_TEST(open_value_dropped_after_recovery_leaves_no_bytes)
+{
+    enum { SIZE = 4 * MIB };
+    static uint8_t piece[POOL_COPY_MAX];
+    memset(piece, 'S', sizeof piece);
+    uint64_t id = put_open(&fx, fx.a, SIZE);
+    for (uint64_t at = 0; at < SIZE; at += sizeof piece)
+        ck_assert_int_eq(pool_write(fx.pool, fx.a, id, at, piece, sizeof piece, sizeof piece), 0);
+    successor(1u << 30);
+    release_one(&fx, fx.a, id);
+    drain(&fx);
+    id = put_open(&fx, fx.a, SIZE);
+    while (pool_seal(fx.pool, fx.a, id) == POOL_AGAIN) {
+    }
+    ck_assert(value_is(&fx, id, SIZE, 0));
+}
+END_TEST
+
+START_TEST(label_that_stands_twice_is_damage)
+{
+    static const char *const tags[] = {"one", "two"};
+    for (unsigned k = 0; k < 2; k++) {
+        const struct put_spec spec = {
+            .value = bytes_in("x", 1), .tag = (const uint8_t *)tags[k], .tag_size = 3};
+        uint64_t id;
+        ck_assert_int_eq(try_put(&fx, fx.a, &spec, &id), 0);
+    }
+    const struct label *labels = (const void *)fx.pool->labels.base;
+    struct cell_label *cell = cell_at(&fx.pool->heap, labels[2].ref);
+    cell->number = 1;
+    struct fixture again;
+    char error[256];
+    ck_assert_int_eq(reopen(&again, 1u << 30, true, error), -HF_E_INTERNAL);
+    cell->number = 2;
+}
+END_TEST
+
+START_TEST(version_of_a_binding_goes_beyond_40_bits)
+{
+    uint64_t id = put_leaf(&fx, fx.a), version, next;
+    bind_name(&fx, "old", id);
+    fx.pool->heap.sb->next_version = (1ull << 40) + 5;
+    for (unsigned k = 0; k < 2; k++) {
+        const struct name_in name = name_of(k == 0 ? "old" : "new");
+        ck_assert_int_eq(pool_name_bind(fx.pool, name, id, POOL_ANY_VERSION, &version), 0);
+        ck_assert_uint_gt(version, 1ull << 40);
+        ck_assert_int_eq(pool_name_bind(fx.pool, name, id, version, &next), 0);
+        ck_assert_uint_gt(next, version);
+    }
+    successor(1u << 30);
+    ck_assert_int_eq(pool_name_bind(fx.pool, name_of("new"), id, next, &version), 0);
+}
+END_TEST
+
+/* A position of 8-byte units has 32 bits: small values live in the first 32 GiB, or nowhere. */
+START_TEST(small_values_never_lie_beyond_32_GiB)
+{
+    static const uint8_t data[3000];
+    uint64_t first = put_filled(&fx, fx.a, sizeof data, 7), id;
+    const struct put_spec spec = {.value = bytes_in(data, sizeof data)};
+    for (unsigned k = 0; k < 9; k++)
+        (void)put_open(&fx, fx.a, HF_OBJECT_MAX - 7);
+    int rc = 0;
+    while (rc == 0) {
+        rc = try_put(&fx, fx.a, &spec, &id);
+        if (rc == 0)
+            ck_assert(value_is(&fx, id, sizeof data, 0));
+    }
+    ck_assert_int_eq(rc, -HF_E_OOM);
+    ck_assert(value_is(&fx, first, sizeof data, 7));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("pool recovery");
+    TCase *t = suite_case(suite, "image", setup, teardown);
+    tcase_add_test(t, open_value_dropped_after_recovery_leaves_no_bytes);
+    tcase_add_test(t, label_that_stands_twice_is_damage);
+    tcase_add_test(t, version_of_a_binding_goes_beyond_40_bits);
+    t = suite_case(suite, "small", setup_small, teardown);
+    tcase_add_test(t, free_arenas_below_live_ones_cost_nothing);
+    tcase_add_test(t, full_pool_is_recovered);
+    t = suite_case(suite, "huge", setup_huge, teardown);
+    tcase_add_test(t, small_values_never_lie_beyond_32_GiB);
+    return suite_run(suite);
+}
