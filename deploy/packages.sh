@@ -41,9 +41,11 @@ if [[ " ${missing[*]} " =~ \ (redis-server|memcached)\  ]]; then
     fi
 fi
 
+# A fresh machine is often installing its updates: apt-get waits for that to end.
 log=$(mktemp)
 run() {
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" >"$log" 2>&1 </dev/null || { cat "$log" >&2; rm -f "$log"; exit 1; }
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" \
+        >"$log" 2>&1 </dev/null || { cat "$log" >&2; rm -f "$log"; exit 1; }
 }
 run update
 run install -y --no-install-recommends "${missing[@]}"

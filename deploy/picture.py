@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""picture.py COMMAND... > FILE.svg: runs a command on a terminal and draws what it printed.
+"""picture.py COMMAND... > FILE.svg: runs a command on a terminal and draws it and what it printed.
 
 The picture of README.md is made by:  deploy/picture.py make demo > deploy/demo.svg
 """
@@ -68,7 +68,8 @@ def draw(text):
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    print("\n".join(draw(record(sys.argv[1:]))))
+    prompt = "\033[36m$\033[0m \033[1m%s\033[0m\n" % " ".join(sys.argv[1:])
+    print("\n".join(draw(prompt + record(sys.argv[1:]))))
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ set -euo pipefail
 build=$1
 shift
 address=
-for ((i = 1; i <= $#; i++)); do
-    if [ "${!i}" = --listen ]; then
-        next=$((i + 1))
-        address=${!next}
-        break
-    fi
+for ((i = $#; i >= 1; i--)); do
+    next=$((i + 1))
+    case ${!i} in
+        --listen) address=${!next:-} ;;
+        --listen=*) address=${!i#--listen=} ;;
+    esac
 done
 if [ -z "$address" ] && [ -z "${XDG_RUNTIME_DIR:-}" ] && [ "$(id -u)" != 0 ]; then
     mkdir -p "$build/run"
@@ -22,11 +22,10 @@ if [ -z "$address" ] && [ -z "${XDG_RUNTIME_DIR:-}" ] && [ "$(id -u)" != 0 ]; th
     set -- --listen "$address" "$@"
 fi
 cli="$build/holdfast${address:+ -s $address}"
-cat <<END
-Starting $build/holdfastd; Ctrl-C ends it. In a second terminal, try
-
-    $cli ping
-    $cli help
-
-END
+echo "Starting $build/holdfastd; Ctrl-C ends it."
+case $address in
+    tcp:*:0) echo "The system chooses the port; the line event=ready says what to try in a second terminal." ;;
+    *) printf '%s\n' "In a second terminal, try" "" "    $cli ping" "    $cli help" ;;
+esac
+echo
 exec "$build/holdfastd" "$@"

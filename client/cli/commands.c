@@ -36,8 +36,9 @@ const struct cli_command cli_commands[] = {
     {"release", "ID...", "give references back; print how many are left", NULL, CLI_BIT(N), 1, MANY, false,
      cli_release},
     {"hold", "ID...", "hold objects until stdin ends or a signal comes",
-     "Prints \"held\" when it does. /dev/null as stdin, as scripts give it to what they start with &, is not "
-     "waited for.",
+     "Prints \"held\" when it does.\n"
+     "/dev/null as stdin, as scripts give it to what they start with &, is not waited for: only a signal\n"
+     "ends it then.",
      0, 1, MANY, false, cli_hold},
     {"share", "ID", "print a ticket for another session to claim", NULL, CLI_BIT(TTL_MS) | CLI_BIT(USES), 1,
      1, false, cli_share},

@@ -174,6 +174,7 @@ int cli_kill(struct cli *cli, const struct cli_args *args)
         if (!cli_positional_uint(cli, args, i, "SID", &sid))
             return CLI_USAGE;
     }
+    fputs(list ? "[" : "", stdout);
     for (unsigned i = 0; i < args->count && exit_code == CLI_OK; i++) {
         int64_t dropped = 0;
         cli_parse_uint(args->positional[i], &sid);
@@ -181,10 +182,9 @@ int cli_kill(struct cli *cli, const struct cli_args *args)
         if (code != 0)
             exit_code = cli_fail(cli, code);
         else
-            printf(list ? "%s%" PRId64 : "%s%" PRId64 "\n", !list ? "" : i == 0 ? "[" : ",", dropped);
+            printf("%s%" PRId64 "%s", list && i != 0 ? "," : "", dropped, list ? "" : "\n");
     }
-    if (list && exit_code == CLI_OK)
-        puts("]");
+    fputs(list ? "]\n" : "", stdout);
     return exit_code;
 }
 

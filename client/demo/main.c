@@ -301,7 +301,7 @@ static void step_load(struct story *story, const struct packages *packages, cons
     say(story, "1 LOAD", "Process \"loader\" reads %s: an installed package is an object,", status);
     say(story, "", "its Depends are slots, its name is a name. %zu objects, %zu references,", report.objects,
         report.references);
-    say(story, "", "%zu names in %.0f ms and %zu round trips. Then it leaves; the names hold the rest.",
+    say(story, "", "%zu names in %.0f ms and %zu round trips. Then it leaves; the names hold them all.",
         report.objects, report.duration_ms, report.round_trips);
     actor_dismiss(&loader);
     wait_until_ended(story, "loader");

@@ -52,6 +52,15 @@ static size_t put_head(char *line, enum log_level level, const char *event)
     return used + (size_t)n;
 }
 
+/* Whatever stood in it (a path, a system's message): an event stays one line. */
+static void keep_one_line(char *line, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+            line[i] = '?';
+    }
+}
+
 __attribute__((format(printf, 5, 0))) /* the compiler checks those who pass the arguments on */
 static void
 put_line(struct log *log, enum log_level level, const char *event, uint64_t suppressed, const char *format,
@@ -67,6 +76,7 @@ put_line(struct log *log, enum log_level level, const char *event, uint64_t supp
     }
     if (used >= LINE_SIZE)
         used = LINE_SIZE - 1;
+    keep_one_line(line, used);
     line[used++] = '\n';
     /* A log that cannot be written has nobody to be told. */
     ssize_t written = write(log->fd, line, used);

@@ -35,7 +35,8 @@ struct log {
 
 void log_init(struct log *log, int fd, enum log_level level);
 
-/* Writes a line; `format` yields the words behind event=. A line above 1,024 bytes is cut. */
+/* Writes a line; `format` yields the words behind event=. A line above 1,024 bytes is cut, a control character
+ * becomes a question mark. */
 void log_write(struct log *log, enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 4, 5))); /* gcc and clang check the arguments */
 

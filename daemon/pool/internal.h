@@ -155,7 +155,8 @@ static inline uint32_t pool_stamp(const struct pool *pool)
 }
 static inline uint64_t pool_stamp_age_ms(const struct pool *pool, uint32_t stamp)
 {
-    return (uint64_t)(pool_stamp(pool) - stamp) * STAMP_MS;
+    uint32_t now = pool_stamp(pool); /* less than the stamp when the clock was set back between two starts */
+    return now > stamp ? (uint64_t)(now - stamp) * STAMP_MS : 0;
 }
 uint64_t pool_next_version(struct pool *pool);
 void pool_random(struct pool *pool, uint8_t *out, size_t size);
@@ -222,6 +223,8 @@ bool tickets_init(struct pool *pool);
 bool ticket_expire(struct pool *pool);
 bool sessions_init(struct pool *pool);
 void sessions_done(struct pool *pool);
+/* Of a pool that is being dropped: frees a chunk of one session's vector, or a session. False: none is left. */
+bool session_dispose(struct pool *pool);
 bool lease_expire(struct pool *pool);
 /* Enters a session whose cell is in place into all that is derived. -HF_E_OOM: nothing entered. */
 int session_enter(struct pool *pool, struct session *s);

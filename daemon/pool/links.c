@@ -55,7 +55,7 @@ static bool crowd_same(const void *owner, uint32_t entry, const void *key)
 
 bool links_init(struct pool *pool)
 {
-    /* as many as cells fit: a tail stands for two of them at least, an entry for one */
+    /* as many as can be paid for: an entry stands for a cell, a tail costs more than two of them */
     uint64_t cells = pool->heap.sb->cells_bytes / cell_bytes(CELL_NAME);
     return reserve_init(&pool->tails, cells / 2 * sizeof(struct tail)) &&
            reserve_init(&pool->crowd_store, cells * sizeof(struct crowd_entry)) &&

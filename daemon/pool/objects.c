@@ -6,6 +6,12 @@
 
 /* ---- finding ---- */
 
+static int fail_unsealed(struct pool *pool, uint64_t id)
+{
+    return pool_fail_id(pool, HF_E_UNSEALED, id,
+                        "the object is still being written; wait until its creator seals it");
+}
+
 struct hot *pool_find(struct pool *pool, uint64_t id)
 {
     struct hot *hot = heap_find(&pool->heap, id);
@@ -14,8 +20,7 @@ struct hot *pool_find(struct pool *pool, uint64_t id)
         return NULL;
     }
     if (unlikely((hot->w0 & W0_OPEN) != 0)) {
-        (void)pool_fail_id(pool, HF_E_UNSEALED, id,
-                           "the object is still being written; wait until its creator seals it");
+        (void)fail_unsealed(pool, id);
         return NULL;
     }
     return hot;
@@ -242,9 +247,16 @@ static void object_count_slots(struct pool *pool, uint32_t index, const uint32_t
             in_add(&pool->heap, index, k, targets[k]);
 }
 
-/* Checks refs and turns them into indexes; items of the same call are `items[k]`. */
-static int resolve_refs(struct pool *pool, const struct put_spec *spec, const uint32_t *items,
-                        uint32_t items_count, uint32_t *targets)
+/* The items of a put_many, which may name each other. */
+struct items {
+    const struct put_spec *specs;
+    const uint32_t *index; /* of their entries */
+    uint32_t count;
+};
+
+/* Checks refs and turns them into indexes. */
+static int resolve_refs(struct pool *pool, const struct put_spec *spec, const struct items *items,
+                        uint32_t *targets)
 {
     pool->heap.work += spec->refs_count;
     for (uint32_t k = 0; k < spec->refs_count; k++)
@@ -253,8 +265,11 @@ static int resolve_refs(struct pool *pool, const struct put_spec *spec, const ui
     for (uint32_t k = 0; k < spec->refs_count; k++) {
         uint64_t ref = spec->refs[k];
         uint64_t item = UINT64_MAX - ref;
-        if (ref == 0 || item < items_count) {
-            targets[k] = ref == 0 ? 0 : items[item];
+        if (ref == 0 || item < items->count) {
+            /* whatever keeps an open object but its creator would leave it open for ever */
+            if (ref != 0 && items->specs[item].open)
+                return fail_unsealed(pool, 0);
+            targets[k] = ref == 0 ? 0 : items->index[item];
             continue;
         }
         const struct hot *hot = pool_find(pool, ref);
@@ -276,7 +291,7 @@ int object_make(struct pool *pool, struct session *s, const struct put_spec *spe
     uint16_t label = 0;
     if (spec->refs_count > HF_REFS_MAX)
         return pool_fail(pool, HF_E_LIMIT, "at most 8192 refs in one call; append further slots with link");
-    int err = spec->refs_count == 0 ? 0 : resolve_refs(pool, spec, NULL, 0, targets);
+    int err = spec->refs_count == 0 ? 0 : resolve_refs(pool, spec, &(struct items){0}, targets);
     if (err != 0)
         return err;
     if (s != NULL && !u32vec_prepare(&s->holds, &pool->mem, 1))
@@ -331,6 +346,7 @@ struct batch {
 static int batch_build(struct pool *pool, struct session *s, const struct put_spec *specs, uint32_t count,
                        struct batch *batch)
 {
+    const struct items items = {.specs = specs, .index = batch->index, .count = count};
     uint32_t at = 0;
     for (; batch->taken < count; batch->taken++) {
         batch->index[batch->taken] = index_take(&pool->heap);
@@ -339,7 +355,7 @@ static int batch_build(struct pool *pool, struct session *s, const struct put_sp
     }
     for (uint32_t k = 0; k < count; k++) {
         const struct put_spec *spec = &specs[k];
-        int err = resolve_refs(pool, spec, batch->index, count, batch->targets + at);
+        int err = resolve_refs(pool, spec, &items, batch->targets + at);
         if (err == 0)
             err = label_take(pool, spec->tag, spec->tag_size, spec->site, spec->site_size, &batch->label[k]);
         if (err == 0) {

@@ -61,10 +61,13 @@ int pool_open(struct pool **ret, const struct pool_config *config, char *error, 
     mem_init(&pool->mem, recovers ? NULL : config->parent, recovers ? UINT64_MAX : config->max_bytes);
     snprintf(pool->name, sizeof pool->name, "%s", config->name);
     pool->now_ms = config->now_ms;
+    pool->lease_ms = config->lease_ms;
     pool->random_state = config->random_seed;
     pool->random = config->random;
     pool_random(pool, (uint8_t *)&pool->hash_seed, sizeof pool->hash_seed);
     int err = open_heap(pool, config, error, error_size);
+    if (err == 0 && pool->now_ms < pool->heap.sb->born_ms)
+        pool->now_ms = pool->heap.sb->born_ms; /* the clock was set back: time stands still until then */
     if (err == 0 && !init_parts(pool))
         err = -ENOMEM;
     if (err == 0)
@@ -123,28 +126,21 @@ static struct area dispose_area(struct pool *pool, unsigned n)
     }
 }
 
-/* One chunk of one session's vector; false: all are gone. */
-static bool dispose_vector(struct pool *pool)
+#define DISPOSE_SESSIONS 64u /* chunks of vectors, or sessions, instead of a piece */
+
+static bool dispose_sessions(struct pool *pool)
 {
-    struct session *s = pool->first;
-    while (s != NULL && s->holds.room == 0)
-        s = s->next;
-    if (s == NULL)
-        return false;
-    if (s->holds.room <= U32VEC_CHUNK) {
-        u32vec_done(&s->holds, &pool->mem);
-        return true;
-    }
-    s->holds.count = s->holds.room - 2 * U32VEC_CHUNK;
-    u32vec_trim(&s->holds, &pool->mem);
-    return true;
+    unsigned done = 0;
+    while (done < DISPOSE_SESSIONS && session_dispose(pool))
+        done++;
+    return done > 0;
 }
 
 bool pool_dispose_step(struct pool *pool, unsigned units)
 {
     while (units > 0) {
         units--;
-        if (dispose_vector(pool))
+        if (dispose_sessions(pool))
             continue;
         struct area area = dispose_area(pool, pool->dispose_area);
         if (area.region == NULL)

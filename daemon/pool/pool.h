@@ -50,7 +50,8 @@ struct pool_config {
     uint64_t random_seed; /* seeds ticket keys when there is no `random` (tests) */
     void (*random)(uint8_t *out, size_t size); /* fills with unpredictable bytes; NULL: from the seed */
     uint64_t now_ms;                           /* time of day at which the pool opens, ms since 1970 */
-    struct mem *parent;                        /* the daemon's memory budget; may be NULL */
+    uint64_t lease_ms;          /* the loop clock then, from which recovered sessions' leases run */
+    struct mem *parent;         /* the daemon's memory budget; may be NULL */
     const struct region_io *io; /* how regions grow; NULL: the real one (tests inject failures) */
     int fd_meta, fd_values;     /* an image to recover; both -1: a new one in memfds */
     bool look_only; /* recover a private copy: the files stay the caller's, untouched (walkers, tests) */
@@ -226,7 +227,7 @@ struct put_spec {
  * ref to somebody's open object). */
 int pool_put(struct pool *pool, struct session *s, const struct put_spec *spec, uint64_t *ret_id);
 /* One atomic graph: refs[] of an item may also hold POOL_ITEM(k) for the k-th item (0-based) of this call.
- * `fault.index` is the item. count: 1 ... HF_IDS_MAX. */
+ * An item that is open cannot be named (UNSEALED). `fault.index` is the item. count: 1 ... HF_IDS_MAX. */
 int pool_put_many(struct pool *pool, struct session *s, const struct put_spec *specs, uint32_t count,
                   uint64_t *ret_ids);
 #define POOL_ITEM(k) (UINT64_MAX - (uint64_t)(k))

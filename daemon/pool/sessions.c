@@ -84,6 +84,21 @@ void sessions_done(struct pool *pool)
     deadlines_done(&pool->leases);
 }
 
+bool session_dispose(struct pool *pool)
+{
+    struct session **list = pool->first != NULL ? &pool->first : &pool->dying, *s = *list;
+    if (s == NULL)
+        return false;
+    if (s->holds.room > U32VEC_CHUNK) {
+        s->holds.count = s->holds.room - 2 * U32VEC_CHUNK;
+        u32vec_trim(&s->holds, &pool->mem);
+        return true;
+    }
+    *list = list == &pool->first ? s->next : s->next_dying;
+    session_free(pool, s);
+    return true;
+}
+
 /* ---- opening ---- */
 
 static bool take_slot(struct pool *pool, uint32_t *ret)
@@ -326,7 +341,7 @@ static void fill_row(const struct pool *pool, const struct session *s, struct se
     *row = (struct session_row){.sid = s->sid,
                                 .held = s->holds.count,
                                 .held_bytes = s->held_bytes,
-                                .since_ms = pool->now_ms - s->since_ms,
+                                .since_ms = pool->now_ms > s->since_ms ? pool->now_ms - s->since_ms : 0,
                                 .anonymous = s->anonymous,
                                 .grace = s->lease_place != DEADLINE_NONE,
                                 .owner = s->owner};

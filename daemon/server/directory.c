@@ -98,6 +98,7 @@ struct pool_entry *directory_create(struct worker *worker, const char *name, uin
         .first_sid = first_sid(worker),
         .random = kernel_random,
         .now_ms = worker->now_ms,
+        .lease_ms = worker->lease_ms,
         .parent = &worker->server->pools_mem,
         .fd_meta = -1,
         .fd_values = -1,

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* put put_many get set write seal refs link: objects, their values and slots. */
-#include "daemon/pool/hot.h"
 #include "daemon/server/handlers.h"
 #include "daemon/server/value.h"
 
@@ -218,10 +217,8 @@ static int reply_part(struct call *call, uint64_t id, const struct value_view *v
 static int reply_got(struct call *call, uint64_t id, const struct get_options *options)
 {
     struct value_view view;
-    int r = 0;
+    int r = pool_get(call->pool, id, &view);
 
-    if (options->version || !pool_get_hot(call->pool, id, &view))
-        r = pool_get(call->pool, id, &view);
     if (r)
         return call_pool_error(call, r);
     if (options->version)

@@ -247,7 +247,7 @@ static int queue_rest(struct conn *conn, size_t skip, uint64_t bytes)
     uint8_t *copy = (void *)(bufs + bufs_max);
     unsigned count = fill_bufs(out, skip, bufs);
     for (unsigned i = 0; i < count; i++) {
-        if (!is_flat(out, &bufs[i]))
+        if (bufs[i].len == 0 || !is_flat(out, &bufs[i]))
             continue;
         memcpy(copy, bufs[i].base, bufs[i].len);
         bufs[i] = buf_of(copy, bufs[i].len);

@@ -33,7 +33,7 @@ static int fail(char *error, size_t error_size, const char *address, const char 
 static int split(const char *address, char host[HOST_SIZE], char port[PORT_SIZE])
 {
     const char *colon = strrchr(address, ':');
-    if (colon == NULL || colon == address || colon[1] == '\0' || strlen(colon + 1) >= PORT_SIZE)
+    if (colon == NULL || colon == address)
         return -1;
     size_t size = (size_t)(colon - address);
     bool bracketed = address[0] == '[' && colon[-1] == ']';
@@ -43,11 +43,13 @@ static int split(const char *address, char host[HOST_SIZE], char port[PORT_SIZE]
     } else if (memchr(address, ':', size) != NULL) {
         return -1; /* an IPv6 address without brackets */
     }
-    if (size == 0 || size >= HOST_SIZE || colon[1 + strspn(colon + 1, "0123456789")] != '\0')
+    size_t port_size = strspn(colon + 1, "0123456789");
+    if (size == 0 || size >= HOST_SIZE || port_size == 0 || port_size >= PORT_SIZE ||
+        colon[1 + port_size] != '\0')
         return -1;
     memcpy(host, address, size);
     host[size] = '\0';
-    strcpy(port, colon + 1);
+    memcpy(port, colon + 1, port_size + 1);
     return strtol(port, NULL, 10) > 65535 ? -1 : 0;
 }
 

@@ -104,7 +104,7 @@ static int unix_check(const char *path, char *error, size_t error_size)
 static int unix_listen(struct listening *listening, const char *path, char *error, size_t error_size)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
-    strcpy(name.sun_path, path);
+    memcpy(name.sun_path, path, strlen(path) + 1); /* unix_check() has looked at its length */
     snprintf(listening->address, sizeof listening->address, "unix:%s", path);
     if (make_way(&name, error, error_size) != 0)
         return -1;

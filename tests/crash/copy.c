@@ -74,6 +74,7 @@ const char *copy_generations(const struct pool *copy, const struct workload *w)
 
 struct marks {
     const struct heap *heap;
+    const struct workload *w; /* may be NULL */
     const char *wrong;
 };
 
@@ -86,15 +87,23 @@ static int check_marks(void *owner, uint32_t ref, unsigned type)
         marks->wrong = "the version of a name could be given out twice";
     if (type == CELL_TICKET && ((const struct cell_ticket *)cell)->number >= sb->next_ticket)
         marks->wrong = "the number of a ticket could be given out twice";
-    if ((type == CELL_ANON || type == CELL_SESSION) && ((const struct cell_anon *)cell)->sid >= sb->next_sid)
+    if (type != CELL_ANON && type != CELL_SESSION)
+        return marks->wrong != NULL;
+    const struct cell_anon *session = cell;
+    if (session->sid >= sb->next_sid)
         marks->wrong = "a sid could be given out twice";
+    if (type == CELL_ANON || session->state != SESSION_OPEN)
+        marks->wrong = "a session that does not go on is still there";
+    for (unsigned k = 0; marks->w != NULL && k < marks->w->ended_count && k < WORKLOAD_ENDED; k++)
+        if (marks->w->ended[k] == session->sid)
+            marks->wrong = "a session that was ended is there again";
     return marks->wrong != NULL;
 }
 
-/* What was given out lies below the marks of the superblock, and no operation is under way. */
-static const char *copy_marks(const struct pool *copy)
+/* What was given out lies below the marks of the superblock, sessions that ended are gone, no operation is under way. */
+static const char *copy_marks(const struct pool *copy, const struct workload *w)
 {
-    struct marks marks = {.heap = &copy->heap};
+    struct marks marks = {.heap = &copy->heap, .w = w};
     const struct superblock *sb = copy->heap.sb;
     if (copy->heap.log->n != 0)
         return "the log is not empty after recovery";
@@ -117,11 +126,14 @@ const char *copy_look(int fd_meta, int fd_values, uint64_t now_ms, const struct 
         return error;
     const char *wrong = copy_sound(copy);
     if (wrong == NULL)
-        wrong = copy_marks(copy);
+        wrong = copy_marks(copy, w);
     if (wrong == NULL && w != NULL)
         wrong = copy_generations(copy, w);
+    uint64_t objects;
     if (wrong == NULL)
-        *ret_digest = digest_of(copy);
+        *ret_digest = digest_count(copy, &objects);
+    if (wrong == NULL && objects != copy->heap.alive)
+        wrong = "an object is alive that nothing leads to";
     pool_close(copy);
     return wrong;
 }

@@ -135,7 +135,7 @@ static void add_object(struct walk *walk, uint32_t index)
     }
 }
 
-uint64_t digest_of(const struct pool *pool)
+uint64_t digest_count(const struct pool *pool, uint64_t *ret_objects)
 {
     const struct heap *heap = &pool->heap;
     uint32_t top = (uint32_t)heap->sb->index_top;
@@ -150,5 +150,12 @@ uint64_t digest_of(const struct pool *pool)
         add_object(&walk, walk.queue[k]);
     free(walk.seen);
     free(walk.queue);
+    *ret_objects = walk.count;
     return walk.sum;
+}
+
+uint64_t digest_of(const struct pool *pool)
+{
+    uint64_t objects;
+    return digest_count(pool, &objects);
 }

@@ -13,5 +13,7 @@
 
 /* Order of places in the image does not matter: a sum of hashes of parts. */
 uint64_t digest_of(const struct pool *pool);
+/* The same, and how many objects are in it. */
+uint64_t digest_count(const struct pool *pool, uint64_t *ret_objects);
 
 #endif

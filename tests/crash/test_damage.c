@@ -401,7 +401,10 @@ static const char *try_real(const struct image *image, struct report *report)
     const char *wrong = open_damaged(image, report, fds[0], fds[1], true, &rc);
     /* what the log says is rolled back before the rest is looked at */
     if (wrong == NULL && rc != 0 && image->log_n == 0 && damage->part != PART_LOG) {
-        if (!is_unchanged(image, before[0], fds[0], true) || !is_unchanged(image, before[1], fds[1], false))
+        /* doubles are found when all that is private is made anew; garbage is freed by then */
+        bool may_differ = strstr(report->error, "a second ") != NULL;
+        if (!may_differ &&
+            (!is_unchanged(image, before[0], fds[0], true) || !is_unchanged(image, before[1], fds[1], false)))
             wrong = "refused, but truth was changed";
         uint64_t digest = 0;
         if (wrong == NULL && damage->part != PART_CUT) {

@@ -35,9 +35,21 @@ static struct session *any_session(struct workload *w)
     return w->session[k] != NULL ? w->session[k] : w->session[0];
 }
 
+#define LONG_NAMES      62u /* two more than a run of the largest class has cells */
+#define LONG_NAMES_LAST 59u
+
+static struct name_in long_name(char *buffer, unsigned number)
+{
+    int size = sprintf(buffer, "%0*u", HF_NAME_MAX, number);
+    return (struct name_in){.data = (uint8_t *)buffer, .size = (uint32_t)size};
+}
+
+/* Of many classes of cells; sometimes one whose cell is the first or the last of its run. */
 static struct name_in any_name(struct workload *w, char *buffer)
 {
     static const char tail[] = "-a-name-that-needs-a-cell-of-a-larger-class-than-the-others-do";
+    if (w->crowded_names && random_once_in(&w->random, 2))
+        return long_name(buffer, (unsigned)random_between(&w->random, LONG_NAMES_LAST, LONG_NAMES - 1));
     unsigned number = (unsigned)random_below(&w->random, WORKLOAD_NAMES);
     int size = sprintf(buffer, "n%u%.*s", number, (int)(number * 5 % sizeof tail), tail);
     return (struct name_in){.data = (uint8_t *)buffer, .size = (uint32_t)size};
@@ -173,14 +185,14 @@ static void op_claim(struct workload *w)
 
 static void op_name(struct workload *w)
 {
-    char buffer[100];
+    char buffer[HF_NAME_MAX + 1];
     uint64_t version;
     (void)pool_name_bind(w->fx.pool, any_name(w, buffer), any_id(w), POOL_ANY_VERSION, &version);
 }
 
 static void op_unname(struct workload *w)
 {
-    char buffer[3][100];
+    char buffer[3][HF_NAME_MAX + 1];
     struct name_in names[3];
     uint32_t count = (uint32_t)random_between(&w->random, 1, 3);
     for (uint32_t k = 0; k < count; k++)
@@ -190,7 +202,7 @@ static void op_unname(struct workload *w)
 
 static void op_lookup(struct workload *w)
 {
-    char buffer[100];
+    char buffer[HF_NAME_MAX + 1];
     struct name_in name = any_name(w, buffer);
     uint64_t id;
     (void)pool_lookup(w->fx.pool, any_session(w), &name, 1, &id, NULL);
@@ -198,7 +210,7 @@ static void op_lookup(struct workload *w)
 
 static void op_store(struct workload *w)
 {
-    char buffer[100];
+    char buffer[HF_NAME_MAX + 1];
     uint64_t id, version;
     struct value_in value = any_value(w);
     if (pool_store(w->fx.pool, any_name(w, buffer), &value, POOL_ANY_VERSION, (const uint8_t *)"t1",
@@ -214,7 +226,9 @@ static void op_session(struct workload *w)
         w->key[k] = 10 + w->keys_used++ % 200;
         w->session[k] = fixture_session(&w->fx, w->key[k], 1000, w);
     } else if (random_once_in(&w->random, 3)) {
+        uint64_t sid = session_sid(w->session[k]);
         pool_session_end(w->fx.pool, w->session[k], REASON_KILL);
+        w->ended[w->ended_count++ % WORKLOAD_ENDED] = sid;
         w->session[k] = NULL;
     }
 }
@@ -238,6 +252,22 @@ static void (*const operations[])(struct workload *) = {
 };
 #define OPERATIONS (sizeof operations / sizeof operations[0])
 
+/* Two runs of one class; then the second one is given back, and what lies there waits for cells of another class. */
+static void crowd_names(struct workload *w)
+{
+    char buffer[HF_NAME_MAX + 1];
+    uint64_t id = put_leaf(&w->fx, w->fx.a), version;
+    for (unsigned k = 0; k < LONG_NAMES; k++)
+        if (pool_name_bind(w->fx.pool, long_name(buffer, k), id, POOL_ANY_VERSION, &version) != 0)
+            fixture_die("a name cannot be bound");
+    for (unsigned k = LONG_NAMES_LAST; k < LONG_NAMES; k++) {
+        struct name_in name = long_name(buffer, k);
+        if (pool_unname(w->fx.pool, &name, 1, POOL_ANY_VERSION) != 0)
+            fixture_die("a name cannot be unbound");
+    }
+    w->crowded_names = true;
+}
+
 void workload_open(struct workload *w, uint64_t seed, uint64_t max_bytes)
 {
     struct fixture_options options = {.max_bytes = max_bytes, .serial_base = 7, .seed = seed + 1};
@@ -254,6 +284,8 @@ void workload_open(struct workload *w, uint64_t seed, uint64_t max_bytes)
     w->session[0] = fixture_session(&w->fx, 9, 1000, w);
     /* versions soon take more than 32 bits */
     w->fx.pool->heap.sb->next_version = UINT32_MAX - 20;
+    if (seed % 3 == 0)
+        crowd_names(w);
     if (seed % 4 == 0) {
         static const uint64_t nils[SEGMENT_SLOTS - 1];
         w->long_list = put_refs(&w->fx, w->fx.a, nils, SEGMENT_SLOTS - 1);

@@ -14,6 +14,7 @@
 #define WORKLOAD_SESSIONS 4u
 #define WORKLOAD_NAMES    12u
 #define WORKLOAD_TICKETS  8u
+#define WORKLOAD_ENDED    64u
 #define WORKLOAD_TRACKED  4096u /* indexes whose generations are watched */
 
 struct workload {
@@ -29,8 +30,11 @@ struct workload {
     unsigned tickets_count;
     uint64_t long_list;              /* an object whose slots are about to go into segments; 0: none */
     uint32_t told[WORKLOAD_TRACKED]; /* generation + 1 of the newest id given out, by index */
-    uint8_t *pattern;                /* bytes of values */
-    bool values_large;               /* values above 300 bytes too */
+    uint64_t ended[WORKLOAD_ENDED];  /* sids of sessions that were ended, the newest ones */
+    unsigned ended_count;
+    bool crowded_names; /* more names of the largest class than fit one run of cells */
+    uint8_t *pattern;   /* bytes of values */
+    bool values_large;  /* values above 300 bytes too */
 };
 
 void workload_open(struct workload *w, uint64_t seed, uint64_t max_bytes);

@@ -168,6 +168,17 @@ class Lifetime(Cli):
         self.assertEqual(holder.returncode, OK)
         self.run_cli("get", number, code=ANSWER)
 
+    def test_hold_without_stdin_waits_for_a_signal(self):
+        number = self.out("put", "x", "--name", "n").strip()
+        holder = subprocess.Popen([HOLDFAST, "-q", "hold", number], env=self.env, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, text=True)
+        with holder:
+            self.assertEqual(holder.stdout.readline(), "held\n")
+            self.assertEqual([row.get("pid") for row in self.json("holders", number) if row["kind"] == "session"],
+                             [holder.pid])
+            holder.send_signal(signal.SIGTERM)
+            self.assertEqual(holder.wait(DEADLINE_S), OK)
+
     def test_hold_until_a_signal(self):
         number = self.out("put", "x", "--name", "n").strip()
         holder = subprocess.Popen([HOLDFAST, "-q", "hold", number], env=self.env, stdin=subprocess.PIPE,
@@ -208,6 +219,34 @@ class Shell(Cli):
             self.assertEqual(ask("seal %s\nget %s --json" % (number, number)), '{"$bin":"AAAAAHd4eXo="}')
             process.stdin.close()
             self.assertEqual(process.wait(DEADLINE_S), OK)
+
+
+    def test_an_open_object_takes_no_name(self):
+        self.assertIn("seal", self.run_cli("put", "--size", 8, "--name", "n", code=USAGE).stderr)
+        self.assertIn("seal", self.run_cli("put", "--size", 8).stderr)
+
+
+class Json(Cli):
+    def test_every_command_prints_one_document(self):
+        number = self.json("put", "x", "--name", "n")
+        ticket = self.json("share", number)
+        for words in (("unshare", ticket), ("seal", number), ("pool_create", "p"), ("pool_drop", "p"), ("unname", "n")):
+            with self.subTest(words=words):
+                self.assertIs(self.json(*words), True)
+        self.out("store", "a", "1")
+        self.out("store", "b", "2")
+        self.assertEqual(self.json("unname", "a", "b"), [True, True])
+
+    def test_kill_of_several(self):
+        holders = [subprocess.Popen([HOLDFAST, "hold", "-q", self.out("store", "n%d" % i, "x").strip()], env=self.env,
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                   for i in range(2)]
+        self.assertEqual([holder.stdout.readline() for holder in holders], ["held\n"] * 2)
+        pids = [holder.pid for holder in holders]
+        sids = [row["sid"] for row in self.json("sessions") if row["pid"] in pids]
+        self.assertEqual(self.json("kill", *sids), [1, 1])
+        for holder in holders:
+            holder.communicate(timeout=DEADLINE_S)
 
 
 class Names(Cli):

@@ -298,6 +298,21 @@ START_TEST(put_many_bad_item_makes_nothing)
 }
 END_TEST
 
+/* Only its creator keeps an open object, so that it goes with the creator. */
+START_TEST(put_many_no_item_refers_to_an_open_one)
+{
+    uint64_t ids[2], to_open[] = {POOL_ITEM(1)};
+    const struct put_spec specs[] = {
+        {.value = bytes_in("a", 1), .refs = to_open, .refs_count = 1},
+        {.value = {.form = FORM_BIN8, .size = 100}, .open = true},
+    };
+    ck_assert_int_eq(pool_put_many(fx.pool, fx.a, specs, 2, ids), -HF_E_UNSEALED);
+    ck_assert_int_eq(pool_fault(fx.pool)->index, 0);
+    ck_assert_uint_eq(stats_of(&fx).objects, 0);
+    ck_assert_int_eq(pool_put_many(fx.pool, fx.a, specs + 1, 1, ids), 0);
+}
+END_TEST
+
 START_TEST(put_many_most_items)
 {
     static struct put_spec specs[HF_IDS_MAX];
@@ -964,6 +979,7 @@ int main(void)
     t = suite_case(suite, "put_many", setup, teardown);
     tcase_add_test(t, put_many_makes_a_graph_at_once);
     tcase_add_test(t, put_many_bad_item_makes_nothing);
+    tcase_add_test(t, put_many_no_item_refers_to_an_open_one);
     tcase_add_test(t, put_many_most_items);
     t = suite_case(suite, "set", setup, teardown);
     tcase_add_loop_test(t, set_from_any_size_to_any_size, 0, SIZES);

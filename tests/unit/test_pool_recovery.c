@@ -42,10 +42,11 @@ static int reopen(struct fixture *ret, uint64_t limit, bool look_only, char erro
     struct pool_config config = {.name = "again",
                                  .max_bytes = limit,
                                  .now_ms = fx.now_ms,
+                                 .lease_ms = fx.lease_ms,
                                  .fd_meta = fcntl(heap->meta.fd, F_DUPFD_CLOEXEC, 0),
                                  .fd_values = fcntl(heap->values.fd, F_DUPFD_CLOEXEC, 0),
                                  .look_only = look_only};
-    *ret = (struct fixture){.now_ms = fx.now_ms};
+    *ret = (struct fixture){.now_ms = fx.now_ms, .lease_ms = fx.lease_ms};
     error[0] = '\0';
     int rc = pool_open(&ret->pool, &config, error, 256);
     if (rc != 0) {
@@ -58,7 +59,6 @@ static int reopen(struct fixture *ret, uint64_t limit, bool look_only, char erro
     fixture_key(1, key);
     ret->a = pool_session_by_key(ret->pool, key);
     ck_assert_ptr_nonnull(ret->a);
-    pool_session_attach(ret->pool, ret->a, &fx.owner_a);
     return 0;
 }
 
@@ -87,6 +87,44 @@ START_TEST(free_arenas_below_live_ones_cost_nothing)
     ck_assert_uint_le(stats_of(&fx).memory_used, used + MIB);
     for (unsigned k = VALUES - LEFT; k < VALUES; k++)
         ck_assert(value_is(&fx, ids[k], SIZE, (uint8_t)k));
+}
+END_TEST
+
+START_TEST(leases_run_from_the_recovery)
+{
+    uint64_t id = put_leaf(&fx, fx.a);
+    pass_ms(&fx, 5 * FIXTURE_LEASE_MS); /* both sessions are attached: no lease runs */
+    successor(1u << 30);
+    pass_ms(&fx, FIXTURE_LEASE_MS - 1);
+    drain(&fx);
+    ck_assert(!is_gone(&fx, id));
+    pass_ms(&fx, 1);
+    drain(&fx);
+    ck_assert(is_gone(&fx, id));
+    ck_assert_uint_eq(stats_of(&fx).sessions_grace, 0);
+}
+END_TEST
+
+/* Times told are never negative, which would be far above 2^53. */
+START_TEST(clock_set_back_before_the_start_tells_no_ages)
+{
+    pass_ms(&fx, 100000);
+    struct session *later = fixture_session(&fx, 3, FIXTURE_LEASE_MS, &fx.owner_a);
+    uint64_t id = put_leaf(&fx, later);
+    retain_one(&fx, fx.a, id);
+    fx.now_ms = FIXTURE_START_MS - 5000;
+    successor(1u << 30);
+    struct session_row rows[4];
+    struct holder_row holders[4];
+    unsigned count;
+    ck_assert_uint_eq(pool_sessions(fx.pool, 0, rows, 4), 3);
+    for (unsigned k = 0; k < 3; k++)
+        ck_assert_uint_eq(rows[k].since_ms, 0);
+    ck_assert_uint_eq(inspect_of(&fx, id).age_ms, 0);
+    ck_assert_int_eq(pool_holders(fx.pool, id, holders, 4, &count), 0);
+    ck_assert_uint_eq(count, 2);
+    for (unsigned k = 0; k < count; k++)
+        ck_assert_uint_eq(holders[k].since_ms, 0);
 }
 END_TEST
 
@@ -191,6 +229,8 @@ int main(void)
     Suite *suite = suite_create("pool recovery");
     TCase *t = suite_case(suite, "image", setup, teardown);
     tcase_add_test(t, open_value_dropped_after_recovery_leaves_no_bytes);
+    tcase_add_test(t, leases_run_from_the_recovery);
+    tcase_add_test(t, clock_set_back_before_the_start_tells_no_ages);
     tcase_add_test(t, label_that_stands_twice_is_damage);
     tcase_add_test(t, version_of_a_binding_goes_beyond_40_bits);
     t = suite_case(suite, "small", setup_small, teardown);
