@@ -17,7 +17,7 @@
 enum hf_method_flags {
     HF_M_CHANGES = 1, /* changes a pool or a session: answers DRAINING while the daemon goes down */
     HF_M_MANY = 2,    /* its first positional may be an array: all or nothing, the result an array */
-    HF_M_STEPS = 4,   /* may need many steps: later requests of the connection may overtake it */
+    HF_M_STEPS = 4,   /* may need many turns: later requests of its connection wait for it */
     HF_M_ADMIN = 8    /* about the daemon or all of a pool rather than about single objects */
 };
 

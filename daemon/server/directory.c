@@ -92,7 +92,7 @@ struct pool_entry *directory_create(struct worker *worker, const char *name, uin
     worker_clock(worker, NULL);
     struct pool_config config = {
         .name = name,
-        .max_bytes = max_bytes != 0 ? max_bytes : worker->mem->limit,
+        .max_bytes = max_bytes != 0 && max_bytes < worker->mem->limit ? max_bytes : worker->mem->limit,
         .epoch = random.epoch % (HF_ID_MAX) + 1,
         .serial_base = random.serial % ((1u << HF_SERIAL_BITS) - 1) + 1,
         .first_sid = first_sid(worker),
