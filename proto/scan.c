@@ -370,6 +370,14 @@ enum hfp_result hfp_scan(struct hfp_scan *scan, const struct hfp_scan_limits *li
     return HFP_FRAME;
 }
 
+enum hfp_result hfp_scan_abandon(struct hfp_scan *scan, size_t count, struct hfp_frame *frame)
+{
+    if (scan->state != SCANNING || scan->at == 0 || scan->element < 2)
+        return bad(scan, "the frame has only begun");
+    *frame = scan->frame;
+    return too_big(scan, "the frame is given up", count);
+}
+
 uint64_t hfp_scan_needed(const struct hfp_scan *scan)
 {
     return scan->need;

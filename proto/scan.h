@@ -112,6 +112,10 @@ enum hfp_result hfp_scan(struct hfp_scan *scan, const struct hfp_scan_limits *li
  * `scan->used` of them and the scanner is fresh. HFP_MORE: all are used, it goes on. HFP_BAD: as above. */
 enum hfp_result hfp_scan_discard(struct hfp_scan *scan, const uint8_t *bytes, size_t count);
 
+/* After HFP_MORE with `count` bytes, at least HFP_FRAME_MIN: gives the frame up, as if it were above a limit.
+ * HFP_TOOBIG, with `frame` and what follows as above. */
+enum hfp_result hfp_scan_abandon(struct hfp_scan *scan, size_t count, struct hfp_frame *frame);
+
 /* After HFP_MORE: the least number of bytes that the frame can have in all. What it declares, not what has
  * come: allocate by what has come. */
 uint64_t hfp_scan_needed(const struct hfp_scan *scan);

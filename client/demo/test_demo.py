@@ -65,7 +65,7 @@ class Demo(unittest.TestCase):
         self.assertIn("10 objects, 9 references", output.replace("\n           ", " "))
         self.assertRegex(output, r"git up and follows its slots: 7 packages, 4 steps deep")
         self.assertRegex(output, r"who holds git\? .*session builder \(pid \d+\).*\n.*\n\n3 ")
-        self.assertRegex(output, r"3 objects still live: .* 1 cycle\.\n +(left <-> right|right <-> left)\n")
+        self.assertRegex(output, r"3 objects still live: 1 cycle, and what it refers to\.\n +(left <-> right|right <-> left)\n")
         self.assertRegex(output, r"and with them: base\n")
         self.assertIn("verify walked 3 objects and every invariant of the heap: 0 findings", output)
 

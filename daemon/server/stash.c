@@ -14,6 +14,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#define WASTE_STEP (512u * 1024) /* bytes given back in a turn: about 20 us */
+#define WASTE_PAGE 4096u
 
 static const struct hfp_scan_limits default_limits = {.frame_max = HF_FRAME_MAX, .depth_max = HF_DEPTH_MAX};
 
@@ -30,10 +34,47 @@ static void drop_staged(struct conn *conn)
     stash->stream.stage = NULL;
 }
 
+/* A large buffer that is given back in steps; stands at its own begin. */
+struct waste {
+    struct waste *next;
+    size_t size, left; /* allocated; bytes at the begin that still have pages */
+};
+
+/* To free 64 MiB at once would take some milliseconds. */
+static void free_data(struct worker *worker, struct stash *stash)
+{
+    struct waste *waste = (void *)stash->data;
+    if (stash->cap <= WASTE_STEP) {
+        mem_free(worker->mem, stash->data, stash->cap);
+        return;
+    }
+    *waste = (struct waste){.next = worker->waste, .size = stash->cap, .left = stash->cap};
+    worker->waste = waste;
+    worker_wake(worker);
+}
+
+bool stash_dispose(struct worker *worker)
+{
+    struct waste *waste = worker->waste;
+    if (waste == NULL)
+        return false;
+    if (waste->left > WASTE_STEP) {
+        /* The allocation begins somewhere in a page; whole pages behind it are dropped. */
+        uintptr_t end = ((uintptr_t)waste + waste->left) & ~(uintptr_t)(WASTE_PAGE - 1);
+        waste->left -= WASTE_STEP;
+        uintptr_t begin = ((uintptr_t)waste + waste->left) & ~(uintptr_t)(WASTE_PAGE - 1);
+        if (madvise((void *)begin, end - begin, MADV_DONTNEED) == 0)
+            return true;
+    }
+    worker->waste = waste->next;
+    mem_free(worker->mem, waste, waste->size);
+    return worker->waste != NULL;
+}
+
 static void destroy(struct worker *worker, struct stash *stash)
 {
     if (stash->data != NULL)
-        mem_free(worker->mem, stash->data, stash->cap);
+        free_data(worker, stash);
     if (stash->staged != NULL)
         mem_free(worker->mem, stash->staged, stash->staged_cap * sizeof *stash->staged);
     mem_free(worker->mem, stash, sizeof *stash);
@@ -57,6 +98,11 @@ void stash_free_spares(struct worker *worker)
 {
     while (worker->spares_count > 0)
         destroy(worker, worker->spares[--worker->spares_count]);
+    while (worker->waste != NULL) {
+        struct waste *waste = worker->waste;
+        worker->waste = waste->next;
+        mem_free(worker->mem, waste, waste->size);
+    }
 }
 
 /* Room for `more` bytes behind `end`. False: no memory. */
@@ -398,10 +444,7 @@ static bool starve(struct conn *conn)
     uint64_t need = hfp_scan_needed(&stash->scan), used = atomic_load(&worker->mem->used);
     char keys[64];
     struct hfp_frame frame;
-    /* A limit at what has come: so the scanner finds the frame too big and can discard the rest of it. */
-    struct hfp_scan_limits limits = {.frame_max = (uint32_t)count, .depth_max = HF_DEPTH_MAX};
-    hfp_scan_reset(&stash->scan);
-    if (count < HFP_FRAME_MIN || hfp_scan(&stash->scan, &limits, bytes, count, &frame) != HFP_TOOBIG ||
+    if (count < HFP_FRAME_MIN || hfp_scan_abandon(&stash->scan, count, &frame) != HFP_TOOBIG ||
         hfp_scan_discard(&stash->scan, bytes + stash->scan.used, count - stash->scan.used) != HFP_MORE)
         return false;
     snprintf(keys, sizeof keys, "need=%llu free=%llu", (unsigned long long)need,
@@ -432,9 +475,7 @@ void stash_buffer(struct conn *conn, uv_buf_t *ret)
         size_t size = stash->end - stash->begin;
         *ret = uv_buf_init((char *)input + size, (unsigned)(INPUT_SIZE - size));
     } else if (reserve(conn->worker, stash, INPUT_SIZE)) {
-        size_t room = stash->cap - stash->end;
-        *ret =
-            uv_buf_init((char *)stash->data + stash->end, (unsigned)(room < TURN_BYTES ? room : TURN_BYTES));
+        *ret = uv_buf_init((char *)stash->data + stash->end, INPUT_SIZE);
     } else if (starve(conn)) {
         *ret = uv_buf_init((char *)input, INPUT_SIZE);
     } else {

@@ -197,6 +197,7 @@ static void on_check(uv_check_t *check)
         tell_time(worker);
     bool more = step_pools(worker);
     more |= directory_dispose(worker);
+    more |= stash_dispose(worker);
     more |= !list_empty(&worker->runnable);
     if (worker->server->draining)
         more |= server_drained(worker->server);

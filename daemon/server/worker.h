@@ -206,6 +206,7 @@ struct worker {
     char error[CALL_ERROR_MAX];
     struct stash *spares[SPARES_KEPT]; /* stashes with their buffers */
     unsigned spares_count;
+    struct waste *waste;  /* large buffers that are being given back */
     struct hfp_scan scan; /* of what stands in `input` */
     uint64_t run_ns;      /* loop_run(): see time_is_up() */
     size_t held;          /* loop_run(): bytes of the frame whose call needs more turns, 0: none */
@@ -333,7 +334,9 @@ bool stash_ready(const struct conn *conn);
 /* The call that held a frame is done. */
 void stash_release(struct conn *conn);
 void stash_free(struct conn *conn);
-/* Frees the spare ones. */
+/* A step of giving back the memory of large ones; true while there is more. */
+bool stash_dispose(struct worker *worker);
+/* Frees the spare ones, and what is being given back. */
 void stash_free_spares(struct worker *worker);
 /* From now on the frame at the stash's begin is answered with the pool's error r. */
 void stash_refuse(struct conn *conn, int r);

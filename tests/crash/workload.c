@@ -190,13 +190,15 @@ static void op_name(struct workload *w)
     (void)pool_name_bind(w->fx.pool, any_name(w, buffer), any_id(w), POOL_ANY_VERSION, &version);
 }
 
+/* Sometimes all those of a run, so that it is empty before the list is done. */
 static void op_unname(struct workload *w)
 {
-    char buffer[3][HF_NAME_MAX + 1];
-    struct name_in names[3];
-    uint32_t count = (uint32_t)random_between(&w->random, 1, 3);
+    char buffer[LONG_NAMES - LONG_NAMES_LAST][HF_NAME_MAX + 1];
+    struct name_in names[LONG_NAMES - LONG_NAMES_LAST];
+    uint32_t most = LONG_NAMES - LONG_NAMES_LAST, count = (uint32_t)random_between(&w->random, 1, most);
+    bool together = w->crowded_names && random_once_in(&w->random, 2);
     for (uint32_t k = 0; k < count; k++)
-        names[k] = any_name(w, buffer[k]);
+        names[k] = together ? long_name(buffer[k], LONG_NAMES - 1 - k) : any_name(w, buffer[k]);
     (void)pool_unname(w->fx.pool, names, count, POOL_ANY_VERSION);
 }
 

@@ -652,6 +652,107 @@ START_TEST(payload_in_a_response_is_told)
 }
 END_TEST
 
+/* ---- frames that are given up ---- */
+
+/* A request of values of all kinds, about 600 bytes. */
+static size_t put_mixed(uint8_t *bytes)
+{
+    uint8_t filler[200] = {0};
+    uint8_t *at = put_envelope(bytes, 3);
+    at = hfp_put_bin(at, filler, 40);
+    at = hfp_put_array_head(at, 40);
+    for (unsigned i = 0; i < 10; i++) {
+        at = hfp_put_uint(at, 1ull << (6 * i));
+        at = hfp_put_map_head(at, 1);
+        at = hfp_put_text(at, "key");
+        at = hfp_put_array_head(at, 0);
+        at = hfp_put_str(at, filler, 5 * i);
+        at = hfp_put_nil(at);
+    }
+    at = hfp_put_array_head(at, 1);
+    return (size_t)(hfp_put_str(at, filler, sizeof filler) - bytes);
+}
+
+/* Wherever it breaks off, the rest of it is passed over, however that comes, and no byte more. */
+START_TEST(frame_given_up_is_discarded_to_its_end)
+{
+    uint8_t bytes[1024];
+    size_t size = put_mixed(bytes);
+    memcpy(bytes + size, "\x94\x00\x02\xa4ping\x90", 9);
+    for (size_t cut = HFP_FRAME_MIN; cut < size; cut++) {
+        for (size_t piece = 1; piece < 100; piece += 33) {
+            struct hfp_scan scan = {0};
+            struct hfp_frame frame;
+            ck_assert_int_eq(hfp_scan(&scan, &limits, bytes, cut, &frame), HFP_MORE);
+            ck_assert_int_eq(hfp_scan_abandon(&scan, cut, &frame), HFP_TOOBIG);
+            ck_assert_uint_eq(frame.kind, HFP_REQUEST);
+            ck_assert_uint_eq(frame.msgid, 9);
+            ck_assert_uint_eq(discard(&scan, bytes, cut, size + 9, piece), size);
+            ck_assert_int_eq(hfp_scan(&scan, &limits, bytes + size, 9, &frame), HFP_FRAME);
+            ck_assert_uint_eq(frame.msgid, 2);
+        }
+    }
+}
+END_TEST
+
+START_TEST(frame_that_has_hardly_begun_is_not_given_up)
+{
+    struct hfp_frame frame;
+    for (size_t cut = 0; cut < 3; cut++) {
+        struct hfp_scan scan = {0};
+        ck_assert_int_eq(hfp_scan(&scan, &limits, (const uint8_t *)"\x94\x00\x05", cut, &frame), HFP_MORE);
+        ck_assert_int_eq(hfp_scan_abandon(&scan, cut, &frame), HFP_BAD);
+    }
+}
+END_TEST
+
+/* ---- sizes of values ---- */
+
+static size_t skipped(const uint8_t *bytes, size_t count)
+{
+    struct hfp_cursor cursor = {.at = bytes, .end = bytes + count};
+    return hfp_skip(&cursor) ? (size_t)(cursor.at - bytes) : 0;
+}
+
+START_TEST(size_of_a_value_is_what_skip_passes)
+{
+    struct hfp_frame frame;
+    const uint8_t *bytes = (const uint8_t *)good[_i].bytes;
+    ck_assert_int_eq(scan_general(bytes, good[_i].size, &frame), HFP_FRAME);
+    for (uint32_t i = 0; i < frame.param_count && i < HFP_PARAMS_KEPT; i++) {
+        uint8_t *value = copy_of(bytes + frame.param[i].at, frame.param[i].size);
+        ck_assert_uint_eq(hfp_scan_size(value, frame.param[i].size), frame.param[i].size);
+        free(value);
+        for (uint32_t size = 0; size < frame.param[i].size; size++) {
+            value = copy_of(bytes + frame.param[i].at, size);
+            ck_assert_uint_eq(hfp_scan_size(value, size), 0);
+            free(value);
+        }
+    }
+}
+END_TEST
+
+START_TEST(size_of_random_bytes_is_what_skip_passes)
+{
+    static const uint8_t heads[] = {0x01, 0x80, 0x82, 0x90, 0x91, 0x9f, 0xa3, 0xc0, 0xc1, 0xc4, 0xc6,
+                                    0xc7, 0xcb, 0xcd, 0xd3, 0xd4, 0xd8, 0xd9, 0xdc, 0xdd, 0xde, 0xe0};
+    struct random r = {.state = (uint64_t)_i + 1};
+    unsigned whole = 0;
+    for (unsigned round = 0; round < 20000; round++) {
+        uint8_t bytes[64];
+        size_t count = random_below(&r, sizeof bytes + 1);
+        for (size_t i = 0; i < count; i++)
+            bytes[i] = heads[random_below(&r, random_once_in(&r, 3) ? 2 : sizeof heads)];
+        uint8_t *exact = copy_of(bytes, count);
+        size_t size = hfp_scan_size(exact, count);
+        ck_assert_uint_eq(size, skipped(exact, count));
+        whole += size != 0;
+        free(exact);
+    }
+    ck_assert_uint_gt(whole, 1000); /* not all of it was nonsense */
+}
+END_TEST
+
 /* ---- mutations ---- */
 
 /* What must be true of any frame: its values are where it says, found again by the readers. */
@@ -752,6 +853,14 @@ int main(void)
     tcase_add_test(payloads, payload_inside_a_container_is_not_the_whole_param);
     tcase_add_test(payloads, payload_of_a_method_is_not_told);
     tcase_add_test(payloads, payload_in_a_response_is_told);
+
+    TCase *given_up = suite_case(suite, "given up", NULL, NULL);
+    tcase_add_test(given_up, frame_given_up_is_discarded_to_its_end);
+    tcase_add_test(given_up, frame_that_has_hardly_begun_is_not_given_up);
+
+    TCase *sizes = suite_case(suite, "sizes of values", NULL, NULL);
+    tcase_add_loop_test(sizes, size_of_a_value_is_what_skip_passes, 0, COUNT_OF(good));
+    tcase_add_loop_test(sizes, size_of_random_bytes_is_what_skip_passes, 0, 3);
 
     TCase *mutations = suite_case(suite, "mutations", NULL, NULL);
     tcase_add_loop_test(mutations, mutated_frames_keep_every_promise, 0, 4);
