@@ -3,8 +3,8 @@
  *
  * A 4-ary heap in a reserve: adding, moving and removing cost log4(n) steps, so a deadline that is renewed
  * often leaves nothing behind (a lazy queue would keep a year's worth of stale entries). Each key is told
- * its place whenever that changes and hands it back to be removed. (DESIGN.md names a wheel; with at most
- * two million deadlines the heap is smaller and exact.) */
+ * its place whenever that changes and hands it back to be removed. A timer wheel would be faster
+ * for many more deadlines; for two million at most, a heap is smaller and exact. */
 #ifndef BASE_DEADLINES_H
 #define BASE_DEADLINES_H
 

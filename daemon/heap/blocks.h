@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Blocks: an area of a region cut into arenas, runs and blocks (HEAP.md section 7).
+/* Blocks: an area of a region cut into arenas, runs and blocks.
  *
  *   arena  256 KiB, the piece in which memory comes and goes
  *     run    4, 16 or 64 pages, aligned to its size, blocks of one class

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/heap/heap.h"
 
-/* Names come in classes of 8 bytes while they are short: a 12-byte name must fit 24 bytes (HOTPATH.md
- * section 4). */
+/* Names come in classes of 8 bytes while they are short: a 12-byte name must fit 24 bytes. */
 static const uint16_t bytes_of[] = {
     [CELL_NONE] = 0,
     [CELL_HOLD] = 32,

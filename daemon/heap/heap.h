@@ -2,7 +2,7 @@
 /* The heap of one pool: an image in two regions and what is derived from it.
  *
  * It knows objects, values, slots and cells as storage; who holds what and why is the pool's business, when
- * something dies the collector's (gc/). Rules for everyone who writes to the image (HEAP.md section 3):
+ * something dies the collector's (gc/). Rules for everyone who writes to the image:
  *
  *   check, prepare (image_prepare: what nobody can reach yet), image_store for each reachable word of truth,
  *   image_commit, and only then give back blocks, cells and indexes.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Recovery: the only way to open an image, and the strict walker of the tests (HEAP.md section 5).
+/* Recovery: the only way to open an image, and the strict walker of the tests.
  *
  * Reachability is truth: an object lives if a hold of a session that goes on, a name or a ticket leads to it.
  * Everything else, allocated or not, is free space. The steps:

@@ -28,7 +28,7 @@ struct region {
     struct mem *mem;
 #if HF_STORE_HOOK
     void (*hook)(
-        void *arg); /* the every-store attack (HEAP.md section 9): called after each store into the image */
+        void *arg); /* the every-store attack: called after each store into the image */
     void *hook_arg;
 #endif
 };

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-/* 8 ... 128 in steps of 8, then four classes to a doubling (HEAP.md section 7). bytes: 1 ... BLOCK_MAX. */
+/* 8 ... 128 in steps of 8, then four classes to a doubling. bytes: 1 ... BLOCK_MAX. */
 unsigned payload_class(uint64_t bytes)
 {
     if (bytes <= 128)

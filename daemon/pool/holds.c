@@ -3,8 +3,7 @@
  *
  * An object's first holder is a word in its entry; every further one is a cell. A session keeps a vector with
  * one number for each object it holds: the object's index, or the cell's ref with the top bit set; entry (or
- * cell) keeps its place there, so that dropping is "move the last one here" (HOTPATH.md section 3, variant
- * c). */
+ * cell) keeps its place there, so that dropping is "move the last one here". */
 #include "daemon/pool/internal.h"
 
 static uint64_t holder_word(const struct session *s, uint64_t count)

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define POOL_DESCRIPTORS 2 /* its two memfds */
-#define DISPOSE_PIECES   1 /* a turn: giving back 256 KiB takes about 43 us (HOTPATH.md section 5) */
+#define DISPOSE_PIECES   1 /* a turn: giving back 256 KiB takes about 43 us */
 
 struct pool_entry *directory_entry(struct worker *worker, const struct pool *pool)
 {

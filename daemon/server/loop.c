@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The request loop: from a connection's bytes to replies (HOTPATH.md section 8).
+/* The request loop: from a connection's bytes to replies.
  *
  * Requests are taken in batches of up to BATCH_MAX. Pass 1 finds their bounds and prefetches the entries of
  * the objects they name; pass 1b prefetches the values to be read; pass 2 executes them in order and checks

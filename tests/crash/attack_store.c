@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The every-store attack (HEAP.md section 9): what if we die here?
+/* The every-store attack: what if we die here?
  *
  * Random operations run on a pool. After each store into the image a hook maps the two files privately, recovers
  * that copy as the daemon would at its next start, walks every invariant, and compares its digest: the copy must
