@@ -219,7 +219,8 @@ void reply_text(struct call *call, const char *text); /* a str, zero-terminated 
 void reply_bin(struct call *call, const void *data, size_t size);
 /* Bytes that are MessagePack already. */
 void reply_raw(struct call *call, const void *data, size_t size);
-/* The value of object `id`, as it was put. Above 16 KiB it is pinned and sent from the heap, else copied. */
+/* The value of object `id`, as it was put. From 16 KiB on (in a long reply from 1 KiB) it is pinned and sent from the
+ * heap, else copied. */
 void reply_value(struct call *call, uint64_t id, const struct value_view *view);
 /* A part of the payload of a bin or str value, sent as bin. offset + size <= view->size. */
 void reply_value_part(struct call *call, uint64_t id, const struct value_view *view, uint64_t offset,

@@ -187,9 +187,9 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
     worker_clock(worker, conn->entry);
     begin_turn(conn);
     conn->turn_bytes += (uint32_t)count;
-    uint64_t begin_ns = conn->stash == NULL ? 0 : uv_hrtime();
+    uint64_t begin_ns = conn->stash == NULL && (size_t)count <= PARKED_MAX ? 0 : uv_hrtime();
     stash_arrived(conn, (uint8_t *)buf->base, (size_t)count);
-    /* Parts of a large frame may consist of so many values that a few of them are a turn's work. */
+    /* Large frames may consist of so many values that to look at one read of them is most of a turn's work. */
     if (begin_ns != 0 && uv_hrtime() - begin_ns > TURN_US * 1000 / 2)
         conn->turn_bytes = TURN_BYTES;
     output_flush(conn);

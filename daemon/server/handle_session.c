@@ -89,14 +89,14 @@ static void reply_limits(struct call *call)
         reply_pair_uint(call, limits[i].name, limits[i].value);
 }
 
-/* Keys that are too long to be anybody's are counted but not echoed. */
+/* Keys that can be nobody's (too long, no UTF-8) are counted but not echoed. */
 static void reply_ignored(struct call *call, const struct hello *hello)
 {
     reply_array(call, hello->ignored_count);
     for (unsigned i = 0; i < hello->ignored_count; i++) {
         struct name_in key;
 
-        if (span_bytes(hello->ignored[i], &key) || key.size > HF_NAME_MAX)
+        if (span_name(hello->ignored[i], &key))
             reply_text(call, "?");
         else
             reply_str(call, key.data, key.size);

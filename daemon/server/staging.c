@@ -129,7 +129,7 @@ static void end_value(struct conn *conn, unsigned *budget)
     uint64_t size = (uint64_t)(staging->cursor.at - at);
     staging->value_at = NULL;
     staging->values = staging->value_rest;
-    if (size <= STAGED_ITEM_MIN)
+    if (size <= STAGED_ITEM_MIN && staging->walked - staging->walked_before <= STAGED_VALUES_MIN)
         return;
     staging->walked = staging->walked_before;
     *budget -= *budget < STAGED_UNITS ? *budget : STAGED_UNITS;

@@ -517,8 +517,9 @@ static void arrived_discarded(struct conn *conn, const uint8_t *at, size_t count
         return;
     size_t used = stash->scan.used;
     if (result == HFP_BAD) {
+        const struct hfp_frame none = {0};
         enum loop_end end;
-        loop_odd(conn, result, NULL, at, count, &stash->scan, &end);
+        loop_odd(conn, result, &none, at, count, &stash->scan, &end);
         used = count;
     }
     stash_free(conn);

@@ -41,11 +41,13 @@
 #define SPARES_KEPT     16u
 #define STASH_MIN       4096u        /* bytes of a stash's first buffer */
 #define PARKED_MAX      (32u * 1024) /* unfinished frames up to here are completed in the shared buffer */
-#define STAGED_ITEM_MIN 256u   /* values of put_many larger than this are staged, if the frame is large */
-#define STAGED_UNITS    16u    /* what to begin one costs, in values passed */
-#define WALK_STEP       16384u /* values passed in a turn while staging */
+/* Values of put_many that are larger than this, or have more values in them, are staged if the frame is large. */
+#define STAGED_ITEM_MIN   1024u
+#define STAGED_VALUES_MIN 256u
+#define STAGED_UNITS      16u    /* what to begin one costs, in values passed */
+#define WALK_STEP         16384u /* values passed in a turn while staging */
 /* Values in all unstaged parts of one put_many: more than one that is right can have. */
-#define ITEM_VALUES_MAX (HF_IDS_MAX * (STAGED_ITEM_MIN + 64) + 2 * HF_REFS_MAX)
+#define ITEM_VALUES_MAX (HF_IDS_MAX * (STAGED_VALUES_MIN + 64) + 2 * HF_REFS_MAX)
 
 /* ---- output: replies of one call from the loop, before they are written ---- */
 

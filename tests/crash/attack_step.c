@@ -201,6 +201,7 @@ static void open_both(struct attack *a)
 
 static void run_seed(struct attack *a)
 {
+    a->switched = false;
     reference_run(a);
     open_both(a);
     atomic_store_explicit(a->done, 0, memory_order_relaxed); /* before there is a child */

@@ -100,7 +100,8 @@ static int check_marks(void *owner, uint32_t ref, unsigned type)
     return marks->wrong != NULL;
 }
 
-/* What was given out lies below the marks of the superblock, sessions that ended are gone, no operation is under way. */
+/* What was given out lies below the marks of the superblock, sessions that ended are gone, no operation is under
+ * way. */
 static const char *copy_marks(const struct pool *copy, const struct workload *w)
 {
     struct marks marks = {.heap = &copy->heap, .w = w};

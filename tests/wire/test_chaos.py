@@ -238,7 +238,9 @@ class Chaos(WireTest):
         for client in self.live + self.parting:
             client.close()
         for pool in POOLS[1:]:
-            self.c.call("pool_drop", pool, {"force": True})
+            reply = self.c.reply("pool_drop", pool, {"force": True})
+            # With full memory the pool may not have come again after its last drop.
+            self.assertIn(reply.error and reply.exception().code, (None,) + ("NOTFOUND",) * len(self.full))
         poll(lambda: self.c.call("stats", "sessions")["grace"] == 0, "all leases end")
         poll(lambda: self.c.call("stats", "sessions")["open"] == 1, "all sessions end")
         poll(lambda: self.c.call("stats", "tickets")["count"] == 0, "all tickets expire")

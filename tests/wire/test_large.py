@@ -6,7 +6,7 @@ After each test the pool must hold what it held before: nothing that broke off m
 """
 import socket
 
-from common import Closed, WireTest, encode, poll, request_bytes, unittest
+from common import LONG, Closed, WireTest, encode, poll, request_bytes, unittest
 
 MIB = 1 << 20
 # Sizes around every bound where a value changes the way it takes (copied, staged, pinned, large blocks).
@@ -73,7 +73,7 @@ class Inward(LargeTest):
 
     def test_put_many_of_large_and_small_items(self):
         # Small ones stay in the frame, larger ones are copied into the heap first; numbers, nested ones, bytes.
-        sizes = (1, 255, 256, 257, 300, 1000, 16384, 16385, 70000)
+        sizes = (1, 255, 256, 257, 300, 1021, 1022, 1024, 1025, 16385, 70000)
         makers = (lambda n, i: [i % 100] * n, lambda n, i: [[]] * n, lambda n, i: pattern(n, i), lambda n, i: "t" * n,
                   lambda n, i: {"k": [[i]] * n})
         values = [make(size, i) for i, size in enumerate(sizes) for make in makers]
@@ -177,6 +177,40 @@ class Inward(LargeTest):
             self.assertTrue(self.c.call("get", obj) == value)
         for client in clients:
             client.close()
+
+    def test_ends_amid_calls_of_many_turns(self):
+        # The call has come as a whole and takes hundreds of turns; then somebody else ends its session.
+        many = [[list(range(100)) * 40] for _ in range(500)]
+        for round_number, ending in enumerate(("kill", "newcomer", "pool_drop", "close", "bye") * (3 if LONG else 1)):
+            self.c.call("pool_create", "brief")
+            client = self.client({"lease_ms": 0, "pool": "brief"})
+            obj = client.call("put", None, {"size": 20 * MIB})
+            calls = [request_bytes(1, "put_many", [many]), request_bytes(2, "write", [obj, 0, bytes(20 * MIB)]),
+                     request_bytes(3, "put", [[b"x" * 1000] * 5000])]
+            client.send_raw(b"".join(calls[round_number % 3:] + calls[:round_number % 3]))
+            if ending == "kill":
+                self.c.call("kill", client.hello_result["sid"])
+                client.drain_until_closed()
+            elif ending == "newcomer":
+                newcomer = self.client({"session": client.hello_result["session"]})
+                client.drain_until_closed()
+                self.assertGreater(newcomer.call("put", 1), 0)
+                newcomer.call("bye")
+            elif ending == "bye":
+                client.send_raw(request_bytes(4, "bye", []))
+                replies = client.drain_until_closed()
+                self.assertEqual(sorted(reply.msgid for reply in replies), [1, 2, 3, 4])
+                self.assertEqual([reply.error for reply in replies], [None] * 4)
+            elif ending == "close":
+                client.close()
+            if ending != "pool_drop":
+                again = self.client({"pool": "brief"})
+                poll(lambda: again.call("stats", "objects")["count"] == 0, "all of the session is released")
+                self.assertVerified(again)
+                again.call("bye")
+            self.c.call("pool_drop", "brief", {"force": True})
+            if ending == "pool_drop":
+                client.drain_until_closed()
 
     def test_requests_behind_a_large_one_keep_their_order(self):
         client = self.client()

@@ -198,6 +198,11 @@ class Hello(SessionTest):
             self.assertTrue(error.startswith("BADARG "), error)
         self.assertEqual(client.call("hello", {"x": [0] * 10000, "y": "z"})["ignored"], ["x", "y"])
 
+    def test_ignored_keys_that_are_no_text(self):
+        # They come back in a str, which must be valid UTF-8.
+        reply = self.client().reply("hello", {"\udcff\udcfe": 1, "a\nb": 2, "x" * 300: 3, "\u00fc": 4})
+        self.assertEqual(reply.value()["ignored"], ["?", "?", "?", "\u00fc"])
+
 
 class Leases(SessionTest):
     def test_lease_ends_and_releases(self):
