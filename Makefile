@@ -293,15 +293,21 @@ run_tests = HOLDFASTD=$(CURDIR)/$(call out,$(1))/holdfastd HOLDFAST=$(CURDIR)/$(
 
 .PHONY: check check-all tests-asan tests-clang-asan tests-hook tests-valgrind tests-fuzz clang-build node
 
+# Damaged images once more under the sanitizers; and the single steps without hooks, which act as barriers.
+DAMAGE = $(call out,asan)/tests/crash/test_damage
+STEPS  = $(call out,release)/tests/crash/attack_step
+
 check: packages-check ## Install what is missing, build with ASan and UBSan, run the tests (5 minutes on 2 cores).
-	@$(MAKE) all node $(PRELOADS) $(asan.binaries) $(call programs,asan,$(C_TESTS)) $(call programs,hook,crash)
-	@$(call run_tests,asan,$(call programs,hook,crash) $(call programs,asan,sim) $(PY_TESTS) $(call programs,asan,$(filter-out sim,$(C_TESTS))) $(TIDY_TESTS))
+	@$(MAKE) all node $(PRELOADS) $(asan.binaries) $(call programs,asan,$(C_TESTS)) $(call programs,hook,crash) $(DAMAGE)
+	@$(call run_tests,asan,$(call programs,hook,crash) $(DAMAGE) $(call programs,asan,sim) $(PY_TESTS) $(call programs,asan,$(filter-out sim,$(C_TESTS))) $(TIDY_TESTS))
 
 check-all: packages-all packages-bench ## Everything: both compilers, all sanitizers, valgrind, long simulation, attack and fuzz, bench.
 	@$(MAKE) tidy
 	@$(MAKE) clang-build
 	@HF_TEST_LONG=1 $(MAKE) check
 	@$(call run_tests,asan,$(MORE_CLIENTS))
+	@$(MAKE) $(STEPS)
+	@HF_TEST_LONG=1 tests/run.py $(STEPS)
 	@$(MAKE) tests-clang-asan
 	@$(MAKE) tests-valgrind
 	@$(MAKE) tests-fuzz

@@ -99,7 +99,7 @@ static int send_hello(hf_conn *conn, const struct hf_hello_options *options)
     struct hf__sink sink = {.take = take_session, .ret = {conn}};
     int code = hf__call_end(conn, &sink);
     /* A daemon that takes no more connections says so, and closes: that is its answer to hello. */
-    if (code == HF_ERR_UNKNOWN && conn->reason_code != 0)
+    if ((code == HF_ERR_UNKNOWN || code == HF_ERR_UNSENT) && conn->reason_code != 0)
         code = hf__fail(conn, conn->reason_code, conn->reason);
     return code;
 }
