@@ -27,8 +27,7 @@ struct region {
     const struct region_io *io;
     struct mem *mem;
 #if HF_STORE_HOOK
-    void (*hook)(
-        void *arg); /* the every-store attack: called after each store into the image */
+    void (*hook)(void *arg); /* the every-store attack: called after each store into the image */
     void *hook_arg;
 #endif
 };

@@ -3,7 +3,6 @@
 #include "tests/lib/pool_fixture.h"
 #include "tests/lib/suite.h"
 
-
 static struct fixture fx;
 
 static void setup(void)
