@@ -144,8 +144,9 @@ void hf__engine_abandon(struct hf__engine *engine, uint64_t number)
 
 size_t hf__engine_output(const struct hf__engine *engine, const uint8_t **ret_bytes)
 {
-    *ret_bytes = engine->out.data + engine->out.start;
-    return hf__buffer_size(&engine->out);
+    size_t size = hf__buffer_size(&engine->out);
+    *ret_bytes = size == 0 ? NULL : engine->out.data + engine->out.start; /* no data is no pointer to add to */
+    return size;
 }
 
 void hf__engine_sent(struct hf__engine *engine, size_t size)
