@@ -30,9 +30,12 @@ static inline uint64_t bits_power_up(uint64_t x)
     return x <= 1 ? 1 : 2ull << bits_log2(x - 1);
 }
 
+/* The empty asm is there because gcc takes a function that only prefetches for one without effect, and drops
+ * the call before it is inlined. */
 static inline void bits_prefetch(const void *p)
 {
     __builtin_prefetch(p, 0, 3);
+    __asm__ volatile("" : : "r"(p));
 }
 
 #define likely(x)   __builtin_expect(!!(x), 1)
