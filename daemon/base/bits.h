@@ -19,6 +19,11 @@ static inline unsigned bits_log2(uint64_t x)
     return 63u - (unsigned)__builtin_clzll(x);
 }
 
+static inline unsigned bits_count(uint64_t x)
+{
+    return (unsigned)__builtin_popcountll(x);
+}
+
 static inline uint64_t bits_round_up(uint64_t x, uint64_t step)
 {
     return (x + step - 1) / step * step;

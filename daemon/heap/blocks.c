@@ -660,9 +660,10 @@ static const char *check_run(const struct blocks *b, uint32_t r)
 {
     const struct run *run = &runs(b)[r];
     const struct block_class *class = &b->class[run->class - 1];
-    uint32_t used = 0;
-    for (uint32_t k = 0; k < class->count; k++)
-        used += bitmap(b, r)[k / 64] >> (k % 64) & 1;
+    uint32_t words = (class->count + 63) / 64, used = 0;
+    for (uint32_t w = 0; w < words; w++)
+        used += bits_count(bitmap(b, r)[w]);
+    used -= words * 64 - class->count; /* the bits beyond the last block are set for ever */
     if (used + run->free != class->count)
         return "the free blocks of a run differ from its bitmap";
     for (unsigned w = 0; w < run->hint; w++)

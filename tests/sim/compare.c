@@ -371,10 +371,20 @@ void compare_verify(struct sim *sim)
     if (rc == -HF_E_OOM && sim->squeezed)
         return;
     sim_check(sim, rc == 0);
-    while (!pool_verify_step(sim->pool, (unsigned)random_between(&sim->random, 1, 4000), &result)) {
+    while (!pool_verify_step(sim->pool, (unsigned)random_between(&sim->random, 1000, 100000), &result)) {
     }
     check_findings(sim, &result);
     sim_check(sim, sim->pending || result.objects == (uint64_t)sim->model->living_count);
+}
+
+/* A walk that goes on while clients change the pool: one part of it between two operations. */
+void compare_verify_on(struct sim *sim)
+{
+    struct verify_result result;
+    if (!pool_verify_step(sim->pool, (unsigned)random_between(&sim->random, 1, 1000), &result))
+        return;
+    sim->verifying = false;
+    check_findings(sim, &result);
 }
 
 /* ---- looking that takes many calls, with changes in between ---- */
@@ -446,7 +456,6 @@ static void run_scan_walk(struct sim *sim)
 /* A walk over the invariants while the pool goes on. */
 static void run_verify(struct sim *sim)
 {
-    struct verify_result result;
     if (!sim->verifying) {
         struct verdict v = {0};
         sim->verifying = sim_judge(sim, &v, pool_verify_begin(sim->pool));
@@ -458,10 +467,7 @@ static void run_verify(struct sim *sim)
         sim->verifying = false;
         return;
     }
-    if (pool_verify_step(sim->pool, (unsigned)random_between(&sim->random, 1, 300), &result)) {
-        sim->verifying = false;
-        check_findings(sim, &result);
-    }
+    compare_verify_on(sim);
 }
 
 const struct operation looking_operations[] = {

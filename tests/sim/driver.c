@@ -564,10 +564,18 @@ static void end(struct sim *sim)
     free(sim->buffer);
 }
 
+#define VERIFY_OBJECTS 250u
+
 static void maybe_compare(struct sim *sim)
 {
     unsigned objects = (unsigned)sim->model->living_count + 1;
     bool wide = sim->wide || sim->large;
+    /* Every invariant after every step; pools of long lists and many objects, where a walk costs more than the
+     * step, only now and then. */
+    if (sim->verifying)
+        compare_verify_on(sim);
+    else if (!wide && objects <= VERIFY_OBJECTS)
+        compare_verify(sim);
     if (!random_once_in(&sim->random, (objects < 12 ? 8 : objects) * (wide ? 4 : 1)))
         return;
     compare_all(sim);

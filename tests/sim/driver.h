@@ -143,6 +143,7 @@ void compare_all(struct sim *sim);
 void compare_recovered(struct sim *sim);
 /* A complete walk of the pool's own invariants. */
 void compare_verify(struct sim *sim);
+void compare_verify_on(struct sim *sim);
 
 /* One whole run: `operations` of them on a new pool. */
 struct sim_totals {
