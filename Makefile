@@ -37,7 +37,8 @@ SEED      =
 # ---- Debian packages: the only list -----------------------------------------------------------------
 
 # To build and run.
-PACKAGES_RUN = gcc libc6-dev make pkg-config libuv1-dev libmsgpack-dev libjansson-dev
+PACKAGES_RUN = gcc libc6-dev make pkg-config libuv1-dev libmsgpack-dev libjansson-dev libxxhash-dev \
+    libsystemd-dev libinih-dev
 
 # `make check` adds: libcheck, and what the stock foreign clients among the tests run on.
 PACKAGES_CHECK = check python3 python3-msgpack python3-pynvim nodejs npm
@@ -70,7 +71,8 @@ WARNINGS = \
     -Wvla
 
 LINK  = -Wl,--as-needed
-LIBS  = $(call pkg_libs,libuv) $(call pkg_libs,msgpack) $(call pkg_libs,jansson) -lpthread
+LIBS  = $(call pkg_libs,libuv) $(call pkg_libs,msgpack) $(call pkg_libs,jansson) \
+        $(call pkg_libs,libsystemd) $(call pkg_libs,inih) -lpthread
 CHECK = $(call pkg_libs,check)
 
 # Hardening of the release flavour; it costs nothing that the benchmarks can see.

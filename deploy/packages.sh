@@ -13,6 +13,10 @@ if ! command -v dpkg-query >/dev/null; then
     exit 0
 fi
 
+# One at a time: `make -j` may ask for two lists at once, and apt-get update does not wait for its lock.
+exec 9>"${TMPDIR:-/tmp}/holdfast-packages-$(id -u).lock"
+flock 9
+
 installed=$(dpkg-query -W -f='${db:Status-Abbrev}|${Package}, ${Provides}\n' |
     sed -n -e 's/ ([^)]*)//g' -e 's/^.i *|//p' | tr -d ' ' | tr ',' '\n')
 missing=()
