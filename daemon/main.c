@@ -81,6 +81,7 @@ static int run(struct program *program)
         .listen = program->options.listen,
         .listen_count = program->options.listen_count,
         .max_memory = program->options.max_memory,
+        .workers = program->options.workers,
         .log = &program->log,
     };
     if (server_open(&program->server, &config, error, sizeof error) != 0)

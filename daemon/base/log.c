@@ -21,9 +21,20 @@ static uint64_t clock_ms(clockid_t clock)
 
 void log_init(struct log *log, int fd, enum log_level level)
 {
-    *log = (struct log){.fd = fd, .level = level};
+    *log = (struct log){.fd = fd, .level = level, .lock = PTHREAD_MUTEX_INITIALIZER};
     for (unsigned i = 0; i < LOG_KINDS; i++)
         log->buckets[i] = (struct log_bucket){.filled_ms = clock_ms(CLOCK_MONOTONIC), .tokens = LOG_BURST};
+}
+
+void log_set_level(struct log *log, enum log_level level)
+{
+    /* relaxed: a line more or less at the moment of the change does no harm */
+    atomic_store_explicit(&log->level, level, memory_order_relaxed);
+}
+
+static bool is_written(const struct log *log, enum log_level level)
+{
+    return level <= atomic_load_explicit(&log->level, memory_order_relaxed);
 }
 
 /* Takes a token; false when there is none. */
@@ -85,7 +96,7 @@ put_line(struct log *log, enum log_level level, const char *event, uint64_t supp
 
 void log_write(struct log *log, enum log_level level, const char *event, const char *format, ...)
 {
-    if (level > log->level)
+    if (!is_written(log, level))
         return;
     va_list args;
     va_start(args, format);
@@ -97,10 +108,15 @@ void log_client(struct log *log, enum log_level level, enum log_kind kind, const
                 const char *format, ...)
 {
     struct log_bucket *bucket = &log->buckets[kind];
-    if (level > log->level || !bucket_take(bucket, clock_ms(CLOCK_MONOTONIC)))
+    if (!is_written(log, level))
         return;
-    uint64_t suppressed = bucket->suppressed;
-    bucket->suppressed = 0;
+    pthread_mutex_lock(&log->lock);
+    bool passes = bucket_take(bucket, clock_ms(CLOCK_MONOTONIC));
+    uint64_t suppressed = passes ? bucket->suppressed : 0;
+    bucket->suppressed -= suppressed;
+    pthread_mutex_unlock(&log->lock);
+    if (!passes)
+        return;
     va_list args;
     va_start(args, format);
     put_line(log, level, event, suppressed, format, args);

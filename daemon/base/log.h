@@ -3,12 +3,14 @@
  *
  *     2026-11-23T00:00:00.123Z level=info event=listening address=unix:/run/x msg="..."
  *
- * A line is one write(2), so lines of several threads or processes do not mix. Lines that clients can cause
+ * Any thread may write: a line is one write(2), so lines of several threads or processes do not mix. Lines that clients can cause
  * go through log_client(): a token bucket for each kind of event, and the next line that passes says how
  * many did not. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,11 +31,13 @@ struct log_bucket {
 
 struct log {
     int fd;
-    enum log_level level; /* what is less important is not written */
+    _Atomic enum log_level level; /* what is less important is not written; may change at any time */
+    pthread_mutex_t lock;         /* of the buckets */
     struct log_bucket buckets[LOG_KINDS];
 };
 
 void log_init(struct log *log, int fd, enum log_level level);
+void log_set_level(struct log *log, enum log_level level);
 
 /* Writes a line; `format` yields the words behind event=. A line above 1,024 bytes is cut, a control character
  * becomes a question mark. */

@@ -23,6 +23,29 @@ void mem_join(struct mem *mem, struct mem *parent, uint64_t limit)
         atomic_fetch_add_explicit(&m->used, used, memory_order_relaxed);
 }
 
+void mem_hand_out(struct mem *mem, size_t size)
+{
+    mem->private_bytes -= size;
+    atomic_fetch_sub_explicit(&mem->used, size, memory_order_relaxed);
+}
+
+void mem_hand_in(struct mem *mem, size_t size)
+{
+    mem->private_bytes += size;
+    atomic_fetch_add_explicit(&mem->used, size, memory_order_relaxed);
+}
+
+void mem_set_limit(struct mem *mem, uint64_t limit)
+{
+    atomic_store_explicit(&mem->limit, limit, memory_order_relaxed);
+}
+
+/* relaxed: a limit orders nothing, and a moment later is early enough */
+uint64_t mem_limit(const struct mem *mem)
+{
+    return atomic_load_explicit(&mem->limit, memory_order_relaxed);
+}
+
 bool mem_must_fail(struct mem *mem)
 {
     mem->calls++;
@@ -34,7 +57,7 @@ bool mem_charge(struct mem *mem, uint64_t bytes)
     for (struct mem *m = mem; m != NULL; m = m->parent) {
         /* relaxed: a sum, it orders nothing */
         uint64_t used = atomic_fetch_add_explicit(&m->used, bytes, memory_order_relaxed) + bytes;
-        if (used <= m->limit)
+        if (used <= mem_limit(m))
             continue;
         for (struct mem *undo = mem;; undo = undo->parent) {
             atomic_fetch_sub_explicit(&undo->used, bytes, memory_order_relaxed);
@@ -57,7 +80,7 @@ uint64_t mem_left(const struct mem *mem)
     for (const struct mem *m = mem; m != NULL; m = m->parent) {
         /* relaxed: a figure for people */
         uint64_t used = atomic_load_explicit(&m->used, memory_order_relaxed);
-        uint64_t here = used < m->limit ? m->limit - used : 0;
+        uint64_t limit = mem_limit(m), here = used < limit ? limit - used : 0;
         left = here < left ? here : left;
     }
     return left;

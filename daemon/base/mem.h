@@ -6,8 +6,8 @@
  *
  * Invariant: used = private_bytes + image_bytes, and used <= limit as long as nobody lowers the limit or puts
  * too much under it (mem_join).
- * `used` is atomic because a daemon's budget is shared by the threads of all its pools; everything else of a
- * `struct mem` belongs to one thread. */
+ * `used` and `limit` are atomic because a daemon's budget is shared by the threads of all its pools and may be
+ * changed while they run; everything else of a `struct mem` belongs to one thread. */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
@@ -18,7 +18,7 @@
 
 struct mem {
     struct mem *parent;     /* the budget above; NULL: none */
-    uint64_t limit;         /* bytes */
+    _Atomic uint64_t limit; /* bytes */
     _Atomic uint64_t used;  /* bytes charged here, children included */
     uint64_t private_bytes; /* of it: allocated by mem_alloc() and reserves */
     uint64_t image_bytes;   /* of it: backed pages of regions */
@@ -34,6 +34,15 @@ void mem_join(struct mem *mem, struct mem *parent, uint64_t limit);
 
 /* Counts a call and tells whether it is the one that shall fail. */
 bool mem_must_fail(struct mem *mem);
+
+/* Memory that changes its thread: out of the budget of the one, into that of the other, which has the same
+ * parent. Meanwhile it is charged to the parent. */
+void mem_hand_out(struct mem *mem, size_t size);
+void mem_hand_in(struct mem *mem, size_t size);
+
+/* Changes the limit; what is charged already stays. */
+void mem_set_limit(struct mem *mem, uint64_t limit);
+uint64_t mem_limit(const struct mem *mem);
 
 /* Takes `bytes` out of this budget and all above; false (nothing taken) if one of them is spent. */
 bool mem_charge(struct mem *mem, uint64_t bytes);

@@ -364,7 +364,7 @@ void pool_stats(const struct pool *pool, struct pool_stats *ret)
         .objects_freed = heap->freed,
         .objects_open = heap->open,
         .retired = heap->retired,
-        .memory_limit = pool->mem.limit,
+        .memory_limit = mem_limit(&pool->mem),
         .memory_used = atomic_load_explicit(&pool->mem.used, memory_order_relaxed), /* a figure for people */
         .memory_image = pool->mem.image_bytes,
         .memory_private = pool->mem.private_bytes,

@@ -562,7 +562,30 @@ int call_random(struct call *call, void *ret, size_t size)
     return call_fail(call, HF_E_INTERNAL, "the system gives no random bytes", "%s", "");
 }
 
-const struct counters *call_counters(const struct call *call)
+void call_add_counters(const struct call *call, struct counters *sum)
 {
-    return &call->worker->counters;
+    const struct counters *own = &call->worker->counters;
+    for (unsigned i = 0; i < CALL_METHODS_MAX; i++)
+        sum->requests[i] += own->requests[i];
+    for (unsigned i = 0; i < HF_E_COUNT; i++)
+        sum->errors[i] += own->errors[i];
+    sum->requests_unknown += own->requests_unknown;
+    sum->notifications += own->notifications;
+    sum->notifications_ignored += own->notifications_ignored;
+    sum->responses_ignored += own->responses_ignored;
+    sum->connections += own->connections;
+    sum->connections_made += own->connections_made;
+    sum->connections_cut += own->connections_cut;
+    sum->bytes_in += own->bytes_in;
+    sum->bytes_out += own->bytes_out;
+    sum->turns += own->turns;
+    sum->units += own->units;
+    sum->turn_us_max = own->turn_us_max > sum->turn_us_max ? own->turn_us_max : sum->turn_us_max;
+    sum->turn_units_max =
+        own->turn_units_max > sum->turn_units_max ? own->turn_units_max : sum->turn_units_max;
+}
+
+bool call_draining(const struct call *call)
+{
+    return call->worker->draining;
 }

@@ -26,9 +26,11 @@
 #define SERVER_CALL_H
 
 #include "daemon/pool/pool.h"
+#include "daemon/server/mailbox.h"
 #include "proto/errors.h"
 #include "proto/limits.h"
 
+#include <stdalign.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,9 +41,12 @@ struct worker;
 struct conn;
 struct call;
 struct hfp_span;
+struct place;
 
 /* Result of a handler that goes on by the function given to call_later(). */
 #define CALL_AGAIN 1
+/* Result of hello when the connection goes to another worker, which executes it. */
+#define CALL_MOVED 2
 
 #define CALL_KEPT_MIN   (64u * 1024)
 #define CALL_REPLY_SURE (32u * 1024) /* a reply of up to this many bytes never fails for want of memory */
@@ -80,6 +85,7 @@ struct call {
     struct conn *conn;
     struct pool *pool;
     struct session *session;
+    uint64_t conn_number; /* of the connection that asks, whichever worker it is at */
     uint32_t msgid;
     uint16_t method; /* enum hfp_method */
     bool is_notification;
@@ -92,6 +98,7 @@ struct call {
     uint32_t staged_count;
     uint32_t error_size; /* of error[], 0: none */
     char *error;         /* CALL_ERROR_MAX bytes of the worker */
+    bool waits;          /* for other workers: no turns until then */
     call_resume_fn resume;
     void *state;
     void (*state_free)(struct call *call, void *state);
@@ -236,6 +243,51 @@ uint64_t reply_room(const struct call *call);
 int call_later(struct call *call, call_resume_fn resume, void *state,
                void (*state_free)(struct call *call, void *state));
 
+/* ---- questions to other workers (ask.c) ----
+ *
+ * A pool is only touched by the thread of its worker. A handler that needs another pool than its own asks: `visit`
+ * runs once on each worker it is for, on that worker's thread, with a call of its own in which only server, worker,
+ * method and conn_number are set (and conn, on the asker's thread). It may append to the reply; what it
+ * appends is gathered. A visit that returns an error ends the way. Then `finish` runs on the asker's thread and replies
+ * from what was gathered. */
+
+#define ASK_ARGS_MAX 2048u
+
+struct question {
+    struct message message;
+    struct server *server;
+    struct worker *home; /* who asks */
+    struct conn *conn;   /* of home's thread: NULL once it is lost */
+    uint64_t conn_number;
+    uint16_t method;
+    bool away;          /* of home's thread */
+    unsigned next, end; /* workers still to be visited */
+    int (*visit)(struct call *call, struct question *question);
+    int (*finish)(struct call *call, struct question *question);
+    uint32_t rows;  /* counted by visits */
+    uint8_t *bytes; /* gathered */
+    size_t used, cap;
+    int code; /* of a visit that failed; else 0 */
+    uint32_t error_size;
+    char error[CALL_ERROR_MAX];
+    struct question *spare;                          /* the next one that is not in use */
+    alignas(max_align_t) uint8_t args[ASK_ARGS_MAX]; /* the handler's, a copy; visits may change them */
+};
+
+struct ask {
+    int (*visit)(struct call *call, struct question *question);
+    int (*finish)(struct call *call, struct question *question);
+    const void *args;
+    size_t args_size; /* at most ASK_ARGS_MAX */
+};
+
+/* Asks one worker (`only`) or all (NULL). Returns what `finish` returned, CALL_AGAIN while the question is away (to be
+ * handed through), or -HF_E_OOM. */
+int call_ask(struct call *call, const struct ask *ask, struct worker *only);
+/* For `finish`: replies with an array of the rows gathered; with the one value gathered. */
+int call_rows(struct call *call, struct question *question);
+int call_row(struct call *call, struct question *question);
+
 /* ---- time, randomness, figures ---- */
 
 uint64_t call_now_ms(const struct call *call);              /* ms since 1970, by the system's clock */
@@ -247,13 +299,14 @@ struct counters {
     uint64_t errors[HF_E_COUNT];         /* answered, by code */
     uint64_t requests_unknown;           /* no such method */
     uint64_t notifications, notifications_ignored, responses_ignored;
-    uint64_t connections; /* open now */
-    uint64_t connections_made, connections_refused, connections_cut;
+    uint64_t connections;                       /* open now */
+    uint64_t connections_made, connections_cut; /* made: here, be it by moving */
     uint64_t bytes_in, bytes_out;
     uint64_t turns, turn_us_max;    /* loop turns; longest work within one */
     uint64_t units, turn_units_max; /* pool_work() of all pools; most of it within one turn */
 };
-const struct counters *call_counters(const struct call *call);
+/* Adds those of the worker that is visited. */
+void call_add_counters(const struct call *call, struct counters *sum);
 uint64_t call_uptime_ms(const struct call *call);
 
 /* ---- sessions and connections (conn.c) ---- */
@@ -271,25 +324,44 @@ void conn_session_bye(struct call *call, enum reason reason);
 /* Ends any session of `pool` and closes its connection, this one after its reply (kill). */
 void conn_session_kill(struct call *call, struct pool *pool, struct session *session, enum reason reason);
 
-/* ---- pools of the daemon (directory.c) ---- */
+/* The connection goes to the worker of its pool and executes its hello there, see move.c. CALL_MOVED, or an error
+ * noted in the call. */
+int conn_move(struct call *call, const struct place *place);
 
-/* NULL: none of that name. */
-struct pool *server_pool(struct server *server, const uint8_t *name, uint32_t name_size);
-struct pool *server_pool_default(struct server *server);
-/* Pools one by one in no particular order: NULL starts, NULL ends. */
-struct pool *server_pool_next(struct server *server, const struct pool *pool);
-/* The pool where a session of this key is open or in grace. */
-struct session *server_session_by_key(struct server *server, const uint8_t key[HF_KEY_SIZE],
-                                      struct pool **ret_pool);
-/* -HF_E_BADARG (name), EXISTS, LIMIT (HF_POOLS_MAX), OOM; noted in the call. max_bytes 0: the daemon's
- * limit. */
-int server_pool_create(struct call *call, const uint8_t *name, uint32_t name_size, uint64_t max_bytes);
-/* -HF_E_NOTFOUND, BUSY (other sessions, unless force), NOPERM (`default`); noted in the call. Its
- * connections are closed, this one after its reply; the memory goes back in steps. */
-int server_pool_drop(struct call *call, const uint8_t *name, uint32_t name_size, bool force);
+/* ---- pools of the daemon ---- */
+
+/* A pool's number in what leads to it: the upper half of a sid, the first bytes of a session's key (the other 108
+ * bits are random). */
+#define PLACE_NUMBER_BITS 20u
+#define PLACE_SID_SHIFT   32u
+
+struct place {
+    struct worker *worker;
+    uint32_t number;
+};
+/* Where the pool of that name, or number, is (directory.c); false: there is none. */
+bool server_place(struct server *server, const uint8_t *name, uint32_t name_size, struct place *ret);
+bool server_place_numbered(struct server *server, uint64_t number, struct place *ret);
+/* Reserves a place for a new pool. -HF_E_EXISTS, LIMIT (HF_POOLS_MAX), OOM. It is given up when the pool cannot be made,
+ * or by server_unreserve(), which does nothing if it is given up or in use. */
+int server_reserve(struct call *call, const uint8_t *name, uint32_t name_size, struct place *ret);
+void server_unreserve(struct call *call, uint32_t number);
+
+/* Of this worker's own pools (pools.c): by number, NULL if it is not there (any more); one by one, NULL starts and
+ * ends. */
+struct pool *worker_pool(struct worker *worker, uint32_t number);
+struct pool *worker_pool_next(struct worker *worker, const struct pool *pool);
+/* Makes the pool of a reserved place; -HF_E_OOM, LIMIT, noted in the call. max_bytes 0: the daemon's limit. */
+int worker_pool_create(struct call *call, const char *name, uint32_t number, uint64_t max_bytes);
+/* -HF_E_BUSY (other sessions, unless force), NOPERM (`default`); noted in the call. Its connections are closed, the
+ * caller's after its reply; the memory goes back in steps. */
+int worker_pool_drop(struct call *call, struct pool *pool, bool force);
+
 /* Facts for `hello` and `stats`. */
 const char *server_name(const struct server *server);
+unsigned server_workers(const struct server *server);
 uint64_t server_memory_limit(const struct server *server);
-bool server_draining(const struct server *server);
+uint64_t server_refused(const struct server *server); /* connections */
+bool call_draining(const struct call *call);
 
 #endif

@@ -32,6 +32,7 @@ static void on_closed(uv_handle_t *handle)
 static void leave_pool(struct conn *conn)
 {
     struct pool *pool = conn->entry->pool;
+    move_cancel(conn);
     staging_free(conn);
     dispatch_drop_pending(conn);
     stash_free(conn);
@@ -108,8 +109,8 @@ void conn_finish(struct conn *conn, const char *reason)
 
 bool conn_blocked(const struct conn *conn)
 {
-    return conn->pending != NULL || conn->staging != NULL || conn->state != CONN_OPEN || conn->finish ||
-           conn->queued > HF_QUEUE_SOFT;
+    return conn->pending != NULL || conn->staging != NULL || conn->leaving != NULL ||
+           conn->state != CONN_OPEN || conn->finish || conn->queued > HF_QUEUE_SOFT;
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
@@ -132,13 +133,21 @@ static void begin_turn(struct conn *conn)
     conn->turn_bytes = 0;
 }
 
-/* What is to be done next: read, run again on the next turn, wait for the queue, or finish. */
+/* What is to be done next: read, run again on the next turn, wait for the queue or an answer, leave, or finish. */
 static void settle(struct conn *conn)
 {
     if (conn->state != CONN_OPEN)
         return;
     if (conn->finish) {
         conn_finish(conn, "by its request or the daemon's");
+        return;
+    }
+    if (conn->leaving != NULL && conn->queued == 0) {
+        move_depart(conn);
+        return;
+    }
+    if (conn->leaving != NULL || dispatch_waits(conn)) {
+        set_reading(conn, false); /* until its replies are written, or the answer comes */
         return;
     }
     bool busy = conn->pending != NULL || conn->staging != NULL;
@@ -284,35 +293,52 @@ void conn_look(struct conn *conn, uint64_t now_ms)
     }
 }
 
-/* ---- accepting ---- */
+/* ---- opening ---- */
 
-void conn_accept(struct worker *worker, const struct transport *transport, int fd)
+static struct conn *create(struct worker *worker, struct pool_entry *entry, const struct arrival *arrival)
 {
     struct conn *conn = mem_zalloc(worker->mem, sizeof *conn);
-    if (conn == NULL) {
-        server_refuse(worker->server, fd, HF_E_OOM,
-                      "no memory for another connection; release something or raise --max-memory");
-        return;
-    }
+    if (conn == NULL)
+        return NULL;
     conn->worker = worker;
-    conn->entry = worker->first;
-    conn->number = ++worker->next_number;
+    conn->entry = entry;
+    conn->transport = arrival->transport;
+    conn->number = arrival->number;
     list_append(&worker->conns, &conn->link);
-    list_append(&conn->entry->conns, &conn->in_entry);
+    list_append(&entry->conns, &conn->in_entry);
     list_init(&conn->in_runnable);
     list_init(&conn->in_watched);
-    int r = transport->open(&worker->loop, &conn->stream, fd);
-    conn->stream.handle.data = conn;
+    return conn;
+}
+
+void conn_open(struct worker *worker, struct pool_entry *entry, const struct arrival *arrival)
+{
+    struct conn *conn = create(worker, entry, arrival);
+    if (conn == NULL) {
+        server_refuse(worker->server, arrival->fd, HF_E_OOM,
+                      "no memory for another connection; release something or raise --max-memory");
+        if (arrival->stash != NULL)
+            stash_discard(worker->server, arrival->stash, arrival->stash_size);
+        return;
+    }
+    if (arrival->stash != NULL)
+        stash_give(conn, arrival->stash, arrival->stash_size);
     worker->counters.connections++;
-    worker->counters.connections_made++;
-    log_client(worker->log, LOG_LEVEL_DEBUG, LOG_CONNECTION, "accepted", "conn=%llu transport=%s",
-               (unsigned long long)conn->number, transport->scheme);
+    if (arrival->fresh)
+        worker->counters.connections_made++;
+    int r = arrival->transport->open(&worker->loop, &conn->stream, arrival->fd);
+    conn->stream.handle.data = conn;
+    log_client(worker->log, LOG_LEVEL_DEBUG, LOG_CONNECTION, "opened", "conn=%llu transport=%s worker=%u",
+               (unsigned long long)conn->number, arrival->transport->scheme, worker->index);
     if (r != 0) {
-        close(fd);
+        close(arrival->fd);
         conn_close(conn, "its socket cannot be used");
         return;
     }
-    set_reading(conn, true);
+    if (conn->stash != NULL)
+        conn_make_runnable(conn);
+    else
+        set_reading(conn, true);
 }
 
 /* ---- sessions ---- */
@@ -350,7 +376,7 @@ static void enter(struct call *call, struct pool_entry *entry, struct session *s
 
 int conn_session_open(struct call *call, struct pool *pool, struct session_spec *spec)
 {
-    struct pool_entry *entry = directory_entry(call->worker, pool);
+    struct pool_entry *entry = pools_entry(call->worker, pool);
     struct session *session;
     worker_clock(call->worker, entry);
     spec->owner = call->conn;
@@ -365,7 +391,7 @@ int conn_session_open(struct call *call, struct pool *pool, struct session_spec 
 
 int conn_session_resume(struct call *call, struct pool *pool, struct session *session)
 {
-    struct pool_entry *entry = directory_entry(call->worker, pool);
+    struct pool_entry *entry = pools_entry(call->worker, pool);
     struct conn *old = session_owner(session);
     worker_clock(call->worker, entry);
     if (old != NULL) {
@@ -395,8 +421,8 @@ void conn_session_kill(struct call *call, struct pool *pool, struct session *ses
 {
     struct conn *conn = session_owner(session);
     log_client(call->worker->log, LOG_LEVEL_INFO, LOG_SESSION, "session_killed", "sid=%llu by=%llu",
-               (unsigned long long)session_sid(session), (unsigned long long)call->conn->number);
-    if (conn == call->conn) {
+               (unsigned long long)session_sid(session), (unsigned long long)call->conn_number);
+    if (conn != NULL && conn == call->conn) {
         conn_session_bye(call, reason);
         return;
     }

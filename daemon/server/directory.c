@@ -1,260 +1,185 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The pools of the daemon: by name, made and dropped while it runs.
+/* Which pools there are, and which worker has them.
  *
- * A dropped pool is out of the directory at once (its name is free again). Its memory goes back in steps,
- * once the last connection in it is closed and the last value of it is sent. */
-#include "daemon/server/handlers.h"
+ * A place is reserved under its name before the pool is made, so that two who want the same name at once do not
+ * both get it, and is ready once the pool can be worked in. A pool's number is in the upper half of its sessions'
+ * sids and in their keys, so that both lead to the pool without asking anybody. */
 #include "daemon/server/worker.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
-#include <unistd.h>
 
-#define POOL_DESCRIPTORS 2 /* its two memfds */
-#define DISPOSE_PIECES   1 /* a turn: giving back 256 KiB takes about 43 us */
+#define NUMBERS      (1u << PLACE_NUMBER_BITS)
+#define ROWS_AT_ONCE 16u
 
-struct pool_entry *directory_entry(struct worker *worker, const struct pool *pool)
+int directory_open(struct directory *directory)
 {
-    struct list *at, *after;
-    if (worker->found != NULL && worker->found->pool == pool)
-        return worker->found;
-    list_each(at, after, &worker->pools)
-    {
-        struct pool_entry *entry = list_entry(at, struct pool_entry, link);
-        if (entry->pool == pool)
-            return entry;
+    return uv_mutex_init(&directory->lock);
+}
+
+void directory_close(struct server *server)
+{
+    struct directory *directory = &server->directory;
+    mem_uncharge(&server->mem, directory->cap * sizeof *directory->rows);
+    free(directory->rows);
+    uv_mutex_destroy(&directory->lock);
+}
+
+/* ---- under the lock ---- */
+
+static struct place_row *find_name(struct directory *directory, const uint8_t *name, size_t size)
+{
+    for (unsigned i = 0; i < directory->count; i++) {
+        const char *own = directory->rows[i].name;
+        if (memcmp(own, name, size) == 0 && own[size] == '\0')
+            return &directory->rows[i];
     }
     return NULL;
 }
 
-static struct pool_entry *find(struct worker *worker, const uint8_t *name, size_t size)
+static struct place_row *find_number(struct directory *directory, uint32_t number)
 {
-    struct list *at, *after;
-    list_each(at, after, &worker->pools)
-    {
-        struct pool_entry *entry = list_entry(at, struct pool_entry, link);
-        const char *own = pool_name(entry->pool);
-        if (strlen(own) == size && memcmp(own, name, size) == 0)
-            return entry;
+    for (unsigned i = 0; i < directory->count; i++) {
+        if (directory->rows[i].number == number)
+            return &directory->rows[i];
     }
     return NULL;
 }
 
-/* ---- making ---- */
-
-/* Whether a pool's descriptors can still be had. */
-static bool descriptors_left(void)
+static bool grow(struct server *server)
 {
-    int fds[POOL_DESCRIPTORS];
-    unsigned count = 0;
-    while (count < POOL_DESCRIPTORS && (fds[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
-        count++;
-    bool left = count == POOL_DESCRIPTORS;
-    while (count > 0)
-        close(fds[--count]);
-    return left;
-}
-
-/* Sids are unique in the daemon, so that `sessions` of all pools and `kill` speak of the same one: each pool has
- * a range of 2^32 of them, the first pool the small numbers. */
-static uint64_t first_sid(struct worker *worker)
-{
-    return (worker->pools_made++ % (1u << 20)) << 32 | 1;
-}
-
-static void kernel_random(uint8_t *out, size_t size)
-{
-    while (getrandom(out, size, 0) != (ssize_t)size) {
-        /* only a signal before the kernel's pool is filled can cut so short a read */
+    struct directory *directory = &server->directory;
+    size_t more = ROWS_AT_ONCE * sizeof *directory->rows;
+    if (directory->count < directory->cap)
+        return true;
+    if (!mem_charge(&server->mem, more))
+        return false;
+    struct place_row *rows = realloc(directory->rows, directory->cap * sizeof *rows + more);
+    if (rows == NULL) {
+        mem_uncharge(&server->mem, more);
+        return false;
     }
+    directory->rows = rows;
+    directory->cap += ROWS_AT_ONCE;
+    return true;
 }
 
-struct pool_entry *directory_create(struct worker *worker, const char *name, uint64_t max_bytes, char *error,
-                                    size_t error_size, int *ret_code)
+/* The worker with the fewest pools, the first of those. */
+static struct worker *choose(struct server *server)
 {
-    struct {
-        uint64_t epoch;
-        uint32_t serial;
-    } random;
-    struct pool_entry *entry = mem_zalloc(worker->mem, sizeof *entry);
-    *ret_code = -HF_E_OOM;
-    snprintf(error, error_size, "no memory for another pool");
-    if (entry == NULL)
-        return NULL;
-    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) {
-        snprintf(error, error_size, "the system gives no random bytes");
-        mem_free(worker->mem, entry, sizeof *entry);
-        *ret_code = -HF_E_INTERNAL;
-        return NULL;
-    }
-    worker_clock(worker, NULL);
-    struct pool_config config = {
-        .name = name,
-        .max_bytes = max_bytes != 0 && max_bytes < worker->mem->limit ? max_bytes : worker->mem->limit,
-        .epoch = random.epoch % (HF_ID_MAX) + 1,
-        .serial_base = random.serial % ((1u << HF_SERIAL_BITS) - 1) + 1,
-        .first_sid = first_sid(worker),
-        .random = kernel_random,
-        .now_ms = worker->now_ms,
-        .lease_ms = worker->lease_ms,
-        .parent = &worker->server->pools_mem,
-        .fd_meta = -1,
-        .fd_values = -1,
-    };
-    entry->worker = worker;
-    list_init(&entry->conns);
-    *ret_code = pool_open(&entry->pool, &config, error, error_size);
-    if (*ret_code != 0) {
-        if (!descriptors_left()) {
-            *ret_code = -HF_E_LIMIT;
-            snprintf(error, error_size,
-                     "the daemon has no file descriptors left for another pool; raise its limit");
-        }
-        mem_free(worker->mem, entry, sizeof *entry);
-        return NULL;
-    }
-    list_append(&worker->pools, &entry->link);
-    worker->pool_count++;
-    return entry;
+    unsigned counts[SERVER_WORKERS_MAX] = {0}, best = 0;
+    for (unsigned i = 0; i < server->directory.count; i++)
+        counts[server->directory.rows[i].worker->index]++;
+    for (unsigned i = 1; i < server->workers_count; i++)
+        best = counts[i] < counts[best] ? i : best;
+    return server->workers[best];
 }
 
-int server_pool_create(struct call *call, const uint8_t *name, uint32_t name_size, uint64_t max_bytes)
+/* One that no pool has; after a million pools they begin again. */
+static uint32_t fresh_number(struct directory *directory)
 {
-    struct worker *worker = call->worker;
-    char text[HF_POOL_NAME_MAX + 1], error[256];
-    int r;
-    if (!pool_name_fits(name, name_size))
-        return call_bad_pool_name(call, "arg", "name");
+    while (find_number(directory, directory->next_number) != NULL)
+        directory->next_number = (directory->next_number + 1) % NUMBERS;
+    uint32_t number = directory->next_number;
+    directory->next_number = (number + 1) % NUMBERS;
+    return number;
+}
+
+static int reserve(struct server *server, const char *name, struct place *ret)
+{
+    struct directory *directory = &server->directory;
+    if (find_name(directory, (const uint8_t *)name, strlen(name)) != NULL)
+        return -HF_E_EXISTS;
+    if (directory->count >= HF_POOLS_MAX)
+        return -HF_E_LIMIT;
+    if (!grow(server))
+        return -HF_E_OOM;
+    struct place_row *row = &directory->rows[directory->count];
+    *row = (struct place_row){.worker = choose(server), .number = fresh_number(directory)};
+    strcpy(row->name, name);
+    directory->count++;
+    *ret = (struct place){.worker = row->worker, .number = row->number};
+    return 0;
+}
+
+static void remove_row(struct directory *directory, struct place_row *row)
+{
+    size_t behind = directory->count - 1 - (size_t)(row - directory->rows);
+    memmove(row, row + 1, behind * sizeof *row);
+    directory->count--;
+}
+
+/* ---- from any thread ---- */
+
+int directory_reserve(struct server *server, const char *name, struct place *ret)
+{
+    uv_mutex_lock(&server->directory.lock);
+    int r = reserve(server, name, ret);
+    uv_mutex_unlock(&server->directory.lock);
+    return r;
+}
+
+void directory_ready(struct server *server, uint32_t number)
+{
+    uv_mutex_lock(&server->directory.lock);
+    find_number(&server->directory, number)->ready = true;
+    uv_mutex_unlock(&server->directory.lock);
+}
+
+void directory_remove(struct server *server, uint32_t number)
+{
+    struct directory *directory = &server->directory;
+    uv_mutex_lock(&directory->lock);
+    remove_row(directory, find_number(directory, number));
+    uv_mutex_unlock(&directory->lock);
+}
+
+static bool place_of(const struct place_row *row, struct place *ret)
+{
+    if (row == NULL || !row->ready)
+        return false;
+    *ret = (struct place){.worker = row->worker, .number = row->number};
+    return true;
+}
+
+bool server_place(struct server *server, const uint8_t *name, uint32_t name_size, struct place *ret)
+{
+    if (name_size > HF_POOL_NAME_MAX)
+        return false;
+    uv_mutex_lock(&server->directory.lock);
+    bool found = place_of(find_name(&server->directory, name, name_size), ret);
+    uv_mutex_unlock(&server->directory.lock);
+    return found;
+}
+
+bool server_place_numbered(struct server *server, uint64_t number, struct place *ret)
+{
+    if (number >= NUMBERS)
+        return false;
+    uv_mutex_lock(&server->directory.lock);
+    bool found = place_of(find_number(&server->directory, (uint32_t)number), ret);
+    uv_mutex_unlock(&server->directory.lock);
+    return found;
+}
+
+void server_unreserve(struct call *call, uint32_t number)
+{
+    struct directory *directory = &call->server->directory;
+    uv_mutex_lock(&directory->lock);
+    struct place_row *row = find_number(directory, number);
+    if (row != NULL && !row->ready)
+        remove_row(directory, row);
+    uv_mutex_unlock(&directory->lock);
+}
+
+int server_reserve(struct call *call, const uint8_t *name, uint32_t name_size, struct place *ret)
+{
+    char text[HF_POOL_NAME_MAX + 1];
     memcpy(text, name, name_size);
     text[name_size] = '\0';
-    if (find(worker, name, name_size) != NULL)
+    int r = directory_reserve(call->server, text, ret);
+    if (r == -HF_E_EXISTS)
         return call_fail(call, HF_E_EXISTS, "there is a pool of that name", "pool=%s", text);
-    if (worker->pool_count >= HF_POOLS_MAX)
+    if (r == -HF_E_LIMIT)
         return call_fail(call, HF_E_LIMIT, "too many pools; drop one", "max=%u", HF_POOLS_MAX);
-    if (directory_create(worker, text, max_bytes, error, sizeof error, &r) == NULL)
-        return call_fail(call, -r, error, "pool=%s", text);
-    log_client(worker->log, LOG_LEVEL_INFO, LOG_POOL, "pool_created", "pool=%s conn=%llu", text,
-               (unsigned long long)call->conn->number);
-    return 0;
-}
-
-/* ---- dropping ---- */
-
-/* Takes the pool out of the directory and closes its connections, the caller's own after its reply. */
-static void drop(struct call *call, struct pool_entry *entry)
-{
-    struct worker *worker = entry->worker;
-    struct list *at, *after;
-    worker_count_units(worker, entry);
-    worker->found = NULL;
-    list_remove(&entry->link);
-    list_append(&worker->disposals, &entry->link);
-    entry->dropped = true;
-    worker->pool_count--;
-    list_each(at, after, &entry->conns)
-    {
-        struct conn *conn = list_entry(at, struct conn, in_entry);
-        if (conn == call->conn)
-            conn->finish = true;
-        else
-            conn_close(conn, "its pool was dropped");
-    }
-    worker_wake(worker);
-}
-
-int server_pool_drop(struct call *call, const uint8_t *name, uint32_t name_size, bool force)
-{
-    struct worker *worker = call->worker;
-    struct pool_entry *entry = find(worker, name, name_size);
-    struct pool_stats stats;
-    if (entry == NULL)
-        return call_fail(call, HF_E_NOTFOUND, "there is no pool of that name; see `pools`", "%s", "");
-    if (entry == worker->first)
-        return call_fail(call, HF_E_NOPERM, "the pool `default` stays", "pool=default");
-    pool_stats(entry->pool, &stats);
-    uint64_t others = stats.sessions_open + stats.sessions_grace - (entry == call->conn->entry ? 1 : 0);
-    if (others > 0 && !force)
-        return call_fail(call, HF_E_BUSY, "others have sessions in it; `force` ends them",
-                         "pool=%s sessions=%llu", pool_name(entry->pool), (unsigned long long)others);
-    log_client(worker->log, LOG_LEVEL_INFO, LOG_POOL, "pool_dropped", "pool=%s conn=%llu sessions=%llu",
-               pool_name(entry->pool), (unsigned long long)call->conn->number, (unsigned long long)others);
-    drop(call, entry);
-    return 0;
-}
-
-static void destroy(struct worker *worker, struct pool_entry *entry)
-{
-    list_remove(&entry->link);
-    pool_close(entry->pool);
-    mem_free(worker->mem, entry, sizeof *entry);
-}
-
-bool directory_dispose(struct worker *worker)
-{
-    struct list *at, *after;
-    bool more = false;
-    list_each(at, after, &worker->disposals)
-    {
-        struct pool_entry *entry = list_entry(at, struct pool_entry, link);
-        if (entry->pins > 0 || !list_empty(&entry->conns))
-            continue; /* the last of them wakes the worker */
-        more = true;
-        if (!pool_dispose_step(entry->pool, DISPOSE_PIECES))
-            destroy(worker, entry);
-        break;
-    }
-    return more;
-}
-
-void directory_close(struct worker *worker)
-{
-    struct list *lists[] = {&worker->pools, &worker->disposals};
-    struct list *at, *after;
-    for (unsigned i = 0; i < 2; i++) {
-        list_each(at, after, lists[i])
-        {
-            destroy(worker, list_entry(at, struct pool_entry, link));
-        }
-    }
-}
-
-/* ---- for handlers ---- */
-
-struct pool *server_pool(struct server *server, const uint8_t *name, uint32_t name_size)
-{
-    struct pool_entry *entry = find(&server->worker, name, name_size);
-    return entry == NULL ? NULL : entry->pool;
-}
-
-struct pool *server_pool_default(struct server *server)
-{
-    return server->worker.first->pool;
-}
-
-struct pool *server_pool_next(struct server *server, const struct pool *pool)
-{
-    struct worker *worker = &server->worker;
-    struct pool_entry *entry = pool == NULL ? NULL : directory_entry(worker, pool);
-    struct list *next = entry == NULL ? worker->pools.next : entry->link.next;
-    worker->found = next == &worker->pools ? NULL : list_entry(next, struct pool_entry, link);
-    return worker->found == NULL ? NULL : worker->found->pool;
-}
-
-struct session *server_session_by_key(struct server *server, const uint8_t key[HF_KEY_SIZE],
-                                      struct pool **ret_pool)
-{
-    struct list *at, *after;
-    list_each(at, after, &server->worker.pools)
-    {
-        struct pool_entry *entry = list_entry(at, struct pool_entry, link);
-        worker_clock(entry->worker, entry);
-        struct session *session = pool_session_by_key(entry->pool, key);
-        if (session == NULL)
-            continue;
-        *ret_pool = entry->pool;
-        return session;
-    }
-    return NULL;
+    return r;
 }

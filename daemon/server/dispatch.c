@@ -71,13 +71,28 @@ static void begin_reply(struct call *call)
 /* Keeps the call for later turns. */
 static int keep_pending(struct conn *conn, const struct call *call, const struct hfp_frame *frame)
 {
-    conn->pending = mem_alloc(conn->worker->mem, sizeof *conn->pending);
+    struct worker *worker = conn->worker;
+    conn->pending = worker->spare_pending;
+    worker->spare_pending = NULL;
+    if (conn->pending == NULL)
+        conn->pending = mem_alloc(worker->mem, sizeof *conn->pending);
     if (conn->pending == NULL)
         return -HF_E_OOM;
     conn->pending->call = *call;
     conn->pending->frame = *frame;
     conn->pending->call.params = conn->pending->frame.param;
     return 0;
+}
+
+/* One is kept for the next. */
+static void drop_pending(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    if (worker->spare_pending == NULL)
+        worker->spare_pending = conn->pending;
+    else
+        mem_free(worker->mem, conn->pending, sizeof *conn->pending);
+    conn->pending = NULL;
 }
 
 static void free_state(struct call *call)
@@ -93,7 +108,7 @@ static int admit(struct call *call, enum hf_method method, uint32_t param_count)
     struct conn *conn = call->conn;
     if (param_count > HFP_PARAMS_KEPT)
         return call_fail(call, HF_E_BADARG, "too many arguments; see `methods`", "params=%u", param_count);
-    if (conn->worker->server->draining && (hfp_method_info(method)->flags & HF_M_CHANGES) != 0)
+    if (conn->worker->draining && (hfp_method_info(method)->flags & HF_M_CHANGES) != 0)
         return -HF_E_DRAINING;
     if (method == HF_METHOD_hello || conn->session != NULL)
         return 0;
@@ -142,6 +157,7 @@ void dispatch(struct conn *conn, const struct request *request, struct staged *s
         .conn = conn,
         .pool = conn->entry->pool,
         .session = conn->session,
+        .conn_number = conn->number,
         .msgid = frame->msgid,
         .method = request->method,
         .is_notification = is_notification,
@@ -157,6 +173,11 @@ void dispatch(struct conn *conn, const struct request *request, struct staged *s
     int r = admit(&call, method, frame->param_count);
     if (r == 0)
         r = handlers[method](&call);
+    if (r == CALL_MOVED) {
+        output_rewind(&worker->out);
+        worker->counters.requests[method]--; /* it counts where it is executed */
+        return;
+    }
     if (r == CALL_AGAIN && (r = keep_pending(conn, &call, frame)) == 0) {
         output_rewind(&worker->out);
         conn->requested |= !is_notification;
@@ -165,8 +186,21 @@ void dispatch(struct conn *conn, const struct request *request, struct staged *s
     if (r != 0)
         free_state(&call);
     finish(&call, r);
-    /* A hello that failed may be tried again. */
+    /* A hello that failed may be tried again, or left: then all goes on in `default`. */
     conn->requested |= !is_notification && (method != HF_METHOD_hello || r == 0);
+    if (unlikely(method == HF_METHOD_hello && r != 0 && !conn->greeted && conn->entry != worker->first))
+        move_home(conn);
+}
+
+bool dispatch_waits(const struct conn *conn)
+{
+    return conn->pending != NULL && conn->pending->call.waits;
+}
+
+void dispatch_answered(struct conn *conn)
+{
+    conn->pending->call.waits = false;
+    conn_make_runnable(conn);
 }
 
 void dispatch_resume(struct conn *conn)
@@ -181,8 +215,7 @@ void dispatch_resume(struct conn *conn)
     }
     free_state(call);
     finish(call, r);
-    mem_free(conn->worker->mem, conn->pending, sizeof *conn->pending);
-    conn->pending = NULL;
+    drop_pending(conn);
 }
 
 void dispatch_drop_pending(struct conn *conn)
@@ -191,6 +224,5 @@ void dispatch_drop_pending(struct conn *conn)
         return;
     free_state(&conn->pending->call);
     drop_stages(&conn->pending->call, false);
-    mem_free(conn->worker->mem, conn->pending, sizeof *conn->pending);
-    conn->pending = NULL;
+    drop_pending(conn);
 }

@@ -24,27 +24,49 @@ static void reply_pool(struct call *call, const struct pool *pool)
     reply_pair_uint(call, "limit", stats.memory_limit);
 }
 
+static int visit_pools(struct call *call, struct question *question)
+{
+    for (struct pool *pool = worker_pool_next(call->worker, NULL); pool;
+         pool = worker_pool_next(call->worker, pool)) {
+        reply_pool(call, pool);
+        question->rows++;
+    }
+    return 0;
+}
+
 int handle_pools(struct call *call)
 {
-    uint32_t count = 0;
     int r = call_options(call, NULL, 0);
 
-    if (r)
-        return r;
-    for (struct pool *pool = server_pool_next(call->server, NULL); pool;
-         pool = server_pool_next(call->server, pool))
-        count++;
-    reply_array(call, count);
-    for (struct pool *pool = server_pool_next(call->server, NULL); pool;
-         pool = server_pool_next(call->server, pool))
-        reply_pool(call, pool);
+    return r ? r : call_ask(call, &(struct ask){.visit = visit_pools, .finish = call_rows}, NULL);
+}
+
+struct pool_args {
+    char name[HF_POOL_NAME_MAX + 1];
+    uint32_t number;
+    uint64_t max_bytes;
+    bool force;
+};
+
+static int reply_true(struct call *call, struct question *question)
+{
+    (void)question;
+    reply_bool(call, true);
     return 0;
+}
+
+static int visit_create(struct call *call, struct question *question)
+{
+    const struct pool_args *args = (const void *)question->args;
+
+    return worker_pool_create(call, args->name, args->number, args->max_bytes);
 }
 
 int handle_pool_create(struct call *call)
 {
-    uint64_t max_bytes = 0;
-    const struct option_spec specs[] = {{"max_bytes", OPTION_UINT, &max_bytes, NULL, 1, HF_ID_MAX}};
+    struct pool_args args = {.max_bytes = 0};
+    const struct option_spec specs[] = {{"max_bytes", OPTION_UINT, &args.max_bytes, NULL, 1, HF_ID_MAX}};
+    struct place place;
     struct name_in name;
     int r;
 
@@ -53,16 +75,34 @@ int handle_pool_create(struct call *call)
         return r;
     if (!pool_name_fits(name.data, name.size))
         return call_bad_pool_name(call, "arg", "name");
-    r = server_pool_create(call, name.data, name.size, max_bytes);
-    if (r == 0)
-        reply_bool(call, true);
+    if ((r = server_reserve(call, name.data, name.size, &place)))
+        return r;
+    memcpy(args.name, name.data, name.size);
+    args.number = place.number;
+    r = call_ask(call, &(struct ask){visit_create, reply_true, &args, sizeof(args)}, place.worker);
+    if (r == -HF_E_OOM)
+        server_unreserve(call, place.number); /* there was no memory even to ask */
     return r;
+}
+
+static int no_pool(struct call *call)
+{
+    return call_fail(call, HF_E_NOTFOUND, "there is no pool of that name; see `pools`", "%s", "");
+}
+
+static int visit_drop(struct call *call, struct question *question)
+{
+    const struct pool_args *args = (const void *)question->args;
+    struct pool *pool = worker_pool(call->worker, args->number);
+
+    return pool ? worker_pool_drop(call, pool, args->force) : no_pool(call);
 }
 
 int handle_pool_drop(struct call *call)
 {
-    bool force = false;
-    const struct option_spec specs[] = {{"force", OPTION_BOOL, &force, NULL, 0, 0}};
+    struct pool_args args = {.force = false};
+    const struct option_spec specs[] = {{"force", OPTION_BOOL, &args.force, NULL, 0, 0}};
+    struct place place;
     struct name_in name;
     int r;
 
@@ -71,10 +111,10 @@ int handle_pool_drop(struct call *call)
         return r;
     if (!pool_name_fits(name.data, name.size))
         return call_bad_pool_name(call, "arg", "name");
-    r = server_pool_drop(call, name.data, name.size, force);
-    if (r == 0)
-        reply_bool(call, true);
-    return r;
+    if (!server_place(call->server, name.data, name.size, &place))
+        return no_pool(call);
+    args.number = place.number;
+    return call_ask(call, &(struct ask){visit_drop, reply_true, &args, sizeof(args)}, place.worker);
 }
 
 /* ---- stats: a map of sections, each a map ---- */
@@ -192,7 +232,7 @@ static void section_connections(struct call *call, const struct figures *f)
     reply_map(call, 6);
     reply_pair_uint(call, "open", f->counters->connections);
     reply_pair_uint(call, "made", f->counters->connections_made);
-    reply_pair_uint(call, "refused", f->counters->connections_refused);
+    reply_pair_uint(call, "refused", server_refused(call->server));
     reply_pair_uint(call, "cut", f->counters->connections_cut);
     reply_pair_uint(call, "bytes_in", f->counters->bytes_in);
     reply_pair_uint(call, "bytes_out", f->counters->bytes_out);
@@ -200,18 +240,19 @@ static void section_connections(struct call *call, const struct figures *f)
 
 static void section_server(struct call *call, const struct figures *f)
 {
-    reply_map(call, 8);
+    reply_map(call, 9);
     reply_pair_text(call, "name", server_name(call->server));
     reply_pair_text(call, "version", HF_VERSION);
     reply_pair_uint(call, "uptime_ms", call_uptime_ms(call));
-    reply_pair_bool(call, "draining", server_draining(call->server));
+    reply_pair_bool(call, "draining", call_draining(call));
+    reply_pair_uint(call, "workers", server_workers(call->server));
     reply_pair_uint(call, "turns", f->counters->turns);
     reply_pair_uint(call, "turn_us_max", f->counters->turn_us_max);
     reply_pair_uint(call, "units", f->counters->units);
     reply_pair_uint(call, "turn_units_max", f->counters->turn_units_max);
 }
 
-/* Those of the daemon come last; the others are of the caller's pool. */
+/* Those of the daemon (all its workers) come last; the others are of the caller's pool. */
 static const struct section {
     const char *name;
     void (*reply)(struct call *call, const struct figures *figures);
@@ -228,12 +269,9 @@ static const struct section {
     {"server", section_server},
 };
 
-static const struct section *find_section(struct span span)
+/* NULL: there is none of that name. */
+static const struct section *find_section(struct name_in name)
 {
-    struct name_in name;
-
-    if (span_bytes(span, &name))
-        return NULL;
     for (unsigned i = 0; i < COUNT_OF(sections); i++) {
         if (strlen(sections[i].name) == name.size && memcmp(sections[i].name, name.data, name.size) == 0)
             return &sections[i];
@@ -241,26 +279,27 @@ static const struct section *find_section(struct span span)
     return NULL;
 }
 
-int handle_stats(struct call *call)
-{
-    struct figures figures = {.counters = call_counters(call)};
-    struct name_in ignored;
-    struct span span;
-    bool one = call_span(call, &span) && !span_nil(span);
-    const struct section *section;
-    int r;
+struct stats_args {
+    const struct section *section; /* NULL: all */
+    struct counters counters;      /* of all workers */
+};
 
-    if (one && span_bytes(span, &ignored))
-        return call_badarg(call, "section", -1, "the name of a section, or nil for all");
-    if ((r = call_options(call, NULL, 0)))
-        return r;
+static int visit_stats(struct call *call, struct question *question)
+{
+    struct stats_args *args = (void *)question->args;
+
+    call_add_counters(call, &args->counters);
+    return 0;
+}
+
+static int finish_stats(struct call *call, struct question *question)
+{
+    const struct stats_args *args = (const void *)question->args;
+    struct figures figures = {.counters = &args->counters};
+
     pool_stats(call->pool, &figures.pool);
-    if (one) {
-        section = find_section(span);
-        if (section == NULL)
-            return call_fail(call, HF_E_NOTFOUND,
-                             "no such section; `stats` without arguments has all of them", "arg=section");
-        section->reply(call, &figures);
+    if (args->section) {
+        args->section->reply(call, &figures);
         return 0;
     }
     reply_map(call, COUNT_OF(sections));
@@ -269,4 +308,22 @@ int handle_stats(struct call *call)
         sections[i].reply(call, &figures);
     }
     return 0;
+}
+
+int handle_stats(struct call *call)
+{
+    struct stats_args args = {.section = NULL};
+    struct name_in name;
+    struct span span;
+    bool one = call_span(call, &span) && !span_nil(span);
+    int r;
+
+    if (one && span_bytes(span, &name))
+        return call_badarg(call, "section", -1, "the name of a section, or nil for all");
+    if ((r = call_options(call, NULL, 0)))
+        return r;
+    if (one && (args.section = find_section(name)) == NULL)
+        return call_fail(call, HF_E_NOTFOUND, "no such section; `stats` without arguments has all of them",
+                         "arg=section");
+    return call_ask(call, &(struct ask){visit_stats, finish_stats, &args, sizeof(args)}, NULL);
 }

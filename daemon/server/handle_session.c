@@ -34,23 +34,43 @@ static int hello_options(struct call *call, struct hello *hello)
     return r;
 }
 
+/* A session's key leads to its pool, see call.h. */
+static void put_number(uint8_t key[HF_KEY_SIZE], uint32_t number)
+{
+    key[0] = (uint8_t)number;
+    key[1] = (uint8_t)(number >> 8);
+    key[2] = (uint8_t)((key[2] & 0xf0) | (number >> 16));
+}
+
+static uint32_t number_of(const uint8_t *key)
+{
+    return key[0] | (uint32_t)key[1] << 8 | (uint32_t)(key[2] & 0x0f) << 16;
+}
+
 static int hello_open(struct call *call, const struct hello *hello)
 {
+    static const char first[] = "default";
+    const uint8_t *name = hello->has_pool ? hello->pool.data : (const uint8_t *)first;
+    uint32_t size = hello->has_pool ? hello->pool.size : (uint32_t)strlen(first);
     struct session_spec spec = {
         .name = hello->name.data,
         .name_size = hello->name.size,
         .pid = (uint32_t)hello->pid,
         .lease_ms = (uint32_t)hello->lease_ms,
     };
-    struct pool *pool = hello->has_pool ? server_pool(call->server, hello->pool.data, hello->pool.size)
-                                        : server_pool_default(call->server);
+    struct place place;
     int r;
 
-    if (pool == NULL)
+    if (!server_place(call->server, name, size, &place))
         return call_fail(call, HF_E_NOTFOUND, "there is no pool of that name; `pool_create` makes one",
-                         "pool=%.*s", (int)hello->pool.size, (const char *)hello->pool.data);
-    r = call_random(call, spec.key, sizeof(spec.key));
-    return r ? r : conn_session_open(call, pool, &spec);
+                         "pool=%.*s", (int)size, (const char *)name);
+    if (place.worker != call->worker)
+        return conn_move(call, &place);
+    if ((r = call_random(call, spec.key, sizeof(spec.key))))
+        return r;
+    put_number(spec.key, place.number);
+    /* Between the look into the directory and here this worker has done nothing else: the pool is there. */
+    return conn_session_open(call, worker_pool(call->worker, place.number), &spec);
 }
 
 /* The key finds its pool, whatever `pool` says; name, pid and lease stay those of the first hello. A key
@@ -58,12 +78,19 @@ static int hello_open(struct call *call, const struct hello *hello)
  * size is no key: NOTFOUND. */
 static int hello_resume(struct call *call, const struct hello *hello)
 {
-    struct session *session;
-    struct pool *pool;
+    struct session *session = NULL;
+    struct pool *pool = NULL;
+    struct place place;
 
     if (hello->key.size != HF_KEY_SIZE)
         return call_fail(call, HF_E_NOTFOUND, "a session's key has 16 bytes", "option=session");
-    session = server_session_by_key(call->server, hello->key.data, &pool);
+    if (server_place_numbered(call->server, number_of(hello->key.data), &place)) {
+        if (place.worker != call->worker)
+            return conn_move(call, &place);
+        pool = worker_pool(call->worker, place.number);
+    }
+    if (pool)
+        session = pool_session_by_key(pool, hello->key.data);
     if (session == NULL)
         return call_fail(call, HF_E_EXPIRED,
                          "the session has ended and what it held is released; say hello without a key",
@@ -193,91 +220,102 @@ static void reply_session(struct call *call, const struct pool *pool, const stru
     reply_pair_uint(call, "age_ms", row->since_ms);
 }
 
-/* The rows of one pool, at most `max`: their number, and the rows themselves if `write`. */
-static unsigned pool_rows(struct call *call, struct pool *pool, unsigned max, bool write)
-{
-    struct session_row *rows = call_scratch(call)->rows.sessions;
-    unsigned count = pool_sessions(pool, 0, rows, max);
+struct sessions_args {
+    uint32_t limit, number;
+    bool all; /* pools; else the one of `number` */
+};
 
-    for (unsigned i = 0; write && i < count; i++)
+static void reply_sessions(struct call *call, struct question *question, struct pool *pool)
+{
+    const struct sessions_args *args = (const void *)question->args;
+    struct session_row *rows = call_scratch(call)->rows.sessions;
+    unsigned count = pool_sessions(pool, 0, rows, args->limit - question->rows);
+
+    for (unsigned i = 0; i < count; i++)
         reply_session(call, pool, &rows[i]);
-    return count;
+    question->rows += count;
 }
 
-/* The same of all pools. An array's head comes before its rows, so this runs twice. */
-static unsigned all_rows(struct call *call, unsigned max, bool write)
+static int no_pool(struct call *call)
 {
-    unsigned count = 0;
+    return call_fail(call, HF_E_NOTFOUND, "there is no pool of that name; see `pools`", "%s", "");
+}
 
-    for (struct pool *pool = server_pool_next(call->server, NULL); pool && count < max;
-         pool = server_pool_next(call->server, pool))
-        count += pool_rows(call, pool, max - count, write);
-    return count;
+static int visit_sessions(struct call *call, struct question *question)
+{
+    const struct sessions_args *args = (const void *)question->args;
+    struct pool *pool;
+
+    if (!args->all) {
+        pool = worker_pool(call->worker, args->number);
+        if (pool == NULL)
+            return no_pool(call);
+        reply_sessions(call, question, pool);
+        return 0;
+    }
+    for (pool = worker_pool_next(call->worker, NULL); pool && question->rows < args->limit;
+         pool = worker_pool_next(call->worker, pool))
+        reply_sessions(call, question, pool);
+    return 0;
 }
 
 int handle_sessions(struct call *call)
 {
-    struct name_in name = {NULL, 0};
+    struct name_in name;
     uint64_t limit = HF_IDS_MAX;
-    bool named = false, all;
+    bool named = false;
     const struct option_spec specs[] = {
         {"pool", OPTION_BYTES, &name, &named, 0, UINT32_MAX},
         {"limit", OPTION_UINT, &limit, NULL, 1, HF_IDS_MAX},
     };
-    struct pool *pool = call->pool;
+    struct sessions_args args;
+    struct place place = {0};
     int r = call_options(call, specs, COUNT_OF(specs));
 
     if (r)
         return r;
-    all = named && name.size == 1 && name.data[0] == '*';
-    if (named && !all) {
-        if (!pool_name_fits(name.data, name.size))
-            return call_bad_pool_name(call, "option", "pool");
-        pool = server_pool(call->server, name.data, name.size);
-    }
-    if (pool == NULL)
-        return call_fail(call, HF_E_NOTFOUND, "there is no pool of that name; see `pools`", "pool=%.*s",
-                         (int)name.size, (const char *)name.data);
-    if (all) {
-        reply_array(call, all_rows(call, (unsigned)limit, false));
-        all_rows(call, (unsigned)limit, true);
-    } else {
-        reply_array(call, pool_rows(call, pool, (unsigned)limit, false));
-        pool_rows(call, pool, (unsigned)limit, true);
-    }
-    return 0;
+    if (!named)
+        name =
+            (struct name_in){(const uint8_t *)pool_name(call->pool), (uint32_t)strlen(pool_name(call->pool))};
+    args = (struct sessions_args){.limit = (uint32_t)limit, .all = name.size == 1 && name.data[0] == '*'};
+    if (!args.all && !pool_name_fits(name.data, name.size))
+        return call_bad_pool_name(call, "option", "pool");
+    if (!args.all && !server_place(call->server, name.data, name.size, &place))
+        return no_pool(call);
+    args.number = place.number;
+    return call_ask(call, &(struct ask){visit_sessions, call_rows, &args, sizeof(args)}, place.worker);
 }
 
-/* The session of that sid in whichever pool it is. */
-static struct session *find_session(struct call *call, uint64_t sid, struct pool **ret_pool)
+static int no_session(struct call *call, uint64_t sid)
 {
-    struct session *session = NULL;
+    return call_fail(call, HF_E_NOTFOUND, "there is no such session; see `sessions`", "sid=%llu",
+                     (unsigned long long)sid);
+}
 
-    for (*ret_pool = server_pool_next(call->server, NULL); *ret_pool != NULL;
-         *ret_pool = server_pool_next(call->server, *ret_pool)) {
-        session = pool_session_by_sid(*ret_pool, sid);
-        if (session != NULL)
-            break;
-    }
-    return session;
+static int visit_kill(struct call *call, struct question *question)
+{
+    const uint64_t *sid = (const void *)question->args;
+    struct pool *pool = worker_pool(call->worker, (uint32_t)(*sid >> PLACE_SID_SHIFT));
+    struct session *session = pool ? pool_session_by_sid(pool, *sid) : NULL;
+
+    if (session == NULL)
+        return no_session(call, *sid);
+    reply_uint(call, session_references(session));
+    conn_session_kill(call, pool, session, REASON_KILL);
+    return 0;
 }
 
 /* Of any pool, as `sessions` lists them. The caller's own session may be the one: the reply still comes, then the
  * connection closes. */
 int handle_kill(struct call *call)
 {
-    struct session *session;
-    struct pool *pool;
+    struct place place;
     uint64_t sid;
     int r;
 
     if ((r = call_uint(call, "sid", 1, HF_ID_MAX, CALL_REQUIRED, &sid)) || (r = call_options(call, NULL, 0)))
         return r;
-    session = find_session(call, sid, &pool);
-    if (session == NULL)
-        return call_fail(call, HF_E_NOTFOUND, "there is no such session; see `sessions`", "sid=%llu",
-                         (unsigned long long)sid);
-    reply_uint(call, session_references(session));
-    conn_session_kill(call, pool, session, REASON_KILL);
-    return 0;
+    if (!server_place_numbered(call->server, sid >> PLACE_SID_SHIFT, &place))
+        return no_session(call, sid);
+    return call_ask(call, &(struct ask){visit_kill, call_row, &sid, sizeof(sid)}, place.worker);
 }

@@ -162,7 +162,7 @@ static inline bool execute_hot(struct conn *conn, const struct request *request)
         return hot_get(conn, request);
     if (request->method == HF_METHOD_fetch)
         return hot_fetch(conn, request);
-    if (conn->worker->server->draining)
+    if (conn->worker->draining)
         return false;
     switch (request->method) {
     case HF_METHOD_retain: return hot_retain(conn, request);
@@ -291,7 +291,9 @@ static size_t execute_batch(struct conn *conn, const struct batch *batch, bool *
     for (unsigned i = 0; i < batch->count && !*stopped; i++) {
         const struct request *request = &worker->batch[i];
         *stopped = !execute(conn, request) || output_is_full(&worker->out);
-        if (unlikely(conn->pending != NULL || conn->staging != NULL))
+        if (unlikely(conn->leaving != NULL && conn->leaving->place != PLACE_HOME))
+            *stopped = true; /* this hello is executed elsewhere */
+        else if (unlikely(conn->pending != NULL || conn->staging != NULL))
             worker->held = request->frame.size;
         else
             done += request->frame.size;

@@ -81,7 +81,7 @@ void reply_bin(struct call *call, const void *data, size_t size)
 
 void reply_raw(struct call *call, const void *data, size_t size)
 {
-    uint8_t *at = room(call, size);
+    uint8_t *at = size == 0 ? NULL : room(call, size);
     if (at == NULL)
         return;
     memcpy(at, data, size);

@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ACCEPTS_MAX    64 /* a listener and turn */
 #define CONN_SHARE_MAX (256ull << 20)
-#define QUIET_TURNS    2 /* the one that saw the signal may have been before the last request came */
 
 /* ---- accepting ---- */
 
@@ -32,7 +32,7 @@ void server_refuse(struct server *server, int fd, enum hf_err code, const char *
     while (sent > 0 && recv(fd, sink, sizeof sink, MSG_DONTWAIT) > 0)
         continue;
     close(fd);
-    server->worker.counters.connections_refused++;
+    atomic_fetch_add_explicit(&server->refused, 1, memory_order_relaxed); /* a figure */
     log_client(server->log, LOG_LEVEL_WARN, LOG_REFUSED, "refused", "msg=\"%s\"", text);
 }
 
@@ -49,6 +49,18 @@ static int accept_with_reserve(struct server *server, const struct listening *li
     return fd;
 }
 
+static void begin(struct server *server, const struct transport *transport, int fd)
+{
+    struct arrival *arrival = arrival_new(server, transport, fd, ++server->next_number);
+    if (arrival == NULL) {
+        server_refuse(server, fd, HF_E_OOM,
+                      "no memory for another connection; release something or raise --max-memory");
+        return;
+    }
+    arrival->fresh = true;
+    arrival_post(arrival, server->workers[0]);
+}
+
 static void on_connection(uv_poll_t *poll, int status, int events)
 {
     struct listener *listener = poll->data;
@@ -59,7 +71,7 @@ static void on_connection(uv_poll_t *poll, int status, int events)
         if (fd == -EMFILE || fd == -ENFILE)
             fd = accept_with_reserve(server, &listener->listening);
         else if (fd >= 0)
-            conn_accept(&server->worker, listener->listening.transport, fd);
+            begin(server, listener->listening.transport, fd);
         if (fd == -EAGAIN)
             return;
         if (fd < 0) {
@@ -70,52 +82,153 @@ static void on_connection(uv_poll_t *poll, int status, int events)
     }
 }
 
-/* ---- start ---- */
+/* ---- listeners ---- */
 
-static int open_listener(struct server *server, const char *address, char *error, size_t error_size)
+static void free_listener(uv_handle_t *handle)
 {
-    struct listener *listener = &server->listeners[server->listeners_count];
-    if (transport_listen(&listener->listening, address, error, error_size) != 0)
-        return -1;
-    listener->server = server;
-    listener->poll.data = listener;
-    int r = uv_poll_init(&server->worker.loop, &listener->poll, listener->listening.fd);
+    free(list_entry(handle, struct listener, poll));
+}
+
+static void close_listener(struct listener *listener)
+{
+    list_remove(&listener->link);
+    listener->server->listeners_count--;
+    uv_close((uv_handle_t *)&listener->poll, free_listener);
+    listener->listening.transport->unlisten(&listener->listening);
+}
+
+/* Serves what comes to a socket that listens; takes it over, also on failure. */
+static int add_listener(struct server *server, struct listening *listening, char *error, size_t error_size)
+{
+    struct listener *listener = calloc(1, sizeof *listener);
+    int r = listener == NULL ? UV_ENOMEM : uv_poll_init(&server->loop, &listener->poll, listening->fd);
     if (r != 0) {
-        listener->listening.transport->unlisten(&listener->listening);
-        snprintf(error, error_size, "%s: %s", address, uv_strerror(r));
+        listening->transport->unlisten(listening);
+        snprintf(error, error_size, "%s: %s", listening->address, uv_strerror(r));
+        free(listener);
         return -1;
     }
-    listener->open = true;
+    listener->server = server;
+    listener->listening = *listening;
+    listener->poll.data = listener;
+    list_append(&server->listeners, &listener->link);
     server->listeners_count++;
+    uv_poll_start(&listener->poll, UV_READABLE, on_connection);
+    return 0;
+}
+
+int server_listen(struct server *server, const char *address, char *error, size_t error_size)
+{
+    struct listening listening;
+    if (server->listeners_count == SERVER_LISTEN_MAX) {
+        snprintf(error, error_size, "%s: there are %d listeners already; remove one", address,
+                 SERVER_LISTEN_MAX);
+        return -1;
+    }
+    if (transport_listen(&listening, address, error, error_size) != 0)
+        return -1;
+    return add_listener(server, &listening, error, error_size);
+}
+
+static int adopt(struct server *server, int fd, char *error, size_t error_size)
+{
+    struct listening listening;
+    if (transport_adopt(&listening, fd, error, error_size) != 0)
+        return -1;
+    return add_listener(server, &listening, error, error_size);
+}
+
+bool server_unlisten(struct server *server, const char *address)
+{
+    struct list *at, *after;
+    list_each(at, after, &server->listeners)
+    {
+        struct listener *listener = list_entry(at, struct listener, link);
+        if (strcmp(listener->listening.address, address) != 0 &&
+            strcmp(listener->listening.asked, address) != 0)
+            continue;
+        close_listener(listener);
+        return true;
+    }
+    return false;
+}
+
+static void close_listeners(struct server *server)
+{
+    struct list *at, *after;
+    list_each(at, after, &server->listeners)
+    {
+        close_listener(list_entry(at, struct listener, link));
+    }
+}
+
+/* ---- start ---- */
+
+static int open_listeners(struct server *server, const struct server_config *config, char *error,
+                          size_t error_size)
+{
+    for (unsigned i = 0; i < config->listen_fds_count; i++) {
+        if (adopt(server, config->listen_fds[i], error, error_size) == 0)
+            continue;
+        while (++i < config->listen_fds_count)
+            close(config->listen_fds[i]);
+        return -1;
+    }
+    for (unsigned i = 0; i < config->listen_count; i++) {
+        if (server_listen(server, config->listen[i], error, error_size) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int open_default(struct server *server, char *error, size_t error_size)
+{
+    struct place place;
+    int code = directory_reserve(server, "default", &place);
+    if (code != 0)
+        return -1;
+    struct worker *first = server->workers[0];
+    first->first = pools_create(first, "default", place.number, 0, error, error_size, &code);
+    return first->first == NULL ? -1 : 0;
+}
+
+static int open_workers(struct server *server, unsigned count, char *error, size_t error_size)
+{
+    while (server->workers_count < count) {
+        int r = worker_open(&server->workers[server->workers_count], server, server->workers_count);
+        if (server->workers[server->workers_count] != NULL)
+            server->workers_count++; /* what there is of it is closed with the others */
+        if (r == 0)
+            continue;
+        snprintf(error, error_size,
+                 "no memory, or no file descriptors, for %u workers; give fewer (--workers)", count);
+        return -1;
+    }
+    return 0;
+}
+
+static int start_workers(struct server *server, char *error, size_t error_size)
+{
+    while (server->running < server->workers_count) {
+        if (worker_start(server->workers[server->running]) != 0) {
+            snprintf(error, error_size, "the system gives no thread for %u workers; give fewer (--workers)",
+                     server->workers_count);
+            return -1;
+        }
+        server->running++;
+    }
     return 0;
 }
 
 static int open_parts(struct server *server, const struct server_config *config, char *error,
                       size_t error_size)
 {
-    int code;
-    for (unsigned i = 0; i < config->listen_count; i++) {
-        if (open_listener(server, config->listen[i], error, error_size) != 0)
-            return -1;
-    }
-    server->worker.first = directory_create(&server->worker, "default", 0, error, error_size, &code);
-    if (server->worker.first == NULL)
+    unsigned workers = config->workers == 0 ? 1 : config->workers;
+    if (open_workers(server, workers, error, error_size) != 0 ||
+        open_default(server, error, error_size) != 0 ||
+        open_listeners(server, config, error, error_size) != 0)
         return -1;
-    for (unsigned i = 0; i < server->listeners_count; i++)
-        uv_poll_start(&server->listeners[i].poll, UV_READABLE, on_connection);
-    return 0;
-}
-
-static void close_listeners(struct server *server)
-{
-    for (unsigned i = 0; i < server->listeners_count; i++) {
-        struct listener *listener = &server->listeners[i];
-        if (!listener->open)
-            continue;
-        listener->open = false;
-        uv_close((uv_handle_t *)&listener->poll, NULL);
-        listener->listening.transport->unlisten(&listener->listening);
-    }
+    return start_workers(server, error, error_size);
 }
 
 /* What the pools leave to connections: an eighth, at most CONN_SHARE_MAX. */
@@ -124,51 +237,114 @@ static uint64_t conn_share(uint64_t max_memory)
     return max_memory / 8 < CONN_SHARE_MAX ? max_memory / 8 : CONN_SHARE_MAX;
 }
 
+static uint64_t now_offset_ms(void)
+{
+    struct timespec real, boot;
+    clock_gettime(CLOCK_REALTIME, &real);
+    clock_gettime(CLOCK_BOOTTIME, &boot);
+    return (uint64_t)(real.tv_sec - boot.tv_sec) * 1000 + (uint64_t)((real.tv_nsec - boot.tv_nsec) / 1000000);
+}
+
+/* A server without parts yet. NULL: no memory. */
+static struct server *create(const struct server_config *config)
+{
+    struct server *server = aligned_alloc(CACHE_LINE, bits_round_up(sizeof *server, CACHE_LINE));
+    if (server == NULL)
+        return NULL;
+    memset(server, 0, sizeof *server);
+    server->log = config->log;
+    server->opened_ns = uv_hrtime();
+    server->now_offset_ms = now_offset_ms();
+    server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    list_init(&server->listeners);
+    mem_init(&server->mem, NULL, config->max_memory);
+    mem_init(&server->pools_mem, &server->mem, config->max_memory - conn_share(config->max_memory));
+    if (directory_open(&server->directory) != 0) {
+        free(server);
+        return NULL;
+    }
+    if (uv_loop_init(&server->loop) != 0) {
+        directory_close(server);
+        free(server);
+        return NULL;
+    }
+    return server;
+}
+
+static void on_wake(uv_async_t *wake);
+static void end_workers(struct server *server);
+
 int server_open(struct server **ret, const struct server_config *config, char *error, size_t error_size)
 {
-    struct server *server = calloc(1, sizeof *server);
+    struct server *server = create(config);
     snprintf(error, error_size, "no memory");
     if (server == NULL)
         return -1;
-    server->log = config->log;
-    server->opened_ns = uv_hrtime();
-    server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    mem_init(&server->mem, NULL, config->max_memory);
-    mem_init(&server->pools_mem, &server->mem, config->max_memory - conn_share(config->max_memory));
-    if (worker_open(&server->worker, server) != 0) {
-        server_close(server);
-        return -1;
+    uv_timer_init(&server->loop, &server->drain);
+    int r = uv_async_init(&server->loop, &server->wake, on_wake);
+    server->drain.data = server->wake.data = server;
+    if (r == 0 && open_parts(server, config, error, error_size) == 0) {
+        *ret = server;
+        return 0;
     }
-    uv_timer_init(&server->worker.loop, &server->drain);
-    server->drain.data = server;
-    if (open_parts(server, config, error, error_size) != 0) {
-        close_listeners(server);
-        worker_close_handles(&server->worker);
-        uv_close((uv_handle_t *)&server->drain, NULL);
-        uv_run(&server->worker.loop, UV_RUN_DEFAULT);
-        server_close(server);
-        return -1;
-    }
-    *ret = server;
-    return 0;
+    close_listeners(server);
+    end_workers(server);
+    uv_close((uv_handle_t *)&server->drain, NULL);
+    if (r == 0)
+        uv_close((uv_handle_t *)&server->wake, NULL);
+    uv_run(&server->loop, UV_RUN_DEFAULT);
+    server_close(server);
+    return -1;
 }
 
-/* ---- end ---- */
+/* ---- the end ---- */
 
-static void close_all(struct server *server)
+static void tell_close(struct server *server, bool at_once)
 {
-    struct list *at, *after;
-    if (server->closed)
-        return;
-    server->closed = true;
-    list_each(at, after, &server->worker.conns)
-    {
-        conn_close(list_entry(at, struct conn, link), "the daemon ends");
-    }
-    worker_close_handles(&server->worker);
+    for (unsigned i = 0; i < server->workers_count; i++)
+        worker_tell_close(server->workers[i], at_once);
+}
+
+static void close_handles(struct server *server)
+{
     uv_close((uv_handle_t *)&server->drain, NULL);
+    uv_close((uv_handle_t *)&server->wake, NULL);
     if (server->stopped != NULL)
         server->stopped(server->stopped_data);
+}
+
+static void join_workers(struct server *server)
+{
+    while (server->running > 0)
+        uv_thread_join(&server->workers[--server->running]->thread);
+}
+
+/* Those whose threads run although the server never did. */
+static void end_workers(struct server *server)
+{
+    for (unsigned i = 0; i < server->running; i++)
+        worker_tell_close(server->workers[i], true);
+    join_workers(server);
+}
+
+/* A worker has something to tell. When all are drained, what one had sent to another before has been delivered: they
+ * close once they are quiet again. When all have ended there is nothing left to serve. */
+static void on_wake(uv_async_t *wake)
+{
+    struct server *server = wake->data;
+    unsigned drained = 0, ended = 0;
+    for (unsigned i = 0; i < server->workers_count; i++) {
+        drained += atomic_load(&server->workers[i]->drained);
+        ended += atomic_load(&server->workers[i]->ended);
+    }
+    if (drained == server->workers_count && !server->closing) {
+        server->closing = true;
+        tell_close(server, false);
+    }
+    if (ended == server->workers_count && server->running > 0) {
+        join_workers(server);
+        close_handles(server);
+    }
 }
 
 static void on_drain_over(uv_timer_t *timer)
@@ -176,16 +352,8 @@ static void on_drain_over(uv_timer_t *timer)
     struct server *server = timer->data;
     log_write(server->log, LOG_LEVEL_WARN, "drain_over",
               "msg=\"some clients did not take their replies in %u ms\"", SERVER_DRAIN_MS);
-    close_all(server);
-}
-
-bool server_drained(struct server *server)
-{
-    bool quiet = worker_quiet(&server->worker);
-    server->quiet_turns = quiet ? server->quiet_turns + 1 : 0;
-    if (server->quiet_turns >= QUIET_TURNS)
-        close_all(server);
-    return quiet || server->worker.active;
+    server->closing = true;
+    tell_close(server, true);
 }
 
 void server_stop(struct server *server)
@@ -195,32 +363,70 @@ void server_stop(struct server *server)
     server->draining = true;
     close_listeners(server);
     uv_timer_start(&server->drain, on_drain_over, SERVER_DRAIN_MS, 0);
-    worker_wake(&server->worker);
+    for (unsigned i = 0; i < server->workers_count; i++)
+        worker_tell_drain(server->workers[i]);
 }
 
 int server_run(struct server *server)
 {
-    return uv_run(&server->worker.loop, UV_RUN_DEFAULT);
+    return uv_run(&server->loop, UV_RUN_DEFAULT);
 }
 
 void server_close(struct server *server)
 {
-    worker_close(&server->worker);
+    end_workers(server);
+    for (unsigned i = 0; i < server->workers_count; i++)
+        worker_close(server->workers[i]);
+    directory_close(server);
+    uv_loop_close(&server->loop);
     if (server->reserve_fd >= 0)
         close(server->reserve_fd);
     free(server);
 }
 
-/* ---- facts ---- */
+/* ---- changes and facts ---- */
+
+void server_set_max_memory(struct server *server, uint64_t bytes)
+{
+    mem_set_limit(&server->mem, bytes);
+    mem_set_limit(&server->pools_mem, bytes - conn_share(bytes));
+}
+
+bool server_alive(struct server *server)
+{
+    bool all = true;
+    for (unsigned i = 0; i < server->workers_count; i++)
+        all &= worker_alive(server->workers[i]);
+    return all;
+}
+
+void server_summary(const struct server *server, struct server_summary *ret)
+{
+    *ret = (struct server_summary){.memory_limit = mem_limit(&server->mem)};
+    for (unsigned i = 0; i < server->workers_count; i++) {
+        const struct published *published = &server->workers[i]->published;
+        ret->pools += atomic_load_explicit(&published->pools, memory_order_relaxed);
+        ret->objects += atomic_load_explicit(&published->objects, memory_order_relaxed);
+        ret->object_bytes += atomic_load_explicit(&published->object_bytes, memory_order_relaxed);
+        ret->sessions += atomic_load_explicit(&published->sessions, memory_order_relaxed);
+        ret->memory_used += atomic_load_explicit(&published->memory_used, memory_order_relaxed);
+    }
+}
 
 const char *server_address(const struct server *server, unsigned n)
 {
-    return n < server->listeners_count ? server->listeners[n].listening.address : NULL;
+    struct list *at, *after;
+    list_each(at, after, &server->listeners)
+    {
+        if (n-- == 0)
+            return list_entry(at, struct listener, link)->listening.address;
+    }
+    return NULL;
 }
 
 uv_loop_t *server_loop(struct server *server)
 {
-    return &server->worker.loop;
+    return &server->loop;
 }
 
 void server_on_stopped(struct server *server, void (*stopped)(void *data), void *data)
@@ -235,12 +441,17 @@ const char *server_name(const struct server *server)
     return "holdfastd";
 }
 
-uint64_t server_memory_limit(const struct server *server)
+unsigned server_workers(const struct server *server)
 {
-    return server->mem.limit;
+    return server->workers_count;
 }
 
-bool server_draining(const struct server *server)
+uint64_t server_memory_limit(const struct server *server)
 {
-    return server->draining;
+    return mem_limit(&server->mem);
+}
+
+uint64_t server_refused(const struct server *server)
+{
+    return atomic_load_explicit(&server->refused, memory_order_relaxed);
 }

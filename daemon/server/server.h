@@ -1,31 +1,38 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A server: its listeners, its workers (one so far), its pools. Everything hangs from it; any number of
- * them can run in one process.
+/* A server: its listeners, its workers, its pools. Everything hangs from it; any number of them can run in one
+ * process.
  *
- * Life cycle: server_open() listens; server_run() serves until server_stop() has been called and what was
- * under way is done; server_close() frees everything. One thread calls all of it. SIGPIPE must be ignored. */
+ * Life cycle: server_open() listens and starts the workers' threads; server_run() accepts until server_stop() has been
+ * called and what was under way is done; server_close() frees everything. One thread, the main one, calls all of it.
+ * SIGPIPE must be ignored. */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 
 #include "daemon/base/log.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 
 struct server;
 
-#define SERVER_LISTEN_MAX 16
-#define SERVER_DRAIN_MS   5000 /* replies are flushed for at most this long after server_stop() */
+#define SERVER_LISTEN_MAX  16
+#define SERVER_WORKERS_MAX 64
+#define SERVER_DRAIN_MS    5000 /* replies are flushed for at most this long after server_stop() */
 
 struct server_config {
     const char *const *listen; /* addresses; copied */
-    unsigned listen_count;     /* 1 ... SERVER_LISTEN_MAX */
-    uint64_t max_memory;       /* bytes for everything that clients cause; > 0 */
-    struct log *log;           /* outlives the server */
+    unsigned listen_count;     /* with the next: 1 ... SERVER_LISTEN_MAX */
+    const int
+        *listen_fds; /* sockets that listen already; the server's from server_open() on, also on failure */
+    unsigned listen_fds_count;
+    uint64_t max_memory; /* bytes for everything that clients cause; > 0 */
+    unsigned workers;    /* 1 ... SERVER_WORKERS_MAX; 0: 1 */
+    struct log *log;     /* outlives the server */
 };
 
-/* Listens and makes the pool `default`. On failure returns -1 with a text for a person in `error`. */
+/* Makes the workers and the pool `default`, and listens. On failure returns -1 with a text for a person in `error`. */
 int server_open(struct server **ret, const struct server_config *config, char *error, size_t error_size);
 
 /* Serves. Returns 0. */
@@ -36,6 +43,28 @@ int server_run(struct server *server);
 void server_stop(struct server *server);
 
 void server_close(struct server *server);
+
+/* Listens at one more address, from within the loop. 0, or -1 with a text for a person in `error`. */
+int server_listen(struct server *server, const char *address, char *error, size_t error_size);
+
+/* No longer listens at `address`, given as it was to server_listen() or as server_address() tells it; connections that
+ * came from there stay. False: there is no such listener. */
+bool server_unlisten(struct server *server, const char *address);
+
+/* Changes the limit for what clients cause, at once. Pools keep a limit of their own, which is at most what the daemon's
+ * was when they were made. */
+void server_set_max_memory(struct server *server, uint64_t bytes);
+
+/* Whether each worker has answered the question that the last call asked it; asks anew. For a watchdog: false twice in
+ * a row means that a worker has not finished a turn between the two. The first call is true. */
+bool server_alive(struct server *server);
+
+/* Figures of all workers as they were at about the last server_alive(). */
+struct server_summary {
+    uint64_t pools, objects, object_bytes, sessions;
+    uint64_t memory_used, memory_limit; /* bytes */
+};
+void server_summary(const struct server *server, struct server_summary *ret);
 
 /* The real address of the n-th listener, with its scheme. NULL: there are fewer. */
 const char *server_address(const struct server *server, unsigned n);

@@ -105,6 +105,32 @@ void stash_free_spares(struct worker *worker)
     }
 }
 
+struct stash *stash_take(struct conn *conn, size_t *ret_size)
+{
+    struct stash *stash = conn->stash;
+    conn->stash = NULL;
+    *ret_size = 0;
+    if (stash == NULL)
+        return NULL;
+    *ret_size = sizeof *stash + stash->cap + stash->staged_cap * sizeof *stash->staged;
+    mem_hand_out(conn->worker->mem, *ret_size);
+    return stash;
+}
+
+void stash_give(struct conn *conn, struct stash *stash, size_t size)
+{
+    mem_hand_in(conn->worker->mem, size);
+    conn->stash = stash;
+}
+
+void stash_discard(struct server *server, struct stash *stash, size_t size)
+{
+    free(stash->data);
+    free(stash->staged);
+    free(stash);
+    mem_uncharge(&server->mem, size);
+}
+
 /* Room for `more` bytes behind `end`. False: no memory. */
 static bool reserve(struct worker *worker, struct stash *stash, size_t more)
 {
@@ -245,7 +271,7 @@ static void begin_stage(struct conn *conn, enum hf_method method, enum form form
     struct stash *stash = conn->stash;
     char text[CALL_ERROR_MAX];
     int code = 0;
-    if (conn->worker->server->draining)
+    if (conn->worker->draining)
         code = HF_E_DRAINING;
     else if (size > HF_VALUE_MAX)
         code = HF_E_TOOBIG;
@@ -441,14 +467,14 @@ static bool starve(struct conn *conn)
     struct worker *worker = conn->worker;
     const uint8_t *bytes = stash->data + stash->begin;
     size_t count = stash->end - stash->begin;
-    uint64_t need = hfp_scan_needed(&stash->scan), used = atomic_load(&worker->mem->used);
+    uint64_t need = hfp_scan_needed(&stash->scan);
     char keys[64];
     struct hfp_frame frame;
     if (count < HFP_FRAME_MIN || hfp_scan_abandon(&stash->scan, count, &frame) != HFP_TOOBIG ||
         hfp_scan_discard(&stash->scan, bytes + stash->scan.used, count - stash->scan.used) != HFP_MORE)
         return false;
     snprintf(keys, sizeof keys, "need=%llu free=%llu", (unsigned long long)need,
-             (unsigned long long)(used < worker->mem->limit ? worker->mem->limit - used : 0));
+             (unsigned long long)mem_left(worker->mem));
     drop_staged(conn);
     stash->streamed = stash->incomplete = false;
     stash->discarding = true;

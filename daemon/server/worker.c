@@ -10,12 +10,17 @@
  * sleeps until I/O, or until a pool has something due: an idle daemon uses no processor time. */
 #include "daemon/server/worker.h"
 
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define LEASE_STEP_MS 1000u /* the loop clock advances by no more than this a turn */
 #define LEASE_WAKE_MS 500u  /* so a loop that waits for a lease must not sleep longer */
 #define WATCH_MS      1000u
+#define QUIET_TURNS   2 /* the one that saw the signal may have been before the last request came */
 
 /* ---- clocks ---- */
 
@@ -35,7 +40,7 @@ static void take_time(struct worker *worker)
     worker->turn_ns = ns;
     worker->clock_ns += passed_ms * 1000000;
     worker->lease_ms += passed_ms < LEASE_STEP_MS ? passed_ms : LEASE_STEP_MS;
-    worker->now_ms = clock_ms(CLOCK_BOOTTIME) + worker->now_offset_ms;
+    worker->now_ms = clock_ms(CLOCK_BOOTTIME) + worker->server->now_offset_ms;
     worker->clocked = true;
 }
 
@@ -137,6 +142,136 @@ static void arm(struct worker *worker)
         uv_timer_start(&worker->due, on_due, wait_ms + 1, 0);
 }
 
+/* ---- the end ---- */
+
+/* This turn did nothing and no connection has anything left to be done or written. */
+static bool is_quiet(const struct worker *worker)
+{
+    struct list *at, *after;
+    if (worker->active || !list_empty(&worker->runnable))
+        return false;
+    list_each(at, after, &worker->conns)
+    {
+        const struct conn *conn = list_entry(at, struct conn, link);
+        if (conn->state != CONN_CLOSING &&
+            (conn->queued > 0 || conn->pending != NULL || conn->staging != NULL || conn->leaving != NULL))
+            return false;
+    }
+    return true;
+}
+
+static void close_handles(struct worker *worker)
+{
+    uv_close((uv_handle_t *)&worker->prepare, NULL);
+    uv_close((uv_handle_t *)&worker->check, NULL);
+    uv_close((uv_handle_t *)&worker->busy, NULL);
+    uv_close((uv_handle_t *)&worker->due, NULL);
+    uv_close((uv_handle_t *)&worker->watch, NULL);
+    mailbox_close_handle(&worker->mailbox);
+}
+
+/* The loop ends when all of this is closed, and its thread with it. */
+static void close_all(struct worker *worker)
+{
+    struct list *at, *after;
+    if (worker->closed)
+        return;
+    worker->closed = true;
+    list_each(at, after, &worker->conns)
+    {
+        conn_close(list_entry(at, struct conn, link), "the daemon ends");
+    }
+    close_handles(worker);
+}
+
+/* At the end of each turn while draining: tells the main thread once all is quiet, and closes once it wants that.
+ * True: another turn is needed to know. */
+static bool drain(struct worker *worker)
+{
+    bool quiet = is_quiet(worker);
+    worker->quiet_turns = quiet ? worker->quiet_turns + 1 : 0;
+    if (worker->quiet_turns < QUIET_TURNS)
+        return quiet || worker->active;
+    if (!atomic_exchange(&worker->drained, true))
+        uv_async_send(&worker->server->wake);
+    if (worker->closing)
+        close_all(worker);
+    return false;
+}
+
+static void on_drain(struct worker *worker, struct message *message)
+{
+    (void)message;
+    worker->draining = true;
+    worker_wake(worker);
+}
+
+static void on_close(struct worker *worker, struct message *message)
+{
+    worker->closing = true;
+    if (message == &worker->close_at_once)
+        close_all(worker);
+    else
+        worker_wake(worker);
+}
+
+/* ---- for the main thread ---- */
+
+void worker_tell_drain(struct worker *worker)
+{
+    static const struct message_kind kind = {.deliver = on_drain};
+    mailbox_post(&worker->mailbox, &worker->drain, &kind);
+}
+
+void worker_tell_close(struct worker *worker, bool at_once)
+{
+    static const struct message_kind kind = {.deliver = on_close};
+    mailbox_post(&worker->mailbox, at_once ? &worker->close_at_once : &worker->close, &kind);
+}
+
+/* What this worker has, for those who do not ask its pools themselves. */
+static void publish(struct worker *worker)
+{
+    struct list *at, *after;
+    uint64_t pools = 0, objects = 0, bytes = 0, sessions = 0, memory = 0;
+    list_each(at, after, &worker->pools)
+    {
+        struct pool_stats stats;
+        pool_stats(list_entry(at, struct pool_entry, link)->pool, &stats);
+        pools++;
+        objects += stats.objects;
+        bytes += stats.object_bytes;
+        sessions += stats.sessions_open + stats.sessions_grace;
+        memory += stats.memory_used;
+    }
+    /* relaxed: each figure stands for itself, nothing is reached through it */
+    atomic_store_explicit(&worker->published.pools, pools, memory_order_relaxed);
+    atomic_store_explicit(&worker->published.objects, objects, memory_order_relaxed);
+    atomic_store_explicit(&worker->published.object_bytes, bytes, memory_order_relaxed);
+    atomic_store_explicit(&worker->published.sessions, sessions, memory_order_relaxed);
+    atomic_store_explicit(&worker->published.memory_used, memory, memory_order_relaxed);
+}
+
+static void on_alive(struct worker *worker, struct message *message)
+{
+    (void)message;
+    publish(worker);
+    /* release: the message is the main thread's again */
+    atomic_store_explicit(&worker->answered, true, memory_order_release);
+}
+
+bool worker_alive(struct worker *worker)
+{
+    static const struct message_kind kind = {.deliver = on_alive};
+    bool alive = !worker->asked || atomic_load_explicit(&worker->answered, memory_order_acquire);
+    if (!alive)
+        return false;
+    atomic_store_explicit(&worker->answered, false, memory_order_relaxed);
+    worker->asked = true;
+    mailbox_post(&worker->mailbox, &worker->alive, &kind);
+    return true;
+}
+
 /* ---- the turn ---- */
 
 static void on_prepare(uv_prepare_t *prepare)
@@ -196,13 +331,13 @@ static void on_check(uv_check_t *check)
     if (worker->due_fired)
         tell_time(worker);
     bool more = step_pools(worker);
-    more |= directory_dispose(worker);
+    more |= pools_dispose(worker);
     more |= stash_dispose(worker);
     more |= !list_empty(&worker->runnable);
-    if (worker->server->draining)
-        more |= server_drained(worker->server);
+    if (worker->draining)
+        more |= drain(worker);
     count_turn(worker);
-    if (worker->server->closed)
+    if (worker->closed)
         return;
     if (more)
         worker_wake(worker);
@@ -231,21 +366,6 @@ void worker_watch(struct worker *worker)
         uv_timer_start(&worker->watch, on_watch, WATCH_MS, WATCH_MS);
 }
 
-bool worker_quiet(const struct worker *worker)
-{
-    struct list *at, *after;
-    if (worker->active || !list_empty(&worker->runnable))
-        return false;
-    list_each(at, after, &worker->conns)
-    {
-        const struct conn *conn = list_entry(at, struct conn, link);
-        if (conn->state != CONN_CLOSING &&
-            (conn->queued > 0 || conn->pending != NULL || conn->staging != NULL))
-            return false;
-    }
-    return true;
-}
-
 /* ---- life cycle ---- */
 
 static void init_handles(struct worker *worker)
@@ -261,44 +381,85 @@ static void init_handles(struct worker *worker)
     uv_check_start(&worker->check, on_check);
 }
 
-int worker_open(struct worker *worker, struct server *server)
+int worker_open(struct worker **ret, struct server *server, unsigned index)
 {
+    /* In lines of its own: no other thread's writes slow this one down. */
+    size_t size = bits_round_up(sizeof(struct worker), CACHE_LINE);
+    struct worker *worker = aligned_alloc(CACHE_LINE, size);
+    if (worker == NULL)
+        return -HF_E_OOM;
+    memset(worker, 0, size);
+    *ret = worker;
     worker->server = server;
+    worker->index = index;
     worker->log = server->log;
-    worker->mem = &server->mem;
+    worker->mem = &worker->own;
+    mem_init(&worker->own, &server->mem, UINT64_MAX);
     worker->turn = 1;
     worker->clock_ns = uv_hrtime();
-    worker->now_offset_ms = clock_ms(CLOCK_REALTIME) - clock_ms(CLOCK_BOOTTIME);
     list_init(&worker->pools);
     list_init(&worker->disposals);
     list_init(&worker->conns);
     list_init(&worker->runnable);
     list_init(&worker->watched);
-    if (uv_loop_init(&worker->loop) != 0)
-        return -HF_E_INTERNAL;
-    init_handles(worker);
     worker->input = malloc(INPUT_SIZE);
     worker->scratch = malloc(sizeof *worker->scratch);
     if (output_init(&worker->out) != 0 || worker->input == NULL || worker->scratch == NULL)
         return -HF_E_OOM;
+    if (uv_loop_init(&worker->loop) != 0)
+        return -HF_E_INTERNAL;
+    worker->has_loop = true;
+    if (mailbox_open(&worker->mailbox, worker, &worker->loop) != 0)
+        return -HF_E_INTERNAL;
+    worker->has_mailbox = true;
+    init_handles(worker);
     return 0;
 }
 
-void worker_close_handles(struct worker *worker)
+static void serve(void *data)
 {
-    uv_close((uv_handle_t *)&worker->prepare, NULL);
-    uv_close((uv_handle_t *)&worker->check, NULL);
-    uv_close((uv_handle_t *)&worker->busy, NULL);
-    uv_close((uv_handle_t *)&worker->due, NULL);
-    uv_close((uv_handle_t *)&worker->watch, NULL);
+    struct worker *worker = data;
+    char name[16]; /* the system's limit */
+    snprintf(name, sizeof name, "worker-%u", worker->index);
+    pthread_setname_np(pthread_self(), name);
+    uv_run(&worker->loop, UV_RUN_DEFAULT);
+    atomic_store(&worker->ended, true);
+    uv_async_send(&worker->server->wake);
+}
+
+/* Signals are the main thread's: a worker is never interrupted by one. */
+int worker_start(struct worker *worker)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int r = uv_thread_create(&worker->thread, serve, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return r == 0 ? 0 : -1;
+}
+
+/* Its thread was never started: what it would have closed at its end. */
+static void close_unstarted(struct worker *worker)
+{
+    if (worker->closed || !worker->has_mailbox)
+        return;
+    close_all(worker);
+    uv_run(&worker->loop, UV_RUN_DEFAULT);
 }
 
 void worker_close(struct worker *worker)
 {
-    directory_close(worker);
+    close_unstarted(worker);
+    if (worker->has_mailbox)
+        mailbox_close(&worker->mailbox);
+    pools_close(worker);
     stash_free_spares(worker);
+    ask_free_spares(worker);
+    mem_free(worker->mem, worker->spare_pending, sizeof *worker->spare_pending);
     output_done(&worker->out);
     free(worker->input);
     free(worker->scratch);
-    uv_loop_close(&worker->loop);
+    if (worker->has_loop)
+        uv_loop_close(&worker->loop);
+    free(worker);
 }

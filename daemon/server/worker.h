@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Inside the server: a worker (one loop, its pools, its connections) and what it is made of.
+/* Inside the server: a worker (a thread with one loop, its pools, its connections) and what it is made of.
  * For the files of this folder but the handlers, which see call.h only.
  *
  * What always holds:
- *  - a pool entry and a connection belong to one worker and are touched by its thread alone;
+ *  - a pool entry and a connection belong to one worker and are touched by its thread alone; so is all of `struct
+ *    worker` but its mailbox, `drained` and `published` (atomic);
+ *  - of `struct server` the workers use the directory (under its lock), the budgets (atomic), the log, and what
+ *    does not change after server_open();
  *  - a connection works in one pool entry; it is in that entry's list `conns` until it is closed;
  *  - the worker's input and output buffers belong to one connection at a time, within one call from the loop:
  *    when that call returns both are empty (what is unfinished has gone to the connection's stash or queue);
@@ -16,11 +19,14 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/server/call.h"
+#include "daemon/server/mailbox.h"
 #include "daemon/server/server.h"
 #include "daemon/transport/transport.h"
 #include "proto/methods.h"
 #include "proto/scan.h"
 
+#include <stdalign.h>
+#include <stdlib.h>
 #include <uv.h>
 
 #define INPUT_SIZE      (64u * 1024)
@@ -39,6 +45,7 @@
 #define LINGER_MS       2000u /* a closed connection waits so long for its client to read the last reply */
 #define STEP_UNITS      128u  /* units of background work between two looks at the clock */
 #define SPARES_KEPT     16u
+#define CACHE_LINE      64           /* what two threads write stands this far apart */
 #define STASH_MIN       4096u        /* bytes of a stash's first buffer */
 #define PARKED_MAX      (32u * 1024) /* unfinished frames up to here are completed in the shared buffer */
 /* Values of put_many that are larger than this, or have more values in them, are staged if the frame is large. */
@@ -73,10 +80,19 @@ struct output {
 
 /* ---- pools ---- */
 
+/* Where the pools of the daemon are. Any thread looks; the lock is held for a search and nothing else. */
+struct directory {
+    uv_mutex_t lock;
+    struct place_row *rows; /* in order of their making */
+    unsigned count, cap;
+    uint32_t next_number;
+};
+
 struct pool_entry {
     struct list link; /* in worker.pools or worker.disposals */
     struct pool *pool;
     struct worker *worker;
+    uint32_t number; /* of the directory; sids and keys of its sessions have it in them */
     struct list conns;
     uint64_t pins;   /* values of it that are in some output */
     uint64_t ticked; /* turn in which it was told the time */
@@ -141,11 +157,25 @@ struct staging {
     uint64_t copied;
 };
 
-/* A call that needs more turns. */
+/* A call that needs more turns, or an answer of other workers. */
 struct pending {
     struct call call;
     struct hfp_frame frame;
 };
+
+/* A connection between two threads: just accepted, or on its way to the worker of its pool. */
+struct arrival {
+    struct message message;
+    struct server *server; /* the message is charged to its budget */
+    const struct transport *transport;
+    int fd;
+    uint64_t number;
+    bool fresh;          /* just accepted */
+    uint32_t place;      /* the pool's number; PLACE_HOME: to `default`, nothing asked for */
+    struct stash *stash; /* what was read and not executed, hello first; NULL: nothing */
+    size_t stash_size;   /* bytes of it, charged to nobody but the server meanwhile */
+};
+#define PLACE_HOME UINT32_MAX
 
 enum conn_state {
     CONN_OPEN,
@@ -161,6 +191,9 @@ struct conn {
     struct stash *stash;
     struct pending *pending;
     struct staging *staging; /* a frame whose large values are being copied into the heap */
+    struct arrival *leaving; /* it goes to another worker as soon as its replies are written; else NULL */
+    struct worker *leaving_to;
+    const struct transport *transport;
     struct list link;        /* in worker.conns */
     struct list in_entry;    /* in entry->conns */
     struct list in_runnable; /* in worker.runnable, or nowhere */
@@ -184,22 +217,37 @@ struct conn {
 
 /* ---- the worker ---- */
 
+/* What a worker tells now and then to whoever wants to know without asking (relaxed: each a figure by itself). */
+struct published {
+    _Atomic uint64_t pools, objects, object_bytes, sessions, memory_used;
+};
+
 struct worker {
     struct server *server;
     struct log *log;
-    struct mem *mem;
+    struct mem *mem; /* &own */
+    struct mem own;  /* below the server's */
+    unsigned index;  /* in server.workers */
     uv_loop_t loop;
+    uv_thread_t thread;
+    struct mailbox mailbox;
+    struct message drain, close, close_at_once, alive; /* of the main thread, one of each */
+    bool asked;                  /* of the main thread: `alive` was posted and its answer not seen */
+    _Atomic bool answered;       /* `alive` is the main thread's again */
+    _Atomic bool drained, ended; /* told to the main thread */
+    struct published published;
+    bool has_loop, has_mailbox; /* worker_open() got so far */
+    bool draining, closing, closed;
+    unsigned quiet_turns; /* in a row, while draining */
     uv_prepare_t prepare;
     uv_check_t check;
     uv_idle_t busy;   /* active while there is work that must not wait for I/O */
     uv_timer_t due;   /* the next thing a pool wants to be told the time for */
     uv_timer_t watch; /* active while a connection is watched */
     struct list pools, disposals;
-    uint64_t pools_made;
     struct list conns, runnable, watched;
-    struct pool_entry *first; /* `default` */
-    struct pool_entry *found; /* the one that server_pool_next() returned last, while it is in `pools` */
-    unsigned pool_count;
+    struct pool_entry *first; /* `default`; of the first worker only */
+    struct pool_entry *found; /* the one that worker_pool_next() returned last, while it is in `pools` */
 
     uint8_t *input;
     struct output out;
@@ -208,55 +256,73 @@ struct worker {
     char error[CALL_ERROR_MAX];
     struct stash *spares[SPARES_KEPT]; /* stashes with their buffers */
     unsigned spares_count;
+    struct pending *spare_pending;
+    struct question *spare_questions;
+    unsigned spare_questions_count;
     struct waste *waste;  /* large buffers that are being given back */
     struct hfp_scan scan; /* of what stands in `input` */
     uint64_t run_ns;      /* loop_run(): see time_is_up() */
     size_t held;          /* loop_run(): bytes of the frame whose call needs more turns, 0: none */
 
     uint64_t turn;
-    uint64_t turn_units;    /* of work in this turn, as far as it was counted */
-    bool clocked;           /* this turn knows the time */
-    bool active;            /* this turn has read or executed something */
-    uint64_t turn_ns;       /* uv_hrtime() at that moment */
-    uint64_t clock_ns;      /* the same without what has not yet counted as a millisecond */
-    uint64_t now_ms;        /* time of day, counting suspend, for pools */
-    uint64_t now_offset_ms; /* time of day minus time since boot, taken at the start */
-    uint64_t lease_ms;      /* loop clock */
-    bool due_fired;         /* that was so: pools are told the time */
-    uint64_t due_ms;        /* when `due` fires, loop time; 0: not armed */
-    uint64_t next_number;
+    uint64_t turn_units; /* of work in this turn, as far as it was counted */
+    bool clocked;        /* this turn knows the time */
+    bool active;         /* this turn has read or executed something */
+    uint64_t turn_ns;    /* uv_hrtime() at that moment */
+    uint64_t clock_ns;   /* the same without what has not yet counted as a millisecond */
+    uint64_t now_ms;     /* time of day, counting suspend, for pools */
+    uint64_t lease_ms;   /* loop clock */
+    bool due_fired;      /* that was so: pools are told the time */
+    uint64_t due_ms;     /* when `due` fires, loop time; 0: not armed */
     struct counters counters;
 };
 
 struct listener {
+    struct list link; /* in server.listeners */
     struct listening listening;
     uv_poll_t poll;
     struct server *server;
-    bool open;
 };
 
 struct server {
-    struct worker worker;
-    struct mem mem; /* everything that clients cause */
-    struct mem
-        pools_mem; /* of it: the pools; the rest is for connections, so that a full heap can be asked */
+    struct worker *workers[SERVER_WORKERS_MAX];
+    unsigned workers_count;
     struct log *log;
-    struct listener listeners[SERVER_LISTEN_MAX];
-    unsigned listeners_count;
-    uv_timer_t drain;
-    int reserve_fd; /* given up when descriptors run out, so that a client can be told */
-    bool draining, closed;
-    unsigned quiet_turns; /* in a row, while draining */
     uint64_t opened_ns;
+    uint64_t now_offset_ms; /* time of day minus time since boot, taken at the start */
+    struct directory directory;
+
+    /* The main thread's own. */
+    uv_loop_t loop;
+    uv_async_t wake; /* a worker has drained or ended */
+    uv_timer_t drain;
+    struct list listeners;
+    unsigned listeners_count;
+    int reserve_fd; /* given up when descriptors run out, so that a client can be told */
+    bool draining, closing;
+    unsigned running; /* workers whose threads were started and not joined: the first ones */
+    uint64_t next_number;
     void (*stopped)(void *data);
     void *stopped_data;
+
+    /* Everything that clients cause; and of it, the pools: the rest is for connections, so that a full heap can be
+     * asked. Written by all threads when something grows, so on lines of their own. */
+    alignas(CACHE_LINE) struct mem mem;
+    alignas(CACHE_LINE) struct mem pools_mem;
+    alignas(CACHE_LINE) _Atomic uint64_t refused; /* connections */
 };
 
 /* worker.c */
-int worker_open(struct worker *worker, struct server *server);
+int worker_open(struct worker **ret, struct server *server, unsigned index);
+/* Its thread: serves until the worker was told to close and has closed its connections. 0 or -1. */
+int worker_start(struct worker *worker);
+/* From the main thread: finish what is under way; end (`at_once`: whatever is under way); are you alive? */
+void worker_tell_drain(struct worker *worker);
+void worker_tell_close(struct worker *worker, bool at_once);
+/* True if it has answered the last such question; asks anew then. */
+bool worker_alive(struct worker *worker);
+/* Frees it; its thread has ended, or was never started. */
 void worker_close(struct worker *worker);
-/* Closes the worker's own handles; its connections and pools are gone. */
-void worker_close_handles(struct worker *worker);
 /* Makes sure that this turn knows the time and that the pool was told. */
 void worker_clock(struct worker *worker, struct pool_entry *entry);
 void worker_wake(struct worker *worker);
@@ -264,18 +330,26 @@ void worker_wake(struct worker *worker);
 void worker_count_units(struct worker *worker, struct pool_entry *entry);
 /* There is a connection to be watched. */
 void worker_watch(struct worker *worker);
-/* True if this turn did nothing and no connection has anything left to be done or written. */
-bool worker_quiet(const struct worker *worker);
 
 /* server.c */
-/* Tells a client just accepted that it cannot be served, and closes it. */
+/* Tells a client just accepted that it cannot be served, and closes it. Any thread. */
 void server_refuse(struct server *server, int fd, enum hf_err code, const char *text);
-/* At the end of each turn while draining: closes everything once all is quiet. True: another turn is needed
- * to know. */
-bool server_drained(struct server *server);
+
+/* move.c: connections from thread to thread */
+/* From the main thread: a connection just accepted begins at the first worker. NULL: no memory. */
+struct arrival *arrival_new(struct server *server, const struct transport *transport, int fd,
+                            uint64_t number);
+void arrival_post(struct arrival *arrival, struct worker *to);
+/* conn_move() of call.h begins a move. This is the way back, after a hello that failed away from home: with what is not
+ * executed yet. */
+void move_home(struct conn *conn);
+/* All is written: it leaves. */
+void move_depart(struct conn *conn);
+void move_cancel(struct conn *conn);
 
 /* conn.c */
-void conn_accept(struct worker *worker, const struct transport *transport, int fd);
+/* A connection of this worker, in `entry`, with what was read of it before. */
+void conn_open(struct worker *worker, struct pool_entry *entry, const struct arrival *arrival);
 /* Closes at once; `reason` is a word for the log. */
 void conn_close(struct conn *conn, const char *reason);
 /* The same for a client that has to be cut off: told to the administrator. */
@@ -318,6 +392,9 @@ size_t loop_odd(struct conn *conn, enum hfp_result result, const struct hfp_fram
 void dispatch(struct conn *conn, const struct request *request, struct staged *staged, uint32_t staged_count);
 void dispatch_resume(struct conn *conn);
 void dispatch_drop_pending(struct conn *conn);
+/* It waits for an answer; that has come. */
+bool dispatch_waits(const struct conn *conn);
+void dispatch_answered(struct conn *conn);
 /* Appends an error response made of a text. */
 void dispatch_error(struct worker *worker, uint32_t msgid, int code, const char *text, size_t size);
 /* Appends an error response with a standard text. */
@@ -335,6 +412,12 @@ void stash_run(struct conn *conn);
 bool stash_ready(const struct conn *conn);
 /* The call that held a frame is done. */
 void stash_release(struct conn *conn);
+/* For a connection that changes its thread: takes the stash away from it, with its bytes of memory; gives it to
+ * another one. */
+struct stash *stash_take(struct conn *conn, size_t *ret_size);
+void stash_give(struct conn *conn, struct stash *stash, size_t size);
+/* Frees one that was taken and is charged to nobody. */
+void stash_discard(struct server *server, struct stash *stash, size_t size);
 void stash_free(struct conn *conn);
 /* A step of giving back the memory of large ones; true while there is more. */
 bool stash_dispose(struct worker *worker);
@@ -357,6 +440,9 @@ bool staging_begin(struct conn *conn, const struct request *request);
 void staging_step(struct conn *conn);
 void staging_free(struct conn *conn);
 
+/* ask.c */
+void ask_free_spares(struct worker *worker);
+
 /* output.c */
 int output_init(struct output *out);
 void output_done(struct output *out);
@@ -374,12 +460,29 @@ int output_borrow(struct output *out, struct pool_entry *entry, uint64_t id, con
 /* Writes all to the connection, or queues it. */
 void output_flush(struct conn *conn);
 
-/* directory.c */
-struct pool_entry *directory_entry(struct worker *worker, const struct pool *pool);
-struct pool_entry *directory_create(struct worker *worker, const char *name, uint64_t max_bytes, char *error,
-                                    size_t error_size, int *ret_code);
+/* directory.c: where pools are. All but the last two from any thread. */
+
+struct place_row {
+    char name[HF_POOL_NAME_MAX + 1];
+    uint32_t number;
+    struct worker *worker;
+    bool ready; /* false: being made */
+};
+int directory_open(struct directory *directory);
+void directory_close(struct server *server);
+/* Reserves the name, and a worker for it: the one with the fewest pools. -HF_E_EXISTS, LIMIT, OOM. */
+int directory_reserve(struct server *server, const char *name, struct place *ret);
+void directory_ready(struct server *server, uint32_t number);
+void directory_remove(struct server *server, uint32_t number);
+
+/* pools.c: a worker's own pools, on its thread */
+struct pool_entry *pools_entry(struct worker *worker, const struct pool *pool);
+struct pool_entry *pools_numbered(struct worker *worker, uint32_t number);
+/* Makes the pool of a reserved place and lets the directory know; on failure the place is given up. */
+struct pool_entry *pools_create(struct worker *worker, const char *name, uint32_t number, uint64_t max_bytes,
+                                char *error, size_t error_size, int *ret_code);
 /* A step of the pools that were dropped; true while there is more. */
-bool directory_dispose(struct worker *worker);
-void directory_close(struct worker *worker);
+bool pools_dispose(struct worker *worker);
+void pools_close(struct worker *worker);
 
 #endif

@@ -2,6 +2,7 @@
 #include "daemon/system/machine.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,16 @@ uint64_t machine_memory(void)
     uint64_t memory = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 1ull << 30;
     uint64_t limit = cgroup_limit();
     return limit < memory ? limit : memory;
+}
+
+/* ---- cores ---- */
+
+unsigned machine_cores(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return count > 0 ? (unsigned)count : 1;
 }
 
 /* ---- descriptors ---- */

@@ -10,6 +10,9 @@
  * (version 2). */
 uint64_t machine_memory(void);
 
+/* Cores that this process may run on, at least 1. */
+unsigned machine_cores(void);
+
 /* Raises the soft limit of file descriptors to the hard one; the limit in force. */
 uint64_t machine_raise_descriptors(void);
 

@@ -25,6 +25,7 @@ static const char help_text[] =
     "  --heap memfd         where heaps live; memfd (memory, gone with the daemon) is all there is so far\n"
     "  --max-memory SIZE    for all that clients cause: bytes, or with k, m, g, t, or % of the machine's\n"
     "                       (or its cgroup's) memory; default 60%\n"
+    "  --workers N          threads that own the pools, 1 to 64; default: the cores it may run on\n"
     "  --log-level LEVEL    error, warn, info (default) or debug; the log goes to stderr\n"
     "  -V, --version        print the version and exit\n"
     "  -h, --help           print this and exit\n"
@@ -73,6 +74,16 @@ static enum options_result set_memory(struct options *options, const char *value
     return OPTIONS_RUN;
 }
 
+static enum options_result set_workers(struct options *options, const char *value)
+{
+    char *end;
+    unsigned long number = strtoul(value, &end, 10);
+    if (!isdigit((unsigned char)value[0]) || *end != '\0' || number < 1 || number > OPTIONS_WORKERS_MAX)
+        return wrong("--workers", value, "give a number from 1 to 64");
+    options->workers = (unsigned)number;
+    return OPTIONS_RUN;
+}
+
 static enum options_result set_level(struct options *options, const char *value)
 {
     static const char *const levels[] = {"error", "warn", "info", "debug"};
@@ -85,7 +96,15 @@ static enum options_result set_level(struct options *options, const char *value)
     return wrong("--log-level", value, "levels are error, warn, info and debug");
 }
 
-enum { OPTION_LISTEN = 1, OPTION_HEAP, OPTION_MEMORY, OPTION_LEVEL, OPTION_VERSION, OPTION_HELP };
+enum {
+    OPTION_LISTEN = 1,
+    OPTION_HEAP,
+    OPTION_MEMORY,
+    OPTION_WORKERS,
+    OPTION_LEVEL,
+    OPTION_VERSION,
+    OPTION_HELP
+};
 
 static enum options_result set(struct options *options, int option)
 {
@@ -95,6 +114,7 @@ static enum options_result set(struct options *options, int option)
         return strcmp(optarg, "memfd") == 0 ? OPTIONS_RUN
                                             : wrong("--heap", optarg, "this version has 'memfd' only");
     case OPTION_MEMORY: return set_memory(options, optarg);
+    case OPTION_WORKERS: return set_workers(options, optarg);
     case OPTION_LEVEL: return set_level(options, optarg);
     case 'V':
     case OPTION_VERSION: printf("holdfastd %s\n", HF_VERSION); return OPTIONS_DONE;
@@ -110,12 +130,15 @@ enum options_result options_parse(struct options *options, int argc, char **argv
         {"listen", required_argument, NULL, OPTION_LISTEN},
         {"heap", required_argument, NULL, OPTION_HEAP},
         {"max-memory", required_argument, NULL, OPTION_MEMORY},
+        {"workers", required_argument, NULL, OPTION_WORKERS},
         {"log-level", required_argument, NULL, OPTION_LEVEL},
         {"version", no_argument, NULL, OPTION_VERSION},
         {"help", no_argument, NULL, OPTION_HELP},
         {NULL, 0, NULL, 0},
     };
-    *options = (struct options){.log_level = LOG_LEVEL_INFO};
+    *options = (struct options){.log_level = LOG_LEVEL_INFO, .workers = machine_cores()};
+    if (options->workers > OPTIONS_WORKERS_MAX)
+        options->workers = OPTIONS_WORKERS_MAX;
     for (int option; (option = getopt_long(argc, argv, "hV", names, NULL)) != -1;) {
         enum options_result result = set(options, option);
         if (result != OPTIONS_RUN)

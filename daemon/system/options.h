@@ -8,12 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define OPTIONS_LISTEN_MAX 16
+#define OPTIONS_LISTEN_MAX  16
+#define OPTIONS_WORKERS_MAX 64
 
 struct options {
     const char *listen[OPTIONS_LISTEN_MAX]; /* of argv; none: the default path */
     unsigned listen_count;
     uint64_t max_memory; /* bytes */
+    unsigned workers;
     enum log_level log_level;
 };
 

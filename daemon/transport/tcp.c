@@ -69,7 +69,7 @@ static int listen_at(const struct addrinfo *info)
     return -1;
 }
 
-static void describe(struct listening *listening)
+static void tcp_describe(struct listening *listening)
 {
     struct sockaddr_storage name;
     socklen_t size = sizeof name;
@@ -109,7 +109,7 @@ static int tcp_listen(struct listening *listening, const char *address, char *er
                     errno == EADDRINUSE ? "the port is taken; stop who has it or choose another"
                                         : strerror(errno));
     snprintf(listening->address, sizeof listening->address, "tcp:%s", address);
-    describe(listening);
+    tcp_describe(listening);
     return 0;
 }
 
@@ -142,5 +142,6 @@ const struct transport transport_tcp = {
     .check = tcp_check,
     .listen = tcp_listen,
     .unlisten = tcp_unlisten,
+    .describe = tcp_describe,
     .open = tcp_open,
 };

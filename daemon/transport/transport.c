@@ -2,9 +2,11 @@
 #include "daemon/transport/transport.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static const struct transport *const transports[] = {&transport_unix, &transport_tcp};
 
@@ -36,7 +38,39 @@ int transport_listen(struct listening *listening, const char *address, char *err
     if (transport == NULL || transport->check(rest, error, error_size) != 0)
         return -1;
     *listening = (struct listening){.transport = transport, .fd = -1};
+    snprintf(listening->asked, sizeof listening->asked, "%s", address);
     return transport->listen(listening, rest, error, error_size);
+}
+
+static int option_of(int fd, int option)
+{
+    int value = -1;
+    socklen_t size = sizeof value;
+    return getsockopt(fd, SOL_SOCKET, option, &value, &size) == 0 ? value : -1;
+}
+
+static const struct transport *of_family(int family)
+{
+    return family == AF_UNIX                         ? &transport_unix
+           : family == AF_INET || family == AF_INET6 ? &transport_tcp
+                                                     : NULL;
+}
+
+int transport_adopt(struct listening *listening, int fd, char *error, size_t error_size)
+{
+    const struct transport *transport = of_family(option_of(fd, SO_DOMAIN));
+    if (transport != NULL && option_of(fd, SO_TYPE) == SOCK_STREAM && option_of(fd, SO_ACCEPTCONN) == 1 &&
+        fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0) {
+        *listening = (struct listening){.transport = transport, .fd = fd};
+        transport->describe(listening);
+        return 0;
+    }
+    snprintf(error, error_size,
+             "descriptor %d, which was handed over, is no listening unix or TCP stream socket; look at the "
+             "socket unit",
+             fd);
+    close(fd);
+    return -1;
 }
 
 int transport_accept(const struct listening *listening)

@@ -33,6 +33,7 @@ struct listening {
     const struct transport *transport;
     int fd;
     char address[TRANSPORT_ADDRESS_MAX]; /* the real one, with its prefix */
+    char asked[TRANSPORT_ADDRESS_MAX];   /* as it was given to transport_listen(); adopted: empty */
     dev_t device;                        /* unix: of the socket file, so that only our own is removed */
     ino_t inode;
 };
@@ -45,6 +46,8 @@ struct transport {
     int (*listen)(struct listening *listening, const char *address, char *error, size_t error_size);
     /* Ends it, removes what it left in the file system. */
     void (*unlisten)(struct listening *listening);
+    /* Fills the address of a socket that listens already. */
+    void (*describe)(struct listening *listening);
     /* Prepares a socket just accepted, then makes it a stream of `loop`, which owns the fd from then on.
      * Returns 0 or a uv error: then the fd is still the caller's. In both cases the handle is initialised
      * and has to be closed. */
@@ -58,6 +61,10 @@ int transport_check(const char *address, char *error, size_t error_size);
 
 /* Listens at `address`, with its scheme. */
 int transport_listen(struct listening *listening, const char *address, char *error, size_t error_size);
+
+/* Makes a listening of a socket that listens already (socket activation) and takes it over, also on failure. Its file, if
+ * it has one, stays when it ends. */
+int transport_adopt(struct listening *listening, int fd, char *error, size_t error_size);
 
 /* Accepts one connection: an fd (non-blocking, close-on-exec), or -errno; -EAGAIN when there is none. */
 int transport_accept(const struct listening *listening);

@@ -117,6 +117,17 @@ static int unix_listen(struct listening *listening, const char *path, char *erro
     return -1;
 }
 
+static void unix_describe(struct listening *listening)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    socklen_t size = sizeof name;
+    getsockname(listening->fd, (struct sockaddr *)&name, &size);
+    bool is_abstract = name.sun_path[0] == '\0' && size > offsetof(struct sockaddr_un, sun_path);
+    int path_size = (int)(size - offsetof(struct sockaddr_un, sun_path));
+    snprintf(listening->address, sizeof listening->address, is_abstract ? "unix:@%.*s" : "unix:%.*s",
+             is_abstract ? path_size - 1 : path_size, name.sun_path + is_abstract);
+}
+
 static int unix_open(uv_loop_t *loop, union transport_stream *stream, int fd)
 {
     int size = SEND_BUFFER;
@@ -130,5 +141,6 @@ const struct transport transport_unix = {
     .check = unix_check,
     .listen = unix_listen,
     .unlisten = unix_unlisten,
+    .describe = unix_describe,
     .open = unix_open,
 };

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A worker's pools, made and dropped while it runs; on its thread (at the start: before there are threads).
+ *
+ * A dropped pool is out of the directory at once (its name is free again). Its memory goes back in steps,
+ * once the last connection in it is closed and the last value of it is sent. */
+#include "daemon/server/handlers.h"
+#include "daemon/server/worker.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define POOL_DESCRIPTORS 2 /* its two memfds */
+#define DISPOSE_PIECES   1 /* a turn: giving back 256 KiB takes about 43 us */
+
+struct pool_entry *pools_entry(struct worker *worker, const struct pool *pool)
+{
+    struct list *at, *after;
+    if (worker->found != NULL && worker->found->pool == pool)
+        return worker->found;
+    list_each(at, after, &worker->pools)
+    {
+        struct pool_entry *entry = list_entry(at, struct pool_entry, link);
+        if (entry->pool == pool)
+            return entry;
+    }
+    return NULL;
+}
+
+struct pool_entry *pools_numbered(struct worker *worker, uint32_t number)
+{
+    struct list *at, *after;
+    list_each(at, after, &worker->pools)
+    {
+        struct pool_entry *entry = list_entry(at, struct pool_entry, link);
+        if (entry->number == number)
+            return entry;
+    }
+    return NULL;
+}
+
+/* ---- making ---- */
+
+/* Whether a pool's descriptors can still be had. */
+static bool descriptors_left(void)
+{
+    int fds[POOL_DESCRIPTORS];
+    unsigned count = 0;
+    while (count < POOL_DESCRIPTORS && (fds[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+        count++;
+    bool left = count == POOL_DESCRIPTORS;
+    while (count > 0)
+        close(fds[--count]);
+    return left;
+}
+
+static void kernel_random(uint8_t *out, size_t size)
+{
+    while (getrandom(out, size, 0) != (ssize_t)size) {
+        /* only a signal before the kernel's pool is filled can cut so short a read */
+    }
+}
+
+/* Sids are unique in the daemon, so that `sessions` of all pools and `kill` speak of the same one: each pool has
+ * a range of 2^32 of them, the first pool the small numbers. */
+static int open_pool(struct worker *worker, struct pool_entry *entry, const char *name, uint64_t max_bytes,
+                     char *error, size_t error_size)
+{
+    struct {
+        uint64_t epoch;
+        uint32_t serial;
+    } random;
+    kernel_random((uint8_t *)&random, sizeof random);
+    worker_clock(worker, NULL);
+    uint64_t limit = server_memory_limit(worker->server);
+    const struct pool_config config = {
+        .name = name,
+        .max_bytes = max_bytes != 0 && max_bytes < limit ? max_bytes : limit,
+        .epoch = random.epoch % (HF_ID_MAX) + 1,
+        .serial_base = random.serial % ((1u << HF_SERIAL_BITS) - 1) + 1,
+        .first_sid = (uint64_t)entry->number << PLACE_SID_SHIFT | 1,
+        .random = kernel_random,
+        .now_ms = worker->now_ms,
+        .lease_ms = worker->lease_ms,
+        .parent = &worker->server->pools_mem,
+        .fd_meta = -1,
+        .fd_values = -1,
+    };
+    int r = pool_open(&entry->pool, &config, error, error_size);
+    if (r == 0 || descriptors_left())
+        return r;
+    snprintf(error, error_size, "the daemon has no file descriptors left for another pool; raise its limit");
+    return -HF_E_LIMIT;
+}
+
+struct pool_entry *pools_create(struct worker *worker, const char *name, uint32_t number, uint64_t max_bytes,
+                                char *error, size_t error_size, int *ret_code)
+{
+    struct pool_entry *entry = mem_zalloc(worker->mem, sizeof *entry);
+    *ret_code = -HF_E_OOM;
+    snprintf(error, error_size, "no memory for another pool");
+    if (entry != NULL) {
+        entry->worker = worker;
+        entry->number = number;
+        list_init(&entry->conns);
+        *ret_code = open_pool(worker, entry, name, max_bytes, error, error_size);
+    }
+    if (*ret_code != 0) {
+        mem_free(worker->mem, entry, sizeof *entry);
+        directory_remove(worker->server, number);
+        return NULL;
+    }
+    list_append(&worker->pools, &entry->link);
+    directory_ready(worker->server, number);
+    return entry;
+}
+
+int worker_pool_create(struct call *call, const char *name, uint32_t number, uint64_t max_bytes)
+{
+    char error[256];
+    int r;
+    if (pools_create(call->worker, name, number, max_bytes, error, sizeof error, &r) == NULL)
+        return call_fail(call, -r, error, "pool=%s", name);
+    log_client(call->worker->log, LOG_LEVEL_INFO, LOG_POOL, "pool_created", "pool=%s worker=%u conn=%llu",
+               name, call->worker->index, (unsigned long long)call->conn_number);
+    return 0;
+}
+
+/* ---- dropping ---- */
+
+/* Takes the pool out of the directory and closes its connections, the caller's own after its reply. */
+static void drop(struct call *call, struct pool_entry *entry)
+{
+    struct worker *worker = entry->worker;
+    struct list *at, *after;
+    worker_count_units(worker, entry);
+    worker->found = NULL;
+    list_remove(&entry->link);
+    list_append(&worker->disposals, &entry->link);
+    entry->dropped = true;
+    directory_remove(worker->server, entry->number);
+    list_each(at, after, &entry->conns)
+    {
+        struct conn *conn = list_entry(at, struct conn, in_entry);
+        if (conn == call->conn)
+            conn->finish = true;
+        else
+            conn_close(conn, "its pool was dropped");
+    }
+    worker_wake(worker);
+}
+
+int worker_pool_drop(struct call *call, struct pool *pool, bool force)
+{
+    struct worker *worker = call->worker;
+    struct pool_entry *entry = pools_entry(worker, pool);
+    struct pool_stats stats;
+    if (entry == worker->first)
+        return call_fail(call, HF_E_NOPERM, "the pool `default` stays", "pool=default");
+    pool_stats(pool, &stats);
+    bool own = call->conn != NULL && call->conn->entry == entry;
+    uint64_t others = stats.sessions_open + stats.sessions_grace - (own ? 1 : 0);
+    if (others > 0 && !force)
+        return call_fail(call, HF_E_BUSY, "others have sessions in it; `force` ends them",
+                         "pool=%s sessions=%llu", pool_name(pool), (unsigned long long)others);
+    log_client(worker->log, LOG_LEVEL_INFO, LOG_POOL, "pool_dropped",
+               "pool=%s worker=%u conn=%llu sessions=%llu", pool_name(pool), worker->index,
+               (unsigned long long)call->conn_number, (unsigned long long)others);
+    drop(call, entry);
+    return 0;
+}
+
+static void destroy(struct worker *worker, struct pool_entry *entry)
+{
+    list_remove(&entry->link);
+    pool_close(entry->pool);
+    mem_free(worker->mem, entry, sizeof *entry);
+}
+
+bool pools_dispose(struct worker *worker)
+{
+    struct list *at, *after;
+    bool more = false;
+    list_each(at, after, &worker->disposals)
+    {
+        struct pool_entry *entry = list_entry(at, struct pool_entry, link);
+        if (entry->pins > 0 || !list_empty(&entry->conns))
+            continue; /* the last of them wakes the worker */
+        more = true;
+        if (!pool_dispose_step(entry->pool, DISPOSE_PIECES))
+            destroy(worker, entry);
+        break;
+    }
+    return more;
+}
+
+void pools_close(struct worker *worker)
+{
+    struct list *lists[] = {&worker->pools, &worker->disposals};
+    struct list *at, *after;
+    for (unsigned i = 0; i < 2; i++) {
+        list_each(at, after, lists[i])
+        {
+            destroy(worker, list_entry(at, struct pool_entry, link));
+        }
+    }
+}
+
+/* ---- for handlers ---- */
+
+struct pool *worker_pool(struct worker *worker, uint32_t number)
+{
+    struct pool_entry *entry = pools_numbered(worker, number);
+    if (entry != NULL)
+        worker_clock(worker, entry);
+    return entry == NULL ? NULL : entry->pool;
+}
+
+struct pool *worker_pool_next(struct worker *worker, const struct pool *pool)
+{
+    struct pool_entry *entry = pool == NULL ? NULL : pools_entry(worker, pool);
+    struct list *next = entry == NULL ? worker->pools.next : entry->link.next;
+    worker->found = next == &worker->pools ? NULL : list_entry(next, struct pool_entry, link);
+    return worker->found == NULL ? NULL : worker->found->pool;
+}
