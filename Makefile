@@ -82,7 +82,7 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fram
 
 # ---- Flavours: name, compiler, flags to compile, flags to link --------------------------------------
 
-FLAVOURS = release pic asan hook plain clang clang-asan fuzz
+FLAVOURS = release pic asan tsan hook plain clang clang-asan fuzz
 
 release.cc    = $(CC)
 release.flags = -O2 -g $(HARDEN) $(if $(filter 1,$(LTO)),$(if $(findstring clang,$(CC)),,-flto=auto))
@@ -99,7 +99,11 @@ asan.flags    = -O1 -g -DHF_DEBUG=1 $(SANITIZE)
 hook.cc       = $(CC)
 hook.flags    = -O2 -g -DHF_DEBUG=1 -DHF_STORE_HOOK=1
 
-# (No thread sanitizer: this version has one thread.) For valgrind, which does not go together with sanitizers.
+# The threads: what crosses them, and that nothing else does.
+tsan.cc       = $(CC)
+tsan.flags    = -O1 -g -DHF_DEBUG=1 -fsanitize=thread -fno-omit-frame-pointer
+
+# For valgrind, which does not go together with sanitizers.
 plain.cc      = $(CC)
 plain.flags   = -O1 -g -DHF_DEBUG=1
 
