@@ -199,10 +199,10 @@ void heap_close(struct heap *heap)
     index_done(&heap->pin_index);
     region_unmap(&heap->meta);
     region_unmap(&heap->values);
-    if (owns && heap->meta.fd >= 0)
-        close(heap->meta.fd);
-    if (owns && heap->values.fd >= 0)
-        close(heap->values.fd);
+    if (owns) {
+        region_close(&heap->meta);
+        region_close(&heap->values);
+    }
     mem_uncharge(mem, mem->image_bytes);
     mem->image_bytes = 0;
     heap->meta.fd = heap->values.fd = -1;

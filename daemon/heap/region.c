@@ -58,6 +58,13 @@ void region_unmap(struct region *region)
     region->base = NULL;
 }
 
+void region_close(struct region *region)
+{
+    if (region->fd >= 0)
+        close(region->fd);
+    region->fd = -1;
+}
+
 bool region_charge(struct region *region, uint64_t size)
 {
     if (!mem_charge(region->mem, size))

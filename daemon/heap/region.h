@@ -52,6 +52,8 @@ int region_create(const char *name);
 int region_map(struct region *region, int fd, uint64_t size, bool is_private, const struct region_io *io,
                struct mem *mem);
 void region_unmap(struct region *region);
+/* Closes its file, if it has one. */
+void region_close(struct region *region);
 
 /* Backs a range with pages of zeros where it was not. `charge`: take them out of the budget here. 0,
  * -ENOMEM. */

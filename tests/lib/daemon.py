@@ -20,6 +20,7 @@ from rpc import DEADLINE_S, Client
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RELEASE = os.path.join(ROOT, "build", "holdfastd")
 HOLDFASTD = os.environ.get("HOLDFASTD") or RELEASE
+TSAN_KNOWN = os.path.join(ROOT, "tests", "tsan.supp")
 LONG = os.environ.get("HF_TEST_LONG", "") not in ("", "0")
 
 REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|ThreadSanitizer|MemorySanitizer"
@@ -44,7 +45,7 @@ class Daemon:
         self.args = list(args)
         self.wrap = list(wrap)
         self.program = program
-        self.env = dict(os.environ, **(env or {}))
+        self.env = dict({"TSAN_OPTIONS": "suppressions=" + TSAN_KNOWN}, **os.environ, **(env or {}))
         self.unix = None
         self.tcp = None
         self.process = None
