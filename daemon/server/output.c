@@ -97,6 +97,7 @@ int output_error(const struct output *out)
 
 static void unpin(struct pool_entry *entry, uint64_t pin)
 {
+    pace_touch(entry);
     pool_unpin(entry->pool, pin);
     if (--entry->pins == 0 && entry->dropped)
         worker_wake(entry->worker);

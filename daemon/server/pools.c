@@ -105,7 +105,12 @@ struct pool_entry *pools_create(struct worker *worker, const char *name, uint32_
         entry->worker = worker;
         entry->number = number;
         list_init(&entry->conns);
+        list_init(&entry->in_touched);
         *ret_code = open_pool(worker, entry, name, max_bytes, error, error_size);
+    }
+    if (*ret_code == 0 && !pace_add(&worker->pace, entry)) {
+        pool_close(entry->pool);
+        *ret_code = -HF_E_OOM;
     }
     if (*ret_code != 0) {
         mem_free(worker->mem, entry, sizeof *entry);
@@ -139,6 +144,7 @@ static void drop(struct call *call, struct pool_entry *entry)
     worker->found = NULL;
     list_remove(&entry->link);
     list_append(&worker->disposals, &entry->link);
+    pace_remove(&worker->pace, entry);
     entry->dropped = true;
     directory_remove(worker->server, entry->number);
     list_each(at, after, &entry->conns)

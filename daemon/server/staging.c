@@ -72,8 +72,7 @@ bool staging_begin(struct conn *conn, const struct request *request)
     struct staging staging = {.request = *request, .phase = STAGING_WALK};
     bool many = method == HF_METHOD_put_many;
     bool single = method == HF_METHOD_put || method == HF_METHOD_set || method == HF_METHOD_store;
-    if (conn->worker->draining ||
-        !((single && find_single(&staging)) || (many && find_items(&staging))))
+    if (conn->worker->draining || !((single && find_single(&staging)) || (many && find_items(&staging))))
         return false;
     conn->staging = mem_alloc(conn->worker->mem, sizeof staging);
     if (conn->staging == NULL) {

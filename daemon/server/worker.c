@@ -18,7 +18,6 @@
 #include <time.h>
 
 #define LEASE_STEP_MS 1000u /* the loop clock advances by no more than this a turn */
-#define LEASE_WAKE_MS 500u  /* so a loop that waits for a lease must not sleep longer */
 #define WATCH_MS      1000u
 #define QUIET_TURNS   2 /* the one that saw the signal may have been before the last request came */
 
@@ -51,6 +50,7 @@ void worker_clock(struct worker *worker, struct pool_entry *entry)
     if (entry == NULL || entry->ticked == worker->turn || entry->dropped)
         return;
     entry->ticked = worker->turn;
+    pace_touch(entry);
     pool_tick(entry->pool, worker->now_ms, worker->lease_ms);
 }
 
@@ -67,32 +67,6 @@ void worker_wake(struct worker *worker)
         uv_idle_start(&worker->busy, on_idle);
 }
 
-/* Background work of all pools, in rounds, for at most TURN_US and TURN_UNITS. True while there is more. */
-static bool step_pools(struct worker *worker)
-{
-    struct list *at, *after;
-    uint64_t until = 0;
-    unsigned spent = 0;
-    for (bool more = true; more;) {
-        more = false;
-        list_each(at, after, &worker->pools)
-        {
-            struct pool_entry *entry = list_entry(at, struct pool_entry, link);
-            if (!pool_has_work(entry->pool))
-                continue;
-            worker_clock(worker, entry);
-            uint64_t now = uv_hrtime();
-            until = until == 0 ? now + TURN_US * 1000 : until;
-            if (now >= until || spent >= TURN_UNITS)
-                return true;
-            unsigned units = pool_step(entry->pool, STEP_UNITS);
-            spent += units;
-            more |= units >= STEP_UNITS;
-        }
-    }
-    return false;
-}
-
 /* Timers run before a turn begins and could be followed by a long sleep, so the time is told at its end. */
 static void on_due(uv_timer_t *timer)
 {
@@ -102,35 +76,10 @@ static void on_due(uv_timer_t *timer)
     worker_wake(worker);
 }
 
-static void tell_time(struct worker *worker)
-{
-    struct list *at, *after;
-    worker->due_fired = false;
-    list_each(at, after, &worker->pools)
-    {
-        worker_clock(worker, list_entry(at, struct pool_entry, link));
-    }
-}
-
 /* Sleeps until the first thing that is due in a pool. */
 static void arm(struct worker *worker)
 {
-    struct list *at, *after;
-    uint64_t wait_ms = UINT64_MAX;
-    list_each(at, after, &worker->pools)
-    {
-        uint64_t now_due, lease_due;
-        pool_next_due(list_entry(at, struct pool_entry, link)->pool, &now_due, &lease_due);
-        uint64_t now_wait = now_due == UINT64_MAX      ? UINT64_MAX
-                            : now_due > worker->now_ms ? now_due - worker->now_ms
-                                                       : 0;
-        uint64_t lease_wait = lease_due > worker->lease_ms ? lease_due - worker->lease_ms : 0;
-        lease_wait = lease_due == UINT64_MAX      ? UINT64_MAX
-                     : lease_wait > LEASE_WAKE_MS ? LEASE_WAKE_MS
-                                                  : lease_wait;
-        wait_ms = now_wait < wait_ms ? now_wait : wait_ms;
-        wait_ms = lease_wait < wait_ms ? lease_wait : wait_ms;
-    }
+    uint64_t wait_ms = pace_wait_ms(worker);
     uint64_t due_ms = wait_ms == UINT64_MAX ? 0 : uv_now(&worker->loop) + wait_ms + 1;
     /* An earlier one is left as it is: to fire in vain does no harm, to be put off by every turn would. */
     if (due_ms == worker->due_ms || (due_ms != 0 && worker->due_ms != 0 && worker->due_ms <= due_ms))
@@ -302,11 +251,6 @@ void worker_count_units(struct worker *worker, struct pool_entry *entry)
 
 static void count_units(struct worker *worker)
 {
-    struct list *at, *after;
-    list_each(at, after, &worker->pools)
-    {
-        worker_count_units(worker, list_entry(at, struct pool_entry, link));
-    }
     worker->counters.units += worker->turn_units;
     if (worker->turn_units > worker->counters.turn_units_max)
         worker->counters.turn_units_max = worker->turn_units;
@@ -329,8 +273,10 @@ static void on_check(uv_check_t *check)
     struct worker *worker = check->data;
     run_connections(worker);
     if (worker->due_fired)
-        tell_time(worker);
-    bool more = step_pools(worker);
+        pace_tell_time(worker);
+    worker->due_fired = false;
+    bool more = pace_step(worker);
+    pace_settle(worker);
     more |= pools_dispose(worker);
     more |= stash_dispose(worker);
     more |= !list_empty(&worker->runnable);
@@ -404,7 +350,8 @@ int worker_open(struct worker **ret, struct server *server, unsigned index)
     list_init(&worker->watched);
     worker->input = malloc(INPUT_SIZE);
     worker->scratch = malloc(sizeof *worker->scratch);
-    if (output_init(&worker->out) != 0 || worker->input == NULL || worker->scratch == NULL)
+    if (!pace_open(&worker->pace, worker->mem) || output_init(&worker->out) != 0 || worker->input == NULL ||
+        worker->scratch == NULL)
         return -HF_E_OOM;
     if (uv_loop_init(&worker->loop) != 0)
         return -HF_E_INTERNAL;
@@ -453,6 +400,7 @@ void worker_close(struct worker *worker)
     if (worker->has_mailbox)
         mailbox_close(&worker->mailbox);
     pools_close(worker);
+    pace_close(&worker->pace);
     stash_free_spares(worker);
     ask_free_spares(worker);
     mem_free(worker->mem, worker->spare_pending, sizeof *worker->spare_pending);

@@ -15,6 +15,7 @@
 #define SERVER_WORKER_H
 
 #include "daemon/base/bits.h"
+#include "daemon/base/deadlines.h"
 #include "daemon/base/list.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
@@ -94,10 +95,21 @@ struct pool_entry {
     struct worker *worker;
     uint32_t number; /* of the directory; sids and keys of its sessions have it in them */
     struct list conns;
-    uint64_t pins;   /* values of it that are in some output */
-    uint64_t ticked; /* turn in which it was told the time */
-    uint64_t worked; /* pool_work() at the last worker_count_units() */
+    uint64_t pins;                         /* values of it that are in some output */
+    struct list in_touched;                /* in worker.pace.touched, or nowhere */
+    uint32_t slot, now_place, lease_place; /* in worker.pace */
+    uint64_t now_due, lease_due;           /* as noted there; UINT64_MAX: nothing */
+    uint64_t ticked;                       /* turn in which it was told the time */
+    uint64_t worked;                       /* pool_work() at the last worker_count_units() */
     bool dropped;
+};
+
+/* Which of a worker's pools have something to do now, or later (pace.c). */
+struct pace {
+    struct list touched;                    /* pools used in this turn, or with work left */
+    struct pool_entry *slots[HF_POOLS_MAX]; /* the worker's pools, without gaps */
+    uint32_t count;
+    struct deadlines now, lease; /* of slots, by the two clocks */
 };
 
 /* ---- connections ---- */
@@ -245,6 +257,7 @@ struct worker {
     uv_timer_t due;   /* the next thing a pool wants to be told the time for */
     uv_timer_t watch; /* active while a connection is watched */
     struct list pools, disposals;
+    struct pace pace;
     struct list conns, runnable, watched;
     struct pool_entry *first; /* `default`; of the first worker only */
     struct pool_entry *found; /* the one that worker_pool_next() returned last, while it is in `pools` */
@@ -330,6 +343,23 @@ void worker_wake(struct worker *worker);
 void worker_count_units(struct worker *worker, struct pool_entry *entry);
 /* There is a connection to be watched. */
 void worker_watch(struct worker *worker);
+
+/* pace.c */
+bool pace_open(struct pace *pace, struct mem *mem);
+void pace_close(struct pace *pace);
+/* A pool of this worker comes (false: no memory), goes. */
+bool pace_add(struct pace *pace, struct pool_entry *entry);
+void pace_remove(struct pace *pace, struct pool_entry *entry);
+/* Something happens to the pool in this turn. */
+void pace_touch(struct pool_entry *entry);
+/* Tells the time to the pools that wait for it. */
+void pace_tell_time(struct worker *worker);
+/* Background work of pools, in rounds, for at most TURN_US and TURN_UNITS. True while there is more. */
+bool pace_step(struct worker *worker);
+/* Counts the units of this turn and notes what is due when. */
+void pace_settle(struct worker *worker);
+/* Until something is due in a pool; UINT64_MAX: nothing. */
+uint64_t pace_wait_ms(const struct worker *worker);
 
 /* server.c */
 /* Tells a client just accepted that it cannot be served, and closes it. Any thread. */
