@@ -294,7 +294,7 @@ MORE_CLIENTS = tests/wire/test_go.py tests/wire/test_nvim.py
 
 # $(call run_tests,FLAVOUR,PROGRAMS): the runner, told which flavour the programs are to start.
 run_tests = HOLDFASTD=$(CURDIR)/$(call out,$(1))/holdfastd HOLDFAST=$(CURDIR)/$(call out,$(1))/holdfast \
-    $(if $(SEED),HF_SEED=$(SEED)) \
+    TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp $(if $(SEED),HF_SEED=$(SEED)) \
     tests/run.py --jobs $(TEST_JOBS) $(2)
 
 .PHONY: check check-all tests-asan tests-clang-asan tests-hook tests-valgrind tests-fuzz clang-build node
@@ -303,8 +303,14 @@ run_tests = HOLDFASTD=$(CURDIR)/$(call out,$(1))/holdfastd HOLDFAST=$(CURDIR)/$(
 DAMAGE = $(call out,asan)/tests/crash/test_damage
 STEPS  = $(call out,release)/tests/crash/attack_step
 
+# What is about threads, under ThreadSanitizer.
+THREADS_C  = $(addprefix $(call out,tsan)/tests/,e2e/test_two_servers unit/test_mailbox unit/test_log)
+THREADS_PY = tests/e2e/test_workers.py
+
 check: packages-check ## Install what is missing, build with ASan and UBSan, run the tests (5 minutes on 2 cores).
-	@$(MAKE) all node $(PRELOADS) $(asan.binaries) $(call programs,asan,$(C_TESTS)) $(call programs,hook,crash) $(DAMAGE)
+	@$(MAKE) all node $(PRELOADS) $(asan.binaries) $(call programs,asan,$(C_TESTS)) $(call programs,hook,crash) $(DAMAGE) \
+	    $(tsan.binaries) $(THREADS_C)
+	@$(call run_tests,tsan,$(THREADS_C) $(THREADS_PY))
 	@$(call run_tests,asan,$(call programs,hook,crash) $(DAMAGE) $(call programs,asan,sim) $(PY_TESTS) $(call programs,asan,$(filter-out sim,$(C_TESTS))) $(TIDY_TESTS))
 
 check-all: packages-all packages-bench ## Everything: both compilers, all sanitizers, valgrind, long simulation, attack and fuzz, bench.
