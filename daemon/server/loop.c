@@ -282,23 +282,35 @@ static bool execute(struct conn *conn, const struct request *request)
     return !conn_blocked(conn) && !units_are_up(conn) && !time_is_up(worker);
 }
 
+/* Bytes that are done with after a request that ended the batch: not those of a hello that is executed elsewhere, nor
+ * of a call that needs more turns. */
+static size_t done_at_end(struct conn *conn, const struct request *request)
+{
+    if (conn->leaving != NULL && conn->leaving->place != PLACE_HOME)
+        return 0;
+    if (conn->pending == NULL && conn->staging == NULL)
+        return request->frame.size;
+    conn->worker->held = request->frame.size;
+    return 0;
+}
+
 /* Executes a batch; returns the bytes done with. `*stopped`: the turn is over, perhaps before the last of them. */
 static size_t execute_batch(struct conn *conn, const struct batch *batch, bool *stopped)
 {
     struct worker *worker = conn->worker;
     size_t done = 0;
+    unsigned i = 0;
     *stopped = false;
-    for (unsigned i = 0; i < batch->count && !*stopped; i++) {
-        const struct request *request = &worker->batch[i];
+    while (i < batch->count) {
+        const struct request *request = &worker->batch[i++];
         *stopped = !execute(conn, request) || output_is_full(&worker->out);
-        if (unlikely(conn->leaving != NULL && conn->leaving->place != PLACE_HOME))
-            *stopped = true; /* this hello is executed elsewhere */
-        else if (unlikely(conn->pending != NULL || conn->staging != NULL))
-            worker->held = request->frame.size;
-        else
-            done += request->frame.size;
-        conn->turn_requests++;
+        if (unlikely(*stopped)) {
+            done += done_at_end(conn, request);
+            break;
+        }
+        done += request->frame.size;
     }
+    conn->turn_requests += i;
     return done;
 }
 
