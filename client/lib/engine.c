@@ -145,7 +145,8 @@ void hf__engine_abandon(struct hf__engine *engine, uint64_t number)
 size_t hf__engine_output(const struct hf__engine *engine, const uint8_t **ret_bytes)
 {
     size_t size = hf__buffer_size(&engine->out);
-    *ret_bytes = size == 0 ? NULL : engine->out.data + engine->out.start; /* no data is no pointer to add to */
+    *ret_bytes =
+        size == 0 ? NULL : engine->out.data + engine->out.start; /* no data is no pointer to add to */
     return size;
 }
 
