@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* holdfastd: wiring only. Options, log, server, signals; then the loop runs until a signal ends it. */
+/* holdfastd: wiring only. Options, log, server, signals; then the loop runs until a signal ends it. SIGHUP takes over what
+ * of the options can change. */
 #include "daemon/base/log.h"
 #include "daemon/server/server.h"
+#include "daemon/system/command.h"
 #include "daemon/system/machine.h"
 #include "daemon/system/options.h"
 #include "daemon/system/signals.h"
@@ -17,6 +19,7 @@
 #define EXIT_USAGE  2
 
 struct program {
+    struct command command;
     struct options options;
     struct log log;
     struct server *server;
@@ -26,13 +29,97 @@ struct program {
     int folder_size;
 };
 
-static void on_signal(void *data, int number)
+/* ---- what is wrong with the options ---- */
+
+static void say_complaint(void *data, const char *file, unsigned line, const char *text)
+{
+    (void)data;
+    if (file == NULL)
+        fprintf(stderr, "holdfastd: --%s\n", text);
+    else if (line == 0)
+        fprintf(stderr, "holdfastd: %s: %s\n", file, text);
+    else
+        fprintf(stderr, "holdfastd: %s:%u: %s\n", file, line, text);
+}
+
+static void log_complaint(void *data, const char *file, unsigned line, const char *text)
 {
     struct program *program = data;
-    if (number == SIGHUP) {
-        log_write(&program->log, LOG_LEVEL_INFO, "hangup", "msg=\"nothing to reload in this version\"");
+    log_write(&program->log, LOG_LEVEL_ERROR, "config", "file=%s line=%u msg=\"%s\"",
+              file == NULL ? "-" : file, line, text);
+}
+
+/* ---- signals ---- */
+
+static void announce_address(struct program *program, const char *address)
+{
+    log_write(&program->log, LOG_LEVEL_INFO, "listening", "address=%s msg=\"listening on %s\"", address,
+              address);
+}
+
+struct reload {
+    struct program *program;
+    struct options *next;
+};
+
+static void change_listen(struct program *program, const char *old, const char *new)
+{
+    char error[TRANSPORT_ERROR_MAX];
+    if (old != NULL) {
+        server_unlisten(program->server, old);
+        log_write(&program->log, LOG_LEVEL_INFO, "unlistened", "address=%s msg=\"its connections stay\"",
+                  old);
+    } else if (server_listen(program->server, new, error, sizeof error) == 0) {
+        unsigned last = 0;
+        while (server_address(program->server, last + 1) != NULL)
+            last++;
+        announce_address(program, server_address(program->server, last));
+    } else {
+        log_write(&program->log, LOG_LEVEL_ERROR, "not_listening", "msg=\"%s\"", error);
+    }
+}
+
+static void on_change(void *data, enum option_id id, const char *old, const char *new)
+{
+    struct reload *reload = data;
+    struct program *program = reload->program;
+    if (id == OPTION_LISTEN) {
+        change_listen(program, old, new);
         return;
     }
+    log_write(&program->log, option_is_live(id) ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
+              option_is_live(id) ? "changed" : "not_changed", "option=%s from=%s to=%s%s", option_name(id),
+              old, new, option_is_live(id) ? "" : " msg=\"this takes a restart\"");
+    if (!option_is_live(id))
+        options_keep(reload->next, &program->options, id);
+    else if (id == OPTION_MAX_MEMORY)
+        server_set_max_memory(program->server, reload->next->max_memory);
+    else if (id == OPTION_LOG_LEVEL)
+        log_set_level(&program->log, reload->next->log_level);
+}
+
+static void reload_options(struct program *program)
+{
+    struct options next;
+    struct reload reload = {.program = program, .next = &next};
+    if (program->command.file == NULL) {
+        log_write(&program->log, LOG_LEVEL_WARN, "reload",
+                  "msg=\"there is no file to read again; start with --config\"");
+        return;
+    }
+    if (options_load(&next, &program->command, transport_check, log_complaint, program) > 0) {
+        log_write(&program->log, LOG_LEVEL_ERROR, "reload",
+                  "msg=\"nothing is changed; mend the file and try again\"");
+        return;
+    }
+    options_compare(&program->options, &next, on_change, &reload);
+    options_free(&program->options);
+    program->options = next;
+    log_write(&program->log, LOG_LEVEL_INFO, "reloaded", "file=%s", program->command.file);
+}
+
+static void stop(struct program *program, int number)
+{
     if (program->stopping) {
         log_write(&program->log, LOG_LEVEL_WARN, "stopped", "msg=\"a second signal: replies are lost\"");
         _exit(EXIT_FAILED);
@@ -43,6 +130,17 @@ static void on_signal(void *data, int number)
               number == SIGTERM ? "SIGTERM" : "SIGINT", SERVER_DRAIN_MS / 1000);
     server_stop(program->server);
 }
+
+static void on_signal(void *data, int number)
+{
+    struct program *program = data;
+    if (number != SIGHUP)
+        stop(program, number);
+    else if (!program->stopping)
+        reload_options(program);
+}
+
+/* ---- running ---- */
 
 static void on_stopped(void *data)
 {
@@ -55,8 +153,7 @@ static void announce(struct program *program)
 {
     const char *address;
     for (unsigned i = 0; (address = server_address(program->server, i)) != NULL; i++)
-        log_write(&program->log, LOG_LEVEL_INFO, "listening", "address=%s msg=\"listening on %s\"", address,
-                  address);
+        announce_address(program, address);
     log_write(&program->log, LOG_LEVEL_INFO, "ready",
               "version=%s max_memory=%llu msg=\"try: %.*sholdfast -s %s ping\"", HF_VERSION,
               (unsigned long long)program->options.max_memory, program->folder_size, program->folder,
@@ -71,17 +168,20 @@ static int fail(struct program *program, const char *error)
 
 static int run(struct program *program)
 {
-    char error[TRANSPORT_ERROR_MAX], address[TRANSPORT_ADDRESS_MAX];
-    if (program->options.listen_count == 0) {
-        if (machine_default_address(address, sizeof address, error, sizeof error) != 0)
+    char error[TRANSPORT_ERROR_MAX];
+    const char *listen[OPTIONS_LISTEN_MAX];
+    const struct options *options = &program->options;
+    for (unsigned i = 0; i < options->listen_count; i++) {
+        listen[i] = options->listen[i].text;
+        if (options->listen[i].source == SOURCE_DEFAULT &&
+            machine_make_default_folder(error, sizeof error) != 0)
             return fail(program, error);
-        program->options.listen[program->options.listen_count++] = address;
     }
     const struct server_config config = {
-        .listen = program->options.listen,
-        .listen_count = program->options.listen_count,
-        .max_memory = program->options.max_memory,
-        .workers = program->options.workers,
+        .listen = listen,
+        .listen_count = options->listen_count,
+        .max_memory = options->max_memory,
+        .workers = options->workers,
         .log = &program->log,
     };
     if (server_open(&program->server, &config, error, sizeof error) != 0)
@@ -95,17 +195,14 @@ static int run(struct program *program)
     return 0;
 }
 
-/* A bad address is a bad option: it is refused before anything is opened. */
-static bool addresses_fit(const struct options *options)
+/* --check-config, --print-config. */
+static int show(const struct program *program)
 {
-    char error[TRANSPORT_ERROR_MAX];
-    for (unsigned i = 0; i < options->listen_count; i++) {
-        if (transport_check(options->listen[i], error, sizeof error) == 0)
-            continue;
-        fprintf(stderr, "holdfastd: --listen %s\n", error);
-        return false;
-    }
-    return true;
+    if (program->command.print)
+        options_print(&program->options);
+    else
+        printf("%s: fine\n", program->command.file == NULL ? "the command line" : program->command.file);
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -113,15 +210,17 @@ int main(int argc, char **argv)
     const char *slash = strrchr(argv[0], '/');
     struct program program = {.folder = argv[0],
                               .folder_size = slash == NULL ? 0 : (int)(slash + 1 - argv[0])};
-    switch (options_parse(&program.options, argc, argv)) {
-    case OPTIONS_DONE: return 0;
-    case OPTIONS_WRONG: return EXIT_USAGE;
-    case OPTIONS_RUN: break;
+    switch (command_parse(&program.command, argc, argv)) {
+    case COMMAND_DONE: return 0;
+    case COMMAND_WRONG: return EXIT_USAGE;
+    case COMMAND_RUN: break;
     }
-    if (!addresses_fit(&program.options))
+    if (options_load(&program.options, &program.command, transport_check, say_complaint, NULL) > 0)
         return EXIT_USAGE;
     log_init(&program.log, STDERR_FILENO, program.options.log_level);
     signals_ignore_pipe();
     machine_raise_descriptors();
-    return run(&program);
+    int code = program.command.check || program.command.print ? show(&program) : run(&program);
+    options_free(&program.options);
+    return code;
 }

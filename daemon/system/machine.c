@@ -93,23 +93,26 @@ uint64_t machine_raise_descriptors(void)
 
 /* ---- the default address ---- */
 
-int machine_default_address(char *ret, size_t size, char *error, size_t error_size)
+static const char *runtime_folder(void)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
-    if (runtime == NULL || runtime[0] != '/')
-        runtime = "/run";
-    char directory[512];
-    int n = snprintf(directory, sizeof directory, "%s/holdfast", runtime);
-    if (n < 0 || (size_t)n >= sizeof directory) {
-        snprintf(error, error_size, "XDG_RUNTIME_DIR is too long; use --listen");
-        return -1;
-    }
-    if (mkdir(directory, 0750) != 0 && errno != EEXIST) {
-        snprintf(error, error_size,
-                 "cannot make %s: %s; make it, or choose another place with --listen unix:PATH", directory,
-                 strerror(errno));
-        return -1;
-    }
-    snprintf(ret, size, "unix:%s/holdfast.sock", directory);
-    return 0;
+    return runtime == NULL || runtime[0] != '/' ? "/run" : runtime;
+}
+
+bool machine_default_address(char *ret, size_t size)
+{
+    int n = snprintf(ret, size, "unix:%s/holdfast/holdfast.sock", runtime_folder());
+    return n >= 0 && (size_t)n < size;
+}
+
+int machine_make_default_folder(char *error, size_t error_size)
+{
+    char folder[512];
+    snprintf(folder, sizeof folder, "%s/holdfast", runtime_folder());
+    if (mkdir(folder, 0750) == 0 || errno == EEXIST)
+        return 0;
+    snprintf(error, error_size,
+             "cannot make %s: %s; make it, or choose another place with --listen unix:PATH", folder,
+             strerror(errno));
+    return -1;
 }

@@ -2,151 +2,306 @@
 #include "daemon/system/options.h"
 
 #include "daemon/system/machine.h"
-#include "proto/version.h"
+#include "daemon/system/option_table.h"
 
-#include <ctype.h>
-#include <errno.h>
-#include <getopt.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MEMORY_PERCENT 60
-#define MEMORY_MIN     (16ull << 20) /* below it not even an empty pool is of use */
+#define NEAR    3u /* letters that a mistyped key may be off */
+#define KEY_MAX 32u
 
-static const char help_text[] =
-    "Usage: holdfastd [OPTION]...\n"
-    "Keeps reference-counted objects for many processes and serves them over MessagePack-RPC.\n"
-    "\n"
-    "  --listen ADDRESS     unix:PATH, tcp:HOST:PORT or tcp:[IPV6]:PORT; may be given several times.\n"
-    "                       Port 0 takes a free one. There is no access control on TCP in this version.\n"
-    "                       Default: unix:$XDG_RUNTIME_DIR/holdfast/holdfast.sock,\n"
-    "                       without XDG_RUNTIME_DIR: unix:/run/holdfast/holdfast.sock\n"
-    "  --heap memfd         where heaps live; memfd (memory, gone with the daemon) is all there is so far\n"
-    "  --max-memory SIZE    for all that clients cause: bytes, or with k, m, g, t, or % of the machine's\n"
-    "                       (or its cgroup's) memory; default 60%\n"
-    "  --workers N          threads that own the pools, 1 to 64; default: the cores it may run on\n"
-    "  --log-level LEVEL    error, warn, info (default) or debug; the log goes to stderr\n"
-    "  -V, --version        print the version and exit\n"
-    "  -h, --help           print this and exit\n"
-    "\n"
-    "SIGTERM and SIGINT end it: replies are flushed for at most 5 seconds; a second one ends it at once.\n";
-
-uint64_t options_size(const char *text, uint64_t whole)
+const char *option_name(enum option_id id)
 {
-    static const char units[] = "kmgt";
-    char *end;
-    errno = 0;
-    unsigned long long number = strtoull(text, &end, 10);
-    if (errno != 0 || end == text || !isdigit((unsigned char)text[0]))
-        return 0;
-    if (strcmp(end, "%") == 0)
-        return number <= 100 ? (uint64_t)((double)whole / 100 * (double)number) : 0;
-    if (*end == '\0')
-        return number;
-    const char *unit = strchr(units, tolower((unsigned char)*end));
-    if (unit == NULL || end[1] != '\0')
-        return 0;
-    unsigned shift = 10 * (unsigned)(unit - units + 1);
-    return number <= UINT64_MAX >> shift ? number << shift : 0;
+    return option_rows[id].name;
 }
 
-static enum options_result wrong(const char *what, const char *value, const char *fix)
+bool option_is_live(enum option_id id)
 {
-    fprintf(stderr, "holdfastd: %s '%s'; %s\n", what, value, fix);
-    return OPTIONS_WRONG;
+    return option_rows[id].live;
 }
 
-static enum options_result set_listen(struct options *options, const char *value)
+/* ---- one value ---- */
+
+static void free_value(struct option_value *value)
 {
-    if (options->listen_count == OPTIONS_LISTEN_MAX)
-        return wrong("--listen", value, "more than 16 addresses; give fewer");
-    options->listen[options->listen_count++] = value;
-    return OPTIONS_RUN;
+    free(value->text);
+    *value = (struct option_value){.text = NULL};
 }
 
-static enum options_result set_memory(struct options *options, const char *value)
+static void drop_listen(struct options *options)
 {
-    options->max_memory = options_size(value, machine_memory());
-    if (options->max_memory < MEMORY_MIN)
-        return wrong("--max-memory", value,
-                     "give at least 16m: bytes, or with k, m, g, t, or a percentage as 60%");
-    return OPTIONS_RUN;
+    while (options->listen_count > 0)
+        free_value(&options->listen[--options->listen_count]);
 }
 
-static enum options_result set_workers(struct options *options, const char *value)
+static int add_listen(struct options *options, const struct option_value *value, char *error,
+                      size_t error_size)
 {
-    char *end;
-    unsigned long number = strtoul(value, &end, 10);
-    if (!isdigit((unsigned char)value[0]) || *end != '\0' || number < 1 || number > OPTIONS_WORKERS_MAX)
-        return wrong("--workers", value, "give a number from 1 to 64");
-    options->workers = (unsigned)number;
-    return OPTIONS_RUN;
-}
-
-static enum options_result set_level(struct options *options, const char *value)
-{
-    static const char *const levels[] = {"error", "warn", "info", "debug"};
-    for (unsigned i = 0; i < sizeof levels / sizeof levels[0]; i++) {
-        if (strcmp(value, levels[i]) != 0)
-            continue;
-        options->log_level = (enum log_level)i;
-        return OPTIONS_RUN;
+    /* Those of the command line take the place of the file's, those of either the place of the default. */
+    if (options->listen_count > 0 && options->listen[0].source != value->source)
+        drop_listen(options);
+    if (options->listen_count == OPTIONS_LISTEN_MAX) {
+        snprintf(error, error_size, "listen '%s' is one address too many; give at most %d", value->text,
+                 OPTIONS_LISTEN_MAX);
+        return -1;
     }
-    return wrong("--log-level", value, "levels are error, warn, info and debug");
+    options->listen[options->listen_count++] = *value;
+    return 0;
 }
 
-enum {
-    OPTION_LISTEN = 1,
-    OPTION_HEAP,
-    OPTION_MEMORY,
-    OPTION_WORKERS,
-    OPTION_LEVEL,
-    OPTION_VERSION,
-    OPTION_HELP
+static int put_value(struct options *options, enum option_id id, const struct option_value *value,
+                     char *error, size_t error_size)
+{
+    struct option_value *place = &options->values[id];
+    if (id == OPTION_LISTEN)
+        return add_listen(options, value, error, error_size);
+    if (place->text != NULL && place->source == SOURCE_FILE && value->source == SOURCE_FILE) {
+        snprintf(error, error_size, "%s is given twice, first in line %u; take one away",
+                 option_rows[id].name, place->line);
+        return -1;
+    }
+    free_value(place);
+    *place = *value;
+    return 0;
+}
+
+struct load {
+    struct options *options;
+    options_address_check *check;
+    config_complaint *complain;
+    void *data;
+    unsigned complaints;
 };
 
-static enum options_result set(struct options *options, int option)
+static int understand(struct load *load, enum option_id id, const char *text, char *error, size_t error_size)
 {
-    switch (option) {
-    case OPTION_LISTEN: return set_listen(options, optarg);
-    case OPTION_HEAP:
-        return strcmp(optarg, "memfd") == 0 ? OPTIONS_RUN
-                                            : wrong("--heap", optarg, "this version has 'memfd' only");
-    case OPTION_MEMORY: return set_memory(options, optarg);
-    case OPTION_WORKERS: return set_workers(options, optarg);
-    case OPTION_LEVEL: return set_level(options, optarg);
-    case 'V':
-    case OPTION_VERSION: printf("holdfastd %s\n", HF_VERSION); return OPTIONS_DONE;
-    case 'h':
-    case OPTION_HELP: fputs(help_text, stdout); return OPTIONS_DONE;
-    default: fputs("Try 'holdfastd --help'.\n", stderr); return OPTIONS_WRONG; /* getopt_long has said what */
+    char why[CONFIG_ERROR_MAX];
+    if (!option_rows[id].set(load->options, text)) {
+        snprintf(error, error_size, "%s '%s'; %s", option_rows[id].name, text, option_rows[id].fix);
+        return -1;
+    }
+    if (id != OPTION_LISTEN || load->check(text, why, sizeof why) == 0)
+        return 0;
+    snprintf(error, error_size, "listen %s", why);
+    return -1;
+}
+
+/* Takes a value from wherever it is said. 0, or -1 with a text in `error`. */
+static int take(struct load *load, enum option_id id, const char *text, enum option_source source,
+                unsigned line, char *error, size_t error_size)
+{
+    struct option_value value = {.text = strdup(text), .source = source, .line = line};
+    if (value.text == NULL) {
+        snprintf(error, error_size, "no memory");
+        return -1;
+    }
+    if (understand(load, id, value.text, error, error_size) == 0 &&
+        put_value(load->options, id, &value, error, error_size) == 0)
+        return 0;
+    free(value.text);
+    return -1;
+}
+
+static void take_or_complain(struct load *load, enum option_id id, const char *text,
+                             enum option_source source)
+{
+    char error[CONFIG_ERROR_MAX];
+    if (take(load, id, text, source, 0, error, sizeof error) == 0)
+        return;
+    load->complaints++;
+    load->complain(load->data, NULL, 0, error);
+}
+
+/* ---- the file's side ---- */
+
+/* Letters to be changed, added or taken away to make one word of the other (Levenshtein 1966). */
+static unsigned distance(const char *a, const char *b)
+{
+    unsigned row[KEY_MAX + 1];
+    size_t width = strlen(b);
+    if (strlen(a) > KEY_MAX || width > KEY_MAX)
+        return KEY_MAX;
+    for (unsigned k = 0; k <= width; k++)
+        row[k] = k;
+    for (unsigned i = 0; a[i] != '\0'; i++) {
+        unsigned diagonal = row[0];
+        row[0] = i + 1;
+        for (unsigned k = 1; k <= width; k++) {
+            unsigned change = diagonal + (a[i] != b[k - 1]);
+            diagonal = row[k];
+            unsigned other = (row[k] < row[k - 1] ? row[k] : row[k - 1]) + 1;
+            row[k] = change < other ? change : other;
+        }
+    }
+    return row[width];
+}
+
+static const struct option_row *nearest_to(const char *key, unsigned *ret_off)
+{
+    const struct option_row *nearest = NULL;
+    *ret_off = NEAR + 1;
+    for (unsigned id = 0; id < OPTIONS_COUNT; id++) {
+        unsigned off = distance(key, option_rows[id].name);
+        if (off >= *ret_off)
+            continue;
+        *ret_off = off;
+        nearest = &option_rows[id];
+    }
+    return nearest;
+}
+
+static int unknown_key(const char *section, const char *key, char *error, size_t error_size)
+{
+    unsigned off;
+    const struct option_row *nearest = nearest_to(key, &off);
+    if (section[0] == '\0')
+        snprintf(error, error_size, "'%s' stands before any section; begin with a line such as [daemon]",
+                 key);
+    else if (nearest == NULL)
+        snprintf(error, error_size,
+                 "unknown key '%s' below [%s]; `holdfastd --print-config` shows all there are", key, section);
+    else if (off == 0)
+        snprintf(error, error_size, "'%s' does not belong below [%s]; put it below [%s]", key, section,
+                 nearest->section);
+    else
+        snprintf(error, error_size, "unknown key '%s' below [%s]; did you mean '%s' (below [%s])?", key,
+                 section, nearest->name, nearest->section);
+    return -1;
+}
+
+static int on_pair(void *data, unsigned line, const char *section, const char *key, const char *value,
+                   char *error, size_t error_size)
+{
+    struct load *load = data;
+    for (unsigned id = 0; id < OPTIONS_COUNT; id++) {
+        if (strcmp(option_rows[id].name, key) == 0 && strcmp(option_rows[id].section, section) == 0)
+            return take(load, id, value, SOURCE_FILE, line, error, error_size);
+    }
+    return unknown_key(section, key, error, error_size);
+}
+
+static void on_complaint(void *data, const char *file, unsigned line, const char *text)
+{
+    struct load *load = data;
+    load->complain(load->data, file, line, text);
+}
+
+/* ---- all of it ---- */
+
+/* An address that is too long is none; then it takes a --listen. */
+static void take_defaults(struct load *load)
+{
+    char workers[16], address[256];
+    unsigned cores = machine_cores();
+    snprintf(workers, sizeof workers, "%u", cores < OPTIONS_WORKERS_MAX ? cores : OPTIONS_WORKERS_MAX);
+    for (unsigned id = 0; id < OPTIONS_COUNT; id++) {
+        const char *text = option_rows[id].standard;
+        if (id == OPTION_WORKERS)
+            text = workers;
+        else if (id == OPTION_LISTEN && machine_default_address(address, sizeof address))
+            text = address;
+        if (text != NULL)
+            take_or_complain(load, id, text, SOURCE_DEFAULT);
     }
 }
 
-enum options_result options_parse(struct options *options, int argc, char **argv)
+static void take_command(struct load *load, const struct command *command)
 {
-    static const struct option names[] = {
-        {"listen", required_argument, NULL, OPTION_LISTEN},
-        {"heap", required_argument, NULL, OPTION_HEAP},
-        {"max-memory", required_argument, NULL, OPTION_MEMORY},
-        {"workers", required_argument, NULL, OPTION_WORKERS},
-        {"log-level", required_argument, NULL, OPTION_LEVEL},
-        {"version", no_argument, NULL, OPTION_VERSION},
-        {"help", no_argument, NULL, OPTION_HELP},
-        {NULL, 0, NULL, 0},
-    };
-    *options = (struct options){.log_level = LOG_LEVEL_INFO, .workers = machine_cores()};
-    if (options->workers > OPTIONS_WORKERS_MAX)
-        options->workers = OPTIONS_WORKERS_MAX;
-    for (int option; (option = getopt_long(argc, argv, "hV", names, NULL)) != -1;) {
-        enum options_result result = set(options, option);
-        if (result != OPTIONS_RUN)
-            return result;
+    for (unsigned i = 0; i < command->given_count; i++)
+        take_or_complain(load, command->given[i].id, command->given[i].text, SOURCE_COMMAND);
+}
+
+unsigned options_load(struct options *ret, const struct command *command, options_address_check *check,
+                      config_complaint *complain, void *data)
+{
+    struct load load = {.options = ret, .check = check, .complain = complain, .data = data};
+    *ret = (struct options){.file = command->file};
+    take_defaults(&load);
+    if (command->file != NULL)
+        load.complaints += config_read(command->file, on_pair, on_complaint, &load);
+    take_command(&load, command);
+    if (load.complaints > 0)
+        options_free(ret);
+    return load.complaints;
+}
+
+void options_drop_default_listen(struct options *options)
+{
+    if (options->listen_count > 0 && options->listen[0].source == SOURCE_DEFAULT)
+        drop_listen(options);
+}
+
+void options_free(struct options *options)
+{
+    drop_listen(options);
+    for (unsigned id = 0; id < OPTIONS_COUNT; id++)
+        free_value(&options->values[id]);
+}
+
+/* ---- showing and comparing ---- */
+
+static void print_value(const struct options *options, enum option_id id, const struct option_value *value)
+{
+    switch (value->source) {
+    case SOURCE_DEFAULT: puts("# default"); break;
+    case SOURCE_FILE: printf("# %s:%u\n", options->file, value->line); break;
+    case SOURCE_COMMAND: puts("# command line"); break;
     }
-    if (optind < argc)
-        return wrong("unexpected argument", argv[optind], "options begin with --; try 'holdfastd --help'");
-    if (options->max_memory == 0)
-        options->max_memory = machine_memory() / 100 * MEMORY_PERCENT;
-    return OPTIONS_RUN;
+    printf("%s = %s\n", option_rows[id].name, value->text);
+}
+
+static void print_listen(const struct options *options)
+{
+    for (unsigned i = 0; i < options->listen_count; i++)
+        print_value(options, OPTION_LISTEN, &options->listen[i]);
+}
+
+void options_print(const struct options *options)
+{
+    const char *section = "";
+    for (unsigned id = 0; id < OPTIONS_COUNT; id++) {
+        if (strcmp(section, option_rows[id].section) != 0)
+            printf("%s[%s]\n", id == 0 ? "" : "\n", option_rows[id].section);
+        section = option_rows[id].section;
+        if (id == OPTION_LISTEN)
+            print_listen(options);
+        else
+            print_value(options, id, &options->values[id]);
+    }
+}
+
+static bool listens(const struct options *options, const char *address)
+{
+    for (unsigned i = 0; i < options->listen_count; i++) {
+        if (strcmp(options->listen[i].text, address) == 0)
+            return true;
+    }
+    return false;
+}
+
+void options_compare(const struct options *old, const struct options *new, options_change *change, void *data)
+{
+    for (unsigned i = 0; i < old->listen_count; i++) {
+        if (!listens(new, old->listen[i].text))
+            change(data, OPTION_LISTEN, old->listen[i].text, NULL);
+    }
+    for (unsigned i = 0; i < new->listen_count; i++) {
+        if (!listens(old, new->listen[i].text))
+            change(data, OPTION_LISTEN, NULL, new->listen[i].text);
+    }
+    for (unsigned id = OPTION_LISTEN + 1; id < OPTIONS_COUNT; id++) {
+        if (strcmp(old->values[id].text, new->values[id].text) != 0)
+            change(data, id, old->values[id].text, new->values[id].text);
+    }
+}
+
+void options_keep(struct options *next, struct options *now, enum option_id id)
+{
+    struct option_value value = next->values[id];
+    assert(id != OPTION_LISTEN);
+    next->values[id] = now->values[id];
+    now->values[id] = value;
+    option_rows[id].set(next, next->values[id].text); /* it was right before */
 }

@@ -1,29 +1,89 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the daemon's command line says. */
+/* What the daemon is told: by its command line, by a configuration file, or by nobody (defaults).
+ *
+ * One list has all options; the command line, the file, --help, --print-config and reloading follow from it. An option
+ * has the same name in the file as on the command line, below its section.
+ *
+ * What always holds: a value on the command line wins over one in the file, that over the default; addresses given on the
+ * command line take the place of all in the file. Nothing is in force before all of it has been found right. */
 #ifndef SYSTEM_OPTIONS_H
 #define SYSTEM_OPTIONS_H
 
 #include "daemon/base/log.h"
+#include "daemon/system/config.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define OPTIONS_LISTEN_MAX  16
 #define OPTIONS_WORKERS_MAX 64
+#define OPTIONS_GIVEN_MAX   64 /* values on a command line */
 
+enum option_id {
+    OPTION_LISTEN, /* may be given several times; each other one once in a file */
+    OPTION_HEAP,
+    OPTION_WORKERS,
+    OPTION_MAX_MEMORY,
+    OPTION_LOG_LEVEL,
+    OPTIONS_COUNT
+};
+
+enum option_source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_COMMAND };
+
+struct option_value {
+    char *text; /* owned; NULL: not given */
+    enum option_source source;
+    unsigned line; /* in the file */
+};
+
+/* The values in force. */
 struct options {
-    const char *listen[OPTIONS_LISTEN_MAX]; /* of argv; none: the default path */
+    const char *file;                          /* of the command line; NULL: none */
+    struct option_value values[OPTIONS_COUNT]; /* but those of OPTION_LISTEN */
+    struct option_value listen[OPTIONS_LISTEN_MAX];
     unsigned listen_count;
+    /* The same, understood. */
     uint64_t max_memory; /* bytes */
     unsigned workers;
     enum log_level log_level;
 };
 
-enum options_result { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_WRONG };
+/* What the command line says (command.h); its texts are argv's. */
+struct command {
+    const char *file; /* --config; NULL: none */
+    struct {
+        enum option_id id;
+        const char *text;
+    } given[OPTIONS_GIVEN_MAX];
+    unsigned given_count;
+    bool check, print; /* --check-config, --print-config */
+};
 
-/* Reads the command line. DONE: --help or --version was answered on stdout, exit 0. WRONG: what is wrong
- * and what would be right was said on stderr, exit 2. */
-enum options_result options_parse(struct options *options, int argc, char **argv);
+/* Whether an address can be one: 0, or -1 with a text that begins with it. */
+typedef int options_address_check(const char *address, char *error, size_t error_size);
+
+/* Puts together what the command line, its file and the defaults say. Returns the number of complaints; if there are any,
+ * `*ret` has nothing to be freed. What is wrong on the command line is complained of with file NULL. */
+unsigned options_load(struct options *ret, const struct command *command, options_address_check *check,
+                      config_complaint *complain, void *data);
+void options_free(struct options *options);
+
+/* For a daemon that is given sockets to listen at. */
+void options_drop_default_listen(struct options *options);
+
+/* Prints all values in the form of a file, each with its source. */
+void options_print(const struct options *options);
+
+/* Tells each value that differs: of OPTION_LISTEN the addresses that go (new NULL), then those that come (old NULL). */
+typedef void options_change(void *data, enum option_id id, const char *old, const char *new);
+void options_compare(const struct options *old, const struct options *new, options_change *change,
+                     void *data);
+/* Whether a running daemon can change it. */
+bool option_is_live(enum option_id id);
+const char *option_name(enum option_id id);
+/* Exchanges a value (not OPTION_LISTEN) of two, so that `next` goes on with the one of `now`. */
+void options_keep(struct options *next, struct options *now, enum option_id id);
 
 /* Bytes that SIZE means: digits with k, m, g, t (of 1024) or % of `whole`. 0: it means none. */
 uint64_t options_size(const char *text, uint64_t whole);

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon/system/command.h"
+
+#include "daemon/system/option_table.h"
+#include "proto/version.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HELP_COLUMN 23
+
+enum { COMMAND_CONFIG = OPTIONS_COUNT + 1, COMMAND_CHECK, COMMAND_PRINT };
+
+static void print_row(const char *left, const char *help)
+{
+    printf("%-*s", HELP_COLUMN, left);
+    for (; *help != '\0'; help++) {
+        putchar(*help);
+        if (*help == '\n')
+            printf("%*s", HELP_COLUMN, "");
+    }
+    putchar('\n');
+}
+
+static void print_help(void)
+{
+    char left[64];
+    puts("Usage: holdfastd [OPTION]...\n"
+         "Keeps reference-counted objects for many processes and serves them over MessagePack-RPC.\n");
+    for (unsigned id = 0; id < OPTIONS_COUNT; id++) {
+        snprintf(left, sizeof left, "  --%s %s", option_rows[id].name, option_rows[id].argument);
+        print_row(left, option_rows[id].help);
+    }
+    print_row("  --config FILE",
+              "takes the options above from a file, too, as `key = value` below [sections]\n"
+              "(see holdfast.conf(5)); what stands on the command line wins");
+    print_row("  --check-config", "tell whether they are right, and exit: 0, or 2 with all that is wrong");
+    print_row("  --print-config", "print all values in the form of a file, each with its source, and exit");
+    print_row("  -V, --version", "print the version and exit");
+    print_row("  -h, --help", "print this and exit");
+    puts("\nSIGTERM and SIGINT end it: replies are flushed for at most 5 seconds; a second one ends it at "
+         "once.\n"
+         "SIGHUP reads the file again and takes over what can change while it runs.");
+}
+
+static enum command_result wrong(const char *what, const char *value, const char *fix)
+{
+    fprintf(stderr, "holdfastd: %s '%s'; %s\n", what, value, fix);
+    return COMMAND_WRONG;
+}
+
+static enum command_result take_option(struct command *command, enum option_id id, const char *text)
+{
+    if (command->given_count == OPTIONS_GIVEN_MAX)
+        return wrong("one option too many", text, "give fewer, or put them into a file (--config)");
+    command->given[command->given_count].id = id;
+    command->given[command->given_count++].text = text;
+    return COMMAND_RUN;
+}
+
+static enum command_result take(struct command *command, int option)
+{
+    switch (option) {
+    case COMMAND_CONFIG:
+        if (command->file != NULL)
+            return wrong("a second --config", optarg, "one file is all there can be");
+        command->file = optarg;
+        return COMMAND_RUN;
+    case COMMAND_CHECK: command->check = true; return COMMAND_RUN;
+    case COMMAND_PRINT: command->print = true; return COMMAND_RUN;
+    case 'V': printf("holdfastd %s\n", HF_VERSION); return COMMAND_DONE;
+    case 'h': print_help(); return COMMAND_DONE;
+    case '?':
+        fputs("Try 'holdfastd --help'.\n", stderr);
+        return COMMAND_WRONG; /* getopt_long has said what */
+    default: return take_option(command, (enum option_id)(option - 1), optarg);
+    }
+}
+
+enum command_result command_parse(struct command *command, int argc, char **argv)
+{
+    struct option names[OPTIONS_COUNT + 6] = {
+        {"config", required_argument, NULL, COMMAND_CONFIG},
+        {"check-config", no_argument, NULL, COMMAND_CHECK},
+        {"print-config", no_argument, NULL, COMMAND_PRINT},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+    };
+    for (unsigned id = 0; id < OPTIONS_COUNT; id++) /* 0 would be a flag's */
+        names[5 + id] = (struct option){option_rows[id].name, required_argument, NULL, (int)id + 1};
+    *command = (struct command){.file = NULL};
+    for (int option; (option = getopt_long(argc, argv, "hV", names, NULL)) != -1;) {
+        enum command_result result = take(command, option);
+        if (result != COMMAND_RUN)
+            return result;
+    }
+    if (optind < argc)
+        return wrong("unexpected argument", argv[optind], "options begin with --; try 'holdfastd --help'");
+    return COMMAND_RUN;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon/system/option_table.h"
+
+#include "daemon/system/machine.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MEMORY_MIN (16ull << 20) /* below it not even an empty pool is of use */
+
+/* ---- what values mean ---- */
+
+uint64_t options_size(const char *text, uint64_t whole)
+{
+    static const char units[] = "kmgt";
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    if (errno != 0 || end == text || !isdigit((unsigned char)text[0]))
+        return 0;
+    if (strcmp(end, "%") == 0)
+        return number <= 100 ? (uint64_t)((double)whole / 100 * (double)number) : 0;
+    if (*end == '\0')
+        return number;
+    const char *unit = strchr(units, tolower((unsigned char)*end));
+    if (unit == NULL || end[1] != '\0')
+        return 0;
+    unsigned shift = 10 * (unsigned)(unit - units + 1);
+    return number <= UINT64_MAX >> shift ? number << shift : 0;
+}
+
+static bool set_listen(struct options *options, const char *text)
+{
+    (void)options;
+    return text[0] != '\0'; /* the transports look at it before anything is opened */
+}
+
+static bool set_heap(struct options *options, const char *text)
+{
+    (void)options;
+    return strcmp(text, "memfd") == 0;
+}
+
+static bool set_workers(struct options *options, const char *text)
+{
+    char *end;
+    errno = 0;
+    unsigned long number = strtoul(text, &end, 10);
+    if (errno != 0 || !isdigit((unsigned char)text[0]) || *end != '\0' || number < 1 ||
+        number > OPTIONS_WORKERS_MAX)
+        return false;
+    options->workers = (unsigned)number;
+    return true;
+}
+
+static bool set_memory(struct options *options, const char *text)
+{
+    options->max_memory = options_size(text, machine_memory());
+    return options->max_memory >= MEMORY_MIN;
+}
+
+static bool set_level(struct options *options, const char *text)
+{
+    static const char *const levels[] = {"error", "warn", "info", "debug"};
+    for (unsigned i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        if (strcmp(text, levels[i]) != 0)
+            continue;
+        options->log_level = (enum log_level)i;
+        return true;
+    }
+    return false;
+}
+
+/* ---- the list ---- */
+
+const struct option_row option_rows[OPTIONS_COUNT] = {
+    [OPTION_LISTEN] = {.name = "listen",
+                       .section = "daemon",
+                       .argument = "ADDRESS",
+                       .live = true,
+                       .set = set_listen,
+                       .fix = "give unix:PATH or tcp:HOST:PORT",
+                       .help = "unix:PATH, tcp:HOST:PORT or tcp:[IPV6]:PORT; may be given several times.\n"
+                               "Port 0 takes a free one. There is no access control on TCP in this version.\n"
+                               "Default: unix:$XDG_RUNTIME_DIR/holdfast/holdfast.sock,\n"
+                               "without XDG_RUNTIME_DIR: unix:/run/holdfast/holdfast.sock"},
+    [OPTION_HEAP] = {.name = "heap",
+                     .section = "daemon",
+                     .argument = "WHERE",
+                     .standard = "memfd",
+                     .set = set_heap,
+                     .fix = "give 'memfd'; this version has no other",
+                     .help = "where heaps live: memfd (memory, gone with the daemon) is all there is so far"},
+    [OPTION_WORKERS] = {.name = "workers",
+                        .section = "daemon",
+                        .argument = "N",
+                        .set = set_workers,
+                        .fix = "give a number from 1 to 64",
+                        .help = "threads that own the pools, 1 to 64; default: the cores it may run on"},
+    [OPTION_MAX_MEMORY] =
+        {.name = "max-memory",
+         .section = "limits",
+         .argument = "SIZE",
+         .live = true,
+         .standard = "60%",
+         .set = set_memory,
+         .fix = "give at least 16m: bytes, or with k, m, g, t, or a percentage as 60%",
+         .help = "for all that clients cause: bytes, or with k, m, g, t, or % of the machine's\n"
+                 "(or its cgroup's) memory; default 60%"},
+    [OPTION_LOG_LEVEL] = {.name = "log-level",
+                          .section = "log",
+                          .argument = "LEVEL",
+                          .live = true,
+                          .standard = "info",
+                          .set = set_level,
+                          .fix = "levels are error, warn, info and debug",
+                          .help = "error, warn, info (default) or debug; the log goes to stderr"},
+};
