@@ -26,6 +26,11 @@ void log_init(struct log *log, int fd, enum log_level level)
         log->buckets[i] = (struct log_bucket){.filled_ms = clock_ms(CLOCK_MONOTONIC), .tokens = LOG_BURST};
 }
 
+void log_to_journal(struct log *log)
+{
+    log->journal = true;
+}
+
 void log_set_level(struct log *log, enum log_level level)
 {
     /* relaxed: a line more or less at the moment of the change does no harm */
@@ -51,8 +56,11 @@ static bool bucket_take(struct log_bucket *bucket, uint64_t now_ms)
     return true;
 }
 
-static size_t put_head(char *line, enum log_level level, const char *event)
+static size_t put_head(const struct log *log, char *line, enum log_level level, const char *event)
 {
+    static const unsigned priorities[] = {3, 4, 6, 7}; /* of syslog(3): err, warning, info, debug */
+    if (log->journal)
+        return (size_t)snprintf(line, LINE_SIZE, "<%u>event=%s ", priorities[level], event);
     uint64_t now_ms = clock_ms(CLOCK_REALTIME);
     time_t seconds = (time_t)(now_ms / 1000);
     struct tm utc;
@@ -78,7 +86,7 @@ put_line(struct log *log, enum log_level level, const char *event, uint64_t supp
          va_list args)
 {
     char line[LINE_SIZE + 1];
-    size_t used = put_head(line, level, event);
+    size_t used = put_head(log, line, level, event);
     int n = vsnprintf(line + used, LINE_SIZE - used, format, args);
     used += n < 0 ? 0 : (size_t)n;
     if (suppressed != 0 && used < LINE_SIZE) {

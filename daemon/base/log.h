@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,11 +33,14 @@ struct log_bucket {
 struct log {
     int fd;
     _Atomic enum log_level level; /* what is less important is not written; may change at any time */
-    pthread_mutex_t lock;         /* of the buckets */
+    bool journal; /* systemd's journal reads it: a level as it wants it before each line, and no time */
+    pthread_mutex_t lock; /* of the buckets */
     struct log_bucket buckets[LOG_KINDS];
 };
 
 void log_init(struct log *log, int fd, enum log_level level);
+/* From now on the lines are for systemd's journal, see sd-daemon(3). Before there are threads. */
+void log_to_journal(struct log *log);
 void log_set_level(struct log *log, enum log_level level);
 
 /* Writes a line; `format` yields the words behind event=. A line above 1,024 bytes is cut, a control character

@@ -378,6 +378,7 @@ static void serve(void *data)
 int worker_start(struct worker *worker)
 {
     sigset_t all, before;
+    publish(worker);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int r = uv_thread_create(&worker->thread, serve, worker);

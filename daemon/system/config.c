@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* libinih reads line by line from a function of ours. That function counts the lines (Debian's build does not tell them),
- * and keeps from it what it would misread without a word: a line that is too long for it would become two, an
- * indented one a continuation of the value before, a byte of zero the end of its line. */
+/* libinih reads line by line from a function of ours. That function counts the lines (Debian's build does not tell
+ * them), and keeps from it what it would misread without a word: a line that is too long for it would become two,
+ * an indented one a continuation of the value before, a byte of zero the end of its line. */
 #include "daemon/system/config.h"
 
 #include <errno.h>
@@ -72,8 +72,8 @@ static void give_up(struct reading *reading, unsigned line, const char *text)
     reading->given_up = true;
 }
 
-/* Reads a line, of which LINE_KEPT - 1 bytes are kept, and no more of a file than it may have: it may as well be a device
- * without an end. False: there is none. */
+/* Reads a line, of which LINE_KEPT - 1 bytes are kept, and no more of a file than it may have: it may as well be a
+ * device without an end. False: there is none. */
 static bool read_line(struct reading *reading)
 {
     size_t size = 0;

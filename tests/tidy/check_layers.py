@@ -21,7 +21,7 @@ RULES = {
     "daemon/pool/": ("daemon/gc/", "daemon/heap/", "daemon/base/", ERRORS, LIMITS),
     "daemon/transport/": ("daemon/base/", "<uv.h>"),
     "daemon/server/": ("daemon/pool/", "daemon/transport/", "proto/", "daemon/base/", "<uv.h>"),
-    "daemon/system/": ("daemon/base/", VERSION, "<uv.h>"),
+    "daemon/system/": ("daemon/base/", VERSION, "<uv.h>", "<ini.h>", "<systemd/sd-daemon.h>"),
     "daemon/main.c": ("daemon/", "proto/", "<uv.h>"),
     "proto/": (),
     "client/": ("proto/",),
@@ -33,7 +33,7 @@ IMPURE = ("<time.h>", "<sys/time.h>", "<sys/random.h>", "<syslog.h>", "<sys/sock
           "<pthread.h>", "daemon/base/log.h")
 
 # Libraries are named like our own files: only who is told above may use them.
-LIBRARIES = ("<uv.h>",)
+LIBRARIES = ("<uv.h>", "<ini.h>", "<systemd/sd-daemon.h>")
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"]+)"|(<[^>]+>))', re.M)
 
