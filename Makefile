@@ -18,8 +18,9 @@ endif
 CLANG = clang
 
 # Where `make install` puts things; DESTDIR is for packagers and is in no installed file.
-PREFIX  = /usr/local
-DESTDIR =
+PREFIX     = /usr/local
+SYSCONFDIR = /etc
+DESTDIR    =
 
 # Link-time optimisation of the release flavour (gcc only: clang would need one more Debian package).
 LTO = 1
@@ -40,8 +41,8 @@ SEED      =
 PACKAGES_RUN = gcc libc6-dev make pkg-config libuv1-dev libmsgpack-dev libjansson-dev libxxhash-dev \
     libsystemd-dev libinih-dev
 
-# `make check` adds: libcheck, and what the stock foreign clients among the tests run on.
-PACKAGES_CHECK = check python3 python3-msgpack python3-pynvim nodejs npm
+# `make check` adds: libcheck, what the stock foreign clients among the tests run on, and a systemd to be booted.
+PACKAGES_CHECK = check python3 python3-msgpack python3-pynvim nodejs npm systemd util-linux iproute2
 
 # `make check-all`, `tidy` and `format` add: the second compiler, the fuzzer's run time, checkers, and two
 # more foreign clients.
@@ -392,6 +393,11 @@ LIBDIR = $(DESTDIR)$(PREFIX)/lib
 INCDIR = $(DESTDIR)$(PREFIX)/include
 MANDIR = $(DESTDIR)$(PREFIX)/share/man
 MAN_PAGES = $(wildcard deploy/man/*.[1-8])
+CONFIG  = $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfast.conf
+# Where systemd looks for them, for PREFIX=/usr and /usr/local alike.
+UNITS   = $(LIBDIR)/systemd/system/holdfast.service $(LIBDIR)/systemd/system/holdfast.socket
+USERS   = $(LIBDIR)/sysusers.d/holdfast.conf
+FOLDERS = $(LIBDIR)/tmpfiles.d/holdfast.conf
 
 install: all ## Install programs, library, header, pkg-config file and manual pages (DESTDIR=, PREFIX=/usr/local).
 	@install -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCDIR)
@@ -402,13 +408,21 @@ install: all ## Install programs, library, header, pkg-config file and manual pa
 	@install -m 644 client/holdfast.h $(INCDIR)
 	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' deploy/libholdfast.pc.in > $(LIBDIR)/pkgconfig/libholdfast.pc
 	@$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page));)
+	@$(foreach unit,$(UNITS),install -D -m 644 deploy/$(notdir $(unit)) $(unit);)
+	@sed -i -e 's|/usr/local/bin|$(PREFIX)/bin|' -e 's|/etc/holdfast|$(SYSCONFDIR)/holdfast|' $(filter %.service,$(UNITS))
+	@install -D -m 644 deploy/holdfast.sysusers $(USERS)
+	@install -D -m 644 deploy/holdfast.tmpfiles $(FOLDERS)
+	@[ -e $(CONFIG) ] || install -D -m 644 deploy/holdfast.conf $(CONFIG)
 	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
-	@echo 'installed below $(DESTDIR)$(PREFIX): bin, lib, include, share/man'
+	@echo 'installed below $(DESTDIR)$(PREFIX): bin, lib, include, share/man; $(CONFIG)'
+	@echo 'as a service: systemd-sysusers && systemctl daemon-reload && systemctl enable --now holdfast.socket'
 
 uninstall: ## Remove what `make install` with the same DESTDIR and PREFIX put there.
 	@rm -f $(BINDIR)/holdfastd $(BINDIR)/holdfast $(LIBDIR)/libholdfast.a $(LIBDIR)/libholdfast.so*
 	@rm -f $(INCDIR)/holdfast.h $(LIBDIR)/pkgconfig/libholdfast.pc
 	@rm -f $(foreach page,$(MAN_PAGES),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+	@rm -f $(UNITS) $(USERS) $(FOLDERS)
+	@if cmp -s deploy/holdfast.conf $(CONFIG); then rm -f $(CONFIG); elif [ -e $(CONFIG) ]; then echo 'kept: $(CONFIG)'; fi
 
 clean: ## Remove what was built; what the fuzzers found stays.
 	@find build -mindepth 1 -maxdepth 1 ! -name corpus -exec rm -rf {} + 2>/dev/null || true

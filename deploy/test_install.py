@@ -85,8 +85,29 @@ class Install(unittest.TestCase):
     def test_files(self):
         there = files_below(os.path.join(self.root, "usr"))
         for path in ("bin/holdfastd", "bin/holdfast", "include/holdfast.h", "lib/libholdfast.a", "lib/libholdfast.so",
-                     "lib/pkgconfig/libholdfast.pc", "share/man/man8/holdfastd.8"):
+                     "lib/pkgconfig/libholdfast.pc", "share/man/man8/holdfastd.8", "share/man/man5/holdfast.conf.5",
+                     "lib/systemd/system/holdfast.service", "lib/systemd/system/holdfast.socket",
+                     "lib/sysusers.d/holdfast.conf", "lib/tmpfiles.d/holdfast.conf"):
             self.assertIn(path, there)
+
+    def test_the_unit_starts_what_was_installed(self):
+        with open(os.path.join(self.root, "usr/lib/systemd/system/holdfast.service"), encoding="ascii") as unit:
+            text = unit.read()
+        self.assertIn("\nExecStart=/usr/bin/holdfastd --config /etc/holdfast/holdfast.conf\n", text)
+        self.assertNotIn("/usr/local", text)
+
+    def test_a_configuration_that_was_changed_is_kept(self):
+        path = os.path.join(self.root, "etc/holdfast/holdfast.conf")
+        with open(path, encoding="ascii") as file:
+            shipped = file.read()
+        with open(path, "a", encoding="ascii") as file:
+            file.write("# mine\n")
+        self.make("install")
+        self.make("uninstall")
+        with open(path, encoding="ascii") as file:
+            self.assertEqual(file.read(), shipped + "# mine\n")
+        os.remove(path)
+        self.make("install")
 
     def test_versions_agree(self):
         version = self.pkg_config("--modversion")[0]
