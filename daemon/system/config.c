@@ -78,9 +78,11 @@ static bool read_line(struct reading *reading)
 {
     size_t size = 0;
     int c = EOF;
-    while (!reading->given_up && (c = getc(reading->stream)) != EOF && c != '\n') {
+    while (!reading->given_up && (c = getc(reading->stream)) != EOF) {
         if (++reading->bytes > CONFIG_SIZE_MAX)
             give_up(reading, 0, "it is larger than 1 MiB: this is no configuration file");
+        else if (c == '\n')
+            break;
         else if (c == '\0')
             give_up(reading, reading->number + 1, "there is a byte of zero in it: this is no text file");
         else if (size < LINE_KEPT - 1)

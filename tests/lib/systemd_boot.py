@@ -66,8 +66,9 @@ class Systemd:
 
     def start(self):
         os.mkdir(self.mount)
-        command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--kill-child", "--pid", "--fork", "--mount", "--cgroup", "--uts", "--ipc", "--net",
-                   "sh", "-c", PREPARE, "sh", self.mount]
+        # Should this program be killed, so is all it has started.
+        command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--kill-child", "--pid", "--fork", "--mount",
+                   "--cgroup", "--uts", "--ipc", "--net", "sh", "-c", PREPARE, "sh", self.mount]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             start_new_session=True)

@@ -1,0 +1,425 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""The configuration of a running daemon: checked, printed, read again; and systemd's side of the daemon where there is
+no systemd (its sockets, its messages)."""
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+
+from daemon import HOLDFASTD, Daemon, run  # noqa: E402
+from rpc import Client, poll  # noqa: E402
+
+SHIPPED = os.path.join(ROOT, "deploy", "holdfast.conf")
+MANUALS = [os.path.join(ROOT, "deploy", "man", name) for name in ("holdfast.conf.5", "holdfastd.8")]
+
+
+class ConfigTest(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(prefix="hf-")
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.conf = os.path.join(self.dir, "holdfast.conf")
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def write(self, text):
+        with open(self.conf, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def start(self, *args, **options):
+        daemon = Daemon("--config", self.conf, *args, unix=False, tcp=False, **options)
+        daemon.start()
+        self.addCleanup(daemon.kill)
+        return daemon
+
+    def ready(self, daemon):
+        daemon.wait_line(re.compile("event=ready"))
+        return daemon
+
+
+class Check(ConfigTest):
+    def test_fine(self):
+        self.write("[daemon]\nworkers = 2\n")
+        self.assertEqual(run("--config", self.conf, "--check-config"), (0, "%s: fine\n" % self.conf, ""))
+
+    def test_all_that_is_wrong_is_said_and_nothing_is_started(self):
+        self.write("[daemon]\nworkers = 0\nlisten = nowhere\nheep = memfd\n[log]\nlog-level = loud\n")
+        for arguments in (("--check-config",), ("--print-config",), ()):
+            code, out, err = run("--config", self.conf, *arguments)
+            self.assertEqual((code, out), (2, ""))
+            lines = [re.match(r"holdfastd: %s:(\d+): " % re.escape(self.conf), line) for line in err.splitlines()]
+            self.assertEqual([match[1] for match in lines], ["2", "3", "4", "6"])
+
+    def test_what_is_wrong_on_the_command_line_has_no_line(self):
+        self.write("")
+        code, _, err = run("--config", self.conf, "--workers", "none", "--check-config")
+        self.assertEqual(code, 2)
+        self.assertTrue(err.startswith("holdfastd: --workers 'none'; "), err)
+
+    def test_a_second_file_is_refused(self):
+        self.write("")
+        code, _, err = run("--config", self.conf, "--config", self.conf)
+        self.assertEqual(code, 2)
+        self.assertIn("one file", err)
+
+
+class Print(ConfigTest):
+    def printed(self, *arguments):
+        code, out, err = run("--print-config", *arguments)
+        self.assertEqual((code, err), (0, ""))
+        return out
+
+    def test_sources(self):
+        self.write("[daemon]\n\nworkers = 3\n[limits]\nmax-memory = 77m\n")
+        out = self.printed("--config", self.conf, "--max-memory", "88m")
+        self.assertIn("# %s:3\nworkers = 3\n" % self.conf, out)
+        self.assertIn("# command line\nmax-memory = 88m\n", out)
+        self.assertIn("# default\nlog-level = info\n", out)
+
+    def test_what_is_printed_is_a_file_of_the_same_values(self):
+        self.write("[daemon]\nlisten = unix:/a b\nlisten = tcp:[::1]:0\nworkers = 3\n[log]\nlog-level = warn\n")
+        first = self.printed("--config", self.conf, "--max-memory", "50%")
+        self.write(first)
+        second = self.printed("--config", self.conf)
+        self.assertEqual([line for line in first.splitlines() if not line.startswith("#")],
+                         [line for line in second.splitlines() if not line.startswith("#")])
+
+
+class Documents(ConfigTest):
+    """The shipped file and the manuals name every option, with its section and its default."""
+
+    def values(self, *arguments):
+        _, out, _ = run("--print-config", *arguments, env={"XDG_RUNTIME_DIR": ""})
+        section, found = None, {}
+        for line in out.splitlines():
+            if line.startswith("["):
+                section = line
+            elif line and not line.startswith("#"):
+                key, _, value = line.partition(" = ")
+                found[key] = (section, value)
+        return found
+
+    def test_the_shipped_file(self):
+        with open(SHIPPED, encoding="utf-8") as file:
+            text = file.read()
+        self.assertEqual(run("--config", SHIPPED, "--check-config")[0], 0)
+        section, shown = None, {}
+        for line in text.splitlines():
+            match = re.match(r"#?([a-z-]+) = (.*)$", line)
+            if line.startswith("["):
+                section = line
+            elif match:
+                shown[match[1]] = (section, match[2])
+        defaults = self.values()
+        defaults["workers"] = shown["workers"]  # the machine's
+        self.assertEqual(shown, defaults)
+        self.assertEqual(self.values("--config", SHIPPED), self.values())
+
+    def test_the_manuals(self):
+        for path in MANUALS:
+            with open(path, encoding="utf-8") as file:
+                text = file.read().replace("\\-", "-")
+            for key, (section, _) in self.values().items():
+                self.assertIn(key, text, path)
+                if path.endswith(".5"):
+                    self.assertIn(section, text, path)
+
+    def test_live_options_are_marked_as_such(self):
+        with open(SHIPPED, encoding="utf-8") as file:
+            blocks = file.read().split("\n\n")
+        with open(os.path.join(ROOT, "daemon", "system", "option_table.c"), encoding="utf-8") as file:
+            rows = re.findall(r"\[OPTION_\w+\] =\s+\{.*?\},\n", file.read(), re.S)
+        self.assertEqual(len(rows), len(self.values()))
+        for row in rows:
+            key = re.search(r'\.name = "([a-z-]+)"', row)[1]
+            block = next(block for block in blocks if re.search("^#%s = " % key, block, re.M))
+            self.assertEqual(".live = true" in row, block.startswith("# [live]"), key)
+
+
+class Reload(ConfigTest):
+    def reload(self, daemon, text, said="event=reloaded"):
+        """Writes the file, and waits for what the daemon says of it."""
+        self.write(text)
+        count = daemon.stderr().count(said)
+        daemon.process.send_signal(signal.SIGHUP)
+        poll(lambda: daemon.stderr().count(said) > count, "the daemon says " + said)
+
+    def config(self, *listen, more=""):
+        return "[daemon]\n" + "".join("listen = %s\n" % address for address in listen) + more
+
+    def test_listeners_come_and_go_and_connections_stay(self):
+        first, second = "unix:" + self.path("first"), "unix:" + self.path("second")
+        self.write(self.config(first))
+        daemon = self.ready(self.start())
+        old = Client(self.path("first"))
+        self.addCleanup(old.close)
+        old.call("store", "k", "v")
+        self.reload(daemon, self.config(second))
+        with Client(self.path("second")) as new:
+            self.assertEqual(new.call("fetch", "k"), "v")
+        self.assertEqual(old.call("fetch", "k"), "v")
+        self.assertFalse(os.path.exists(self.path("first")))
+        self.reload(daemon, self.config(first, second))
+        with Client(self.path("first")) as again:
+            self.assertEqual(again.call("fetch", "k"), "v")
+        daemon.stop()
+
+    def test_a_listener_that_cannot_be_opened_is_told_and_the_others_are_kept(self):
+        self.write(self.config("unix:" + self.path("a")))
+        daemon = self.ready(self.start())
+        self.reload(daemon, self.config("unix:" + self.path("a"), "unix:/nowhere/at/all", "unix:" + self.path("b")))
+        self.assertIn("event=not_listening", daemon.stderr())
+        for name in ("a", "b"):
+            with Client(self.path(name)) as client:
+                client.call("ping")
+        daemon.stop()
+
+    def test_limits_and_level(self):
+        self.write(self.config("unix:" + self.path("s"), more="[limits]\nmax-memory = 300m\n"))
+        daemon = self.ready(self.start())
+        client = Client(self.path("s"))
+        self.addCleanup(client.close)
+        self.assertEqual(client.call("stats", "memory")["daemon_limit"], 300 << 20)
+        self.assertNotIn("level=debug", daemon.stderr())
+        self.reload(daemon, self.config("unix:" + self.path("s"),
+                                        more="[limits]\nmax-memory = 40m\n[log]\nlog-level = debug\n"))
+        self.assertEqual(client.call("stats", "memory")["daemon_limit"], 40 << 20)
+        self.assertEqual(client.code("put", "x" * (45 << 20)), "OOM")
+        Client(self.path("s")).close()
+        daemon.wait_line(re.compile("level=debug event=opened"))
+        daemon.stop()
+
+    def test_what_cannot_change_is_said_each_time(self):
+        self.write(self.config("unix:" + self.path("s"), more="workers = 1\n"))
+        daemon = self.ready(self.start())
+        for _ in range(2):
+            self.reload(daemon, self.config("unix:" + self.path("s"), more="workers = 2\n"))
+        self.assertEqual(daemon.stderr().count('event=not_changed option=workers from=1 to=2'), 2)
+        with Client(self.path("s")) as client:
+            self.assertEqual(client.call("stats", "server")["workers"], 1)
+        daemon.stop()
+
+    def test_a_broken_file_changes_nothing(self):
+        self.write(self.config("unix:" + self.path("s")))
+        daemon = self.ready(self.start())
+        self.reload(daemon, self.config("unix:" + self.path("t"), more="workers = many\n"), "nothing is changed")
+        self.assertIn("file=%s line=3" % self.conf, daemon.stderr())
+        with Client(self.path("s")) as client:
+            client.call("ping")
+        self.assertFalse(os.path.exists(self.path("t")))
+        os.remove(self.conf)
+        count = daemon.stderr().count("nothing is changed")
+        daemon.process.send_signal(signal.SIGHUP)
+        poll(lambda: daemon.stderr().count("nothing is changed") > count, "a missing file is told, too")
+        daemon.stop()
+
+    def test_without_a_file_there_is_nothing_to_read_again(self):
+        with Daemon(tcp=False) as daemon:
+            daemon.process.send_signal(signal.SIGHUP)
+            daemon.wait_line(re.compile("start with --config"))
+
+
+class Notified(ConfigTest):
+    """What systemd would hear."""
+
+    def setUp(self):
+        super().setUp()
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(self.socket.close)
+        self.socket.bind(self.path("notify"))
+        self.socket.settimeout(30)
+        self.write("[daemon]\nlisten = unix:%s\n" % self.path("s"))
+
+    def hear(self):
+        return self.socket.recv(4096).decode()
+
+    def hear_until(self, wanted):
+        while True:
+            said = self.hear()
+            if wanted in said:
+                return said
+
+    def notified(self, **env):
+        return self.start(env=dict(NOTIFY_SOCKET=self.path("notify"), **env))
+
+    def test_from_ready_to_stopping(self):
+        daemon = self.notified()
+        self.assertRegex(self.hear(), r"^READY=1\nSTATUS=1 pools, 0 sessions, 0 objects; .* of .*$")
+        daemon.process.send_signal(signal.SIGHUP)
+        self.assertRegex(self.hear_until("RELOADING=1"), r"\nMONOTONIC_USEC=\d+\n")
+        self.assertIn("READY=1", self.hear_until("READY=1"))
+        daemon.terminate()
+        self.assertIn("STATUS=", self.hear_until("STOPPING=1"))
+        self.assertEqual(daemon.wait_exit(), 0)
+
+    def test_the_watchdog_is_fed(self):
+        daemon = self.notified(WATCHDOG_USEC="200000")
+        for _ in range(3):
+            self.hear_until("WATCHDOG=1")
+        daemon.stop()
+
+    def test_a_stuck_worker_is_a_missed_watchdog(self):
+        daemon = self.notified(WATCHDOG_USEC="200000")
+        self.hear_until("WATCHDOG=1")
+        threads = "/proc/%d/task" % daemon.process.pid
+        names = {}
+        for tid in os.listdir(threads):
+            with open("%s/%s/comm" % (threads, tid), encoding="ascii") as comm:
+                names[comm.read().strip()] = int(tid)
+        stuck = Stuck(names["worker-0"])
+        self.addCleanup(stuck.release)
+        # One message may have been on its way when the thread stopped; then there is none.
+        heard = self.drain_for_answers(5)
+        self.assertLessEqual(heard, 1)
+        stuck.release()
+        self.hear_until("WATCHDOG=1")
+        daemon.stop()
+
+    def drain_for_answers(self, rounds):
+        """WATCHDOG messages in so many times of the interval at which a healthy daemon sends them."""
+        heard = 0
+        self.socket.settimeout(0.1)
+        for _ in range(rounds):
+            try:
+                heard += "WATCHDOG=1" in self.hear()
+            except socket.timeout:
+                pass
+        self.socket.settimeout(30)
+        return heard
+
+    def test_without_systemd_nothing_is_said_and_nothing_ticks(self):
+        daemon = self.ready(self.start())
+        self.assertEqual(len(daemon.stderr().splitlines()), 2)
+        self.socket.settimeout(0.2)
+        with self.assertRaises(socket.timeout):
+            self.hear()
+        daemon.stop()
+
+
+class Stuck:
+    """Holds one thread of another process still, as ptrace does, until release()."""
+
+    PROGRAM = ("import ctypes, os, sys\n"
+               "libc = ctypes.CDLL(None, use_errno=True)\n"
+               "tid = int(sys.argv[1])\n"
+               "seize, interrupt, detach = 0x4206, 0x4207, 17\n"
+               "libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]\n"
+               "assert libc.ptrace(seize, tid, None, None) == 0, os.strerror(ctypes.get_errno())\n"
+               "assert libc.ptrace(interrupt, tid, None, None) == 0, os.strerror(ctypes.get_errno())\n"
+               "os.waitpid(tid, 0x40000000)\n"
+               "print('stuck', flush=True)\n"
+               "sys.stdin.read()\n"
+               "libc.ptrace(detach, tid, None, None)\n")
+
+    def __init__(self, tid):
+        self.process = subprocess.Popen([sys.executable, "-c", self.PROGRAM, str(tid)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        if self.process.stdout.readline() != "stuck\n":
+            raise AssertionError("the thread cannot be held")
+
+    def release(self):
+        if self.process:
+            self.process.stdin.close()
+            self.process.wait()
+            self.process.stdout.close()
+        self.process = None
+
+
+class HandedOver(ConfigTest):
+    """Sockets that listen already, as systemd passes them."""
+
+    # Descriptors from 3 on are the sockets; the number of this process is only known once it is that process.
+    EXEC = ("import os, sys\n"
+            "os.environ['LISTEN_PID'] = str(os.getpid())\n"
+            "os.execv(sys.argv[1], sys.argv[1:])\n")
+
+    def handed(self, sockets, *args):
+        fds = [sock.fileno() for sock in sockets]
+
+        def place():
+            for n, fd in enumerate([os.dup2(fd, 100 + k) for k, fd in enumerate(fds)]):
+                os.dup2(fd, 3 + n)
+        process = subprocess.Popen([sys.executable, "-c", self.EXEC, HOLDFASTD] + list(args), preexec_fn=place,
+                                   pass_fds=range(3, 3 + len(fds)), env=dict(os.environ, LISTEN_FDS=str(len(fds))),
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                   text=True)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def unix(self, name, listen=True, kind=socket.SOCK_STREAM):
+        sock = socket.socket(socket.AF_UNIX, kind)
+        self.addCleanup(sock.close)
+        sock.bind(self.path(name))
+        if listen and kind != socket.SOCK_DGRAM:
+            sock.listen()
+        return sock
+
+    def test_unix_and_tcp(self):
+        tcp = socket.socket()
+        self.addCleanup(tcp.close)
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        process = self.handed([self.unix("u"), tcp], "--listen", "unix:" + self.path("own"))
+        with Client(self.path("u")) as client:
+            client.call("store", "k", 1)
+        with Client(tcp.getsockname()) as client:
+            self.assertEqual(client.call("fetch", "k"), 1)
+        with Client(self.path("own")) as client:
+            self.assertEqual(client.call("fetch", "k"), 1)
+        process.terminate()
+        said = process.stderr.read()
+        self.assertEqual(process.wait(), 0, said)
+        self.assertIn("address=unix:%s " % self.path("u"), said)
+        self.assertIn("address=tcp:127.0.0.1:%d " % tcp.getsockname()[1], said)
+        self.assertTrue(os.path.exists(self.path("u")), "the file is systemd's")
+        self.assertFalse(os.path.exists(self.path("own")))
+
+    def test_the_default_address_is_not_opened_beside_them(self):
+        runtime = self.path("runtime")
+        os.mkdir(runtime)
+        os.environ["XDG_RUNTIME_DIR"] = runtime
+        self.addCleanup(os.environ.pop, "XDG_RUNTIME_DIR")
+        process = self.handed([self.unix("u")])
+        with Client(self.path("u")) as client:
+            client.call("ping")
+        self.assertEqual(os.listdir(runtime), [])
+        process.terminate()
+        self.assertEqual(process.wait(), 0)
+
+    def test_what_is_no_listening_stream_is_refused(self):
+        for sock in (self.unix("a", listen=False), self.unix("b", kind=socket.SOCK_DGRAM)):
+            process = self.handed([sock])
+            said = process.stderr.read()
+            self.assertEqual(process.wait(), 1, said)
+            self.assertIn("descriptor 3", said)
+            self.assertIn("socket unit", said)
+
+    def test_lines_for_the_journal_have_a_level_and_no_time(self):
+        for stream, journal in (("%d:%d", True), ("%d1:%d", False)):
+            reader, writer = os.pipe()
+            stat = os.fstat(writer)
+            process = subprocess.Popen([HOLDFASTD, "--listen", "unix:" + self.path("j")], stdin=subprocess.DEVNULL,
+                                       stderr=writer, stdout=subprocess.DEVNULL,
+                                       env=dict(os.environ, JOURNAL_STREAM=stream % (stat.st_dev, stat.st_ino)))
+            os.close(writer)
+            with open(reader, encoding="utf-8") as lines:
+                first = lines.readline()
+                process.terminate()
+                lines.read()
+            self.assertEqual(process.wait(), 0)
+            self.assertEqual(first.startswith("<6>event=listening "), journal, first)
+
+
+if __name__ == "__main__":
+    unittest.main()
