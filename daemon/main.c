@@ -7,11 +7,13 @@
 #include "daemon/system/command.h"
 #include "daemon/system/machine.h"
 #include "daemon/system/options.h"
+#include "daemon/system/reload.h"
 #include "daemon/system/signals.h"
 #include "daemon/system/systemd.h"
 #include "daemon/transport/transport.h"
 #include "proto/version.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +21,9 @@
 
 #define EXIT_FAILED 1
 #define EXIT_USAGE  2
+
+_Static_assert(OPTIONS_LISTEN_MAX == SERVER_LISTEN_MAX && OPTIONS_WORKERS_MAX == SERVER_WORKERS_MAX,
+               "the options promise what the server keeps");
 
 struct program {
     struct command command;
@@ -35,22 +40,18 @@ struct program {
 
 /* ---- what is wrong with the options ---- */
 
+/* What was written into a file does not get to the terminal as more than a line of text. */
 static void say_complaint(void *data, const char *file, unsigned line, const char *text)
 {
+    char where[16] = "", whole[CONFIG_ERROR_MAX + PATH_MAX + sizeof where];
     (void)data;
-    if (file == NULL)
-        fprintf(stderr, "holdfastd: --%s\n", text);
-    else if (line == 0)
-        fprintf(stderr, "holdfastd: %s: %s\n", file, text);
-    else
-        fprintf(stderr, "holdfastd: %s:%u: %s\n", file, line, text);
-}
-
-static void log_complaint(void *data, const char *file, unsigned line, const char *text)
-{
-    struct program *program = data;
-    log_write(&program->log, LOG_LEVEL_ERROR, "config", "file=%s line=%u msg=\"%s\"",
-              file == NULL ? "-" : file, line, text);
+    if (line > 0)
+        snprintf(where, sizeof where, ":%u", line);
+    snprintf(whole, sizeof whole, "%s%s%s%s", file == NULL ? "--" : file, where, file == NULL ? "" : ": ",
+             text);
+    for (char *at = whole; *at != '\0'; at++)
+        *at = (unsigned char)*at < 0x20 || *at == 0x7f ? '?' : *at;
+    fprintf(stderr, "holdfastd: %s\n", whole);
 }
 
 /* ---- signals ---- */
@@ -61,75 +62,51 @@ static void announce_address(struct program *program, const char *address)
               address);
 }
 
-struct reloading {
-    struct program *program;
-    struct options *next;
-};
-
-static void change_listen(struct program *program, const char *old, const char *new)
+static unsigned listeners(const struct program *program)
 {
-    char error[TRANSPORT_ERROR_MAX];
-    if (old != NULL) {
-        server_unlisten(program->server, old);
-        log_write(&program->log, LOG_LEVEL_INFO, "unlistened", "address=%s msg=\"its connections stay\"",
-                  old);
-    } else if (server_listen(program->server, new, error, sizeof error) == 0) {
-        unsigned last = 0;
-        while (server_address(program->server, last + 1) != NULL)
-            last++;
-        announce_address(program, server_address(program->server, last));
-    } else {
-        log_write(&program->log, LOG_LEVEL_ERROR, "not_listening", "msg=\"%s\"", error);
-    }
+    unsigned count = 0;
+    while (server_address(program->server, count) != NULL)
+        count++;
+    return count;
 }
 
-static void on_change(void *data, enum option_id id, const char *old, const char *new)
+static int add_listener(void *data, const char *address, char *error, size_t error_size)
 {
-    struct reloading *reload = data;
-    struct program *program = reload->program;
-    if (id == OPTION_LISTEN) {
-        change_listen(program, old, new);
-        return;
-    }
-    log_write(&program->log, option_is_live(id) ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
-              option_is_live(id) ? "changed" : "not_changed", "option=%s from=%s to=%s%s", option_name(id),
-              old, new, option_is_live(id) ? "" : " msg=\"this takes a restart\"");
-    if (!option_is_live(id))
-        options_keep(reload->next, &program->options, id);
-    else if (id == OPTION_MAX_MEMORY)
-        server_set_max_memory(program->server, reload->next->max_memory);
-    else if (id == OPTION_LOG_LEVEL)
-        log_set_level(&program->log, reload->next->log_level);
+    struct program *program = data;
+    unsigned before = listeners(program);
+    if (server_listen(program->server, address, error, error_size) != 0)
+        return -1;
+    if (listeners(program) > before)
+        announce_address(program, server_address(program->server, before));
+    return 0;
 }
 
-/* False: nothing is changed. */
-static bool reload_options(struct program *program)
+static void remove_listener(void *data, const char *address)
 {
-    struct options next;
-    struct reloading reload = {.program = program, .next = &next};
-    if (program->command.file == NULL) {
-        log_write(&program->log, LOG_LEVEL_WARN, "reload",
-                  "msg=\"there is no file to read again; start with --config\"");
-        return false;
-    }
-    if (options_load(&next, &program->command, transport_check, log_complaint, program) > 0) {
-        log_write(&program->log, LOG_LEVEL_ERROR, "reload",
-                  "msg=\"nothing is changed; mend the file and try again\"");
-        return false;
-    }
-    if (program->activated)
-        options_drop_default_listen(&next);
-    options_compare(&program->options, &next, on_change, &reload);
-    options_free(&program->options);
-    program->options = next;
-    log_write(&program->log, LOG_LEVEL_INFO, "reloaded", "file=%s", program->command.file);
-    return true;
+    struct program *program = data;
+    server_unlisten(program->server, address);
+}
+
+static void set_max_memory(void *data, uint64_t bytes)
+{
+    struct program *program = data;
+    server_set_max_memory(program->server, bytes);
 }
 
 static void reload(struct program *program)
 {
+    const struct reload reload = {
+        .command = &program->command,
+        .check = transport_check,
+        .activated = program->activated,
+        .log = &program->log,
+        .actions = {.listen = add_listener,
+                    .unlisten = remove_listener,
+                    .set_max_memory = set_max_memory,
+                    .data = program},
+    };
     systemd_reloading(&program->systemd);
-    reload_options(program);
+    reload_options(&program->options, &reload);
     systemd_reloaded(&program->systemd);
 }
 
@@ -213,12 +190,10 @@ static int places(struct program *program, struct server_config *config, int *fd
     program->activated = count > 0;
     if (program->activated)
         options_drop_default_listen(options);
-    for (unsigned i = 0; i < options->listen_count; i++) {
+    if (options_make_folder(options, error, error_size) != 0)
+        return -1;
+    for (unsigned i = 0; i < options->listen_count; i++)
         listen[i] = options->listen[i].text;
-        if (options->listen[i].source == SOURCE_DEFAULT &&
-            machine_make_default_folder(error, error_size) != 0)
-            return -1;
-    }
     config->listen = listen;
     config->listen_count = options->listen_count;
     config->listen_fds = fds;
@@ -254,10 +229,13 @@ static int run(struct program *program)
 static int show(const struct program *program)
 {
     if (program->command.print)
-        options_print(&program->options);
+        options_print(stdout, &program->options);
     else
         printf("%s: fine\n", program->command.file == NULL ? "the command line" : program->command.file);
-    return 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    perror("holdfastd: stdout");
+    return EXIT_FAILED;
 }
 
 int main(int argc, char **argv)

@@ -117,9 +117,21 @@ static int add_listener(struct server *server, struct listening *listening, char
     return 0;
 }
 
+static bool has_address(const struct server *server, const char *address)
+{
+    const char *there;
+    for (unsigned i = 0; (there = server_address(server, i)) != NULL; i++) {
+        if (strcmp(there, address) == 0)
+            return true;
+    }
+    return false;
+}
+
 int server_listen(struct server *server, const char *address, char *error, size_t error_size)
 {
     struct listening listening;
+    if (has_address(server, address)) /* the options may name what was handed over, too */
+        return 0;
     if (server->listeners_count == SERVER_LISTEN_MAX) {
         snprintf(error, error_size, "%s: there are %d listeners already; remove one", address,
                  SERVER_LISTEN_MAX);

@@ -44,7 +44,8 @@ void server_stop(struct server *server);
 
 void server_close(struct server *server);
 
-/* Listens at one more address, from within the loop. 0, or -1 with a text for a person in `error`. */
+/* Listens at one more address, from within the loop; one that it listens at already is fine. 0, or -1 with a text for a
+ * person in `error`. */
 int server_listen(struct server *server, const char *address, char *error, size_t error_size);
 
 /* No longer listens at `address`, given as it was to server_listen() or as server_address() tells it; connections that

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/system/command.h"
 
+#include "daemon/base/nearest.h"
 #include "daemon/system/option_table.h"
 #include "proto/version.h"
 
@@ -59,7 +60,19 @@ static enum command_result take_option(struct command *command, enum option_id i
     return COMMAND_RUN;
 }
 
-static enum command_result take(struct command *command, int option)
+/* getopt_long() has said what is wrong with `word`. */
+static enum command_result hint(const char *word)
+{
+    char name[NEAREST_WORD_MAX + 2];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
+    const struct option_row *nearest = strncmp(name, "--", 2) == 0 ? option_nearest(name + 2) : NULL;
+    if (nearest != NULL && strcmp(nearest->name, name + 2) != 0)
+        fprintf(stderr, "Did you mean --%s? ", nearest->name);
+    fputs("Try 'holdfastd --help'.\n", stderr);
+    return COMMAND_WRONG;
+}
+
+static enum command_result take(struct command *command, int option, char **argv)
 {
     switch (option) {
     case COMMAND_CONFIG:
@@ -71,9 +84,7 @@ static enum command_result take(struct command *command, int option)
     case COMMAND_PRINT: command->print = true; return COMMAND_RUN;
     case 'V': printf("holdfastd %s\n", HF_VERSION); return COMMAND_DONE;
     case 'h': print_help(); return COMMAND_DONE;
-    case '?':
-        fputs("Try 'holdfastd --help'.\n", stderr);
-        return COMMAND_WRONG; /* getopt_long has said what */
+    case '?': return hint(argv[optind - 1]);
     default: return take_option(command, (enum option_id)(option - 1), optarg);
     }
 }
@@ -91,7 +102,7 @@ enum command_result command_parse(struct command *command, int argc, char **argv
         names[5 + id] = (struct option){option_rows[id].name, required_argument, NULL, (int)id + 1};
     *command = (struct command){.file = NULL};
     for (int option; (option = getopt_long(argc, argv, "hV", names, NULL)) != -1;) {
-        enum command_result result = take(command, option);
+        enum command_result result = take(command, option, argv);
         if (result != COMMAND_RUN)
             return result;
     }

@@ -2,13 +2,13 @@
 #include "daemon/system/machine.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <uv.h>
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
 
@@ -73,10 +73,7 @@ uint64_t machine_memory(void)
 
 unsigned machine_cores(void)
 {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return count > 0 ? (unsigned)count : 1;
+    return uv_available_parallelism(); /* sched_getaffinity(2) */
 }
 
 /* ---- descriptors ---- */
@@ -99,10 +96,9 @@ static const char *runtime_folder(void)
     return runtime == NULL || runtime[0] != '/' ? "/run" : runtime;
 }
 
-bool machine_default_address(char *ret, size_t size)
+void machine_default_address(char *ret, size_t size)
 {
-    int n = snprintf(ret, size, "unix:%s/holdfast/holdfast.sock", runtime_folder());
-    return n >= 0 && (size_t)n < size;
+    snprintf(ret, size, "unix:%s/holdfast/holdfast.sock", runtime_folder());
 }
 
 int machine_make_default_folder(char *error, size_t error_size)

@@ -3,7 +3,6 @@
 #ifndef SYSTEM_MACHINE_H
 #define SYSTEM_MACHINE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,8 +16,8 @@ unsigned machine_cores(void);
 /* Raises the soft limit of file descriptors to the hard one; the limit in force. */
 uint64_t machine_raise_descriptors(void);
 
-/* The default address, `unix:` and a path. False: it is longer than `size`. */
-bool machine_default_address(char *ret, size_t size);
+/* The default address, `unix:` and a path; one that is longer than `size` is cut. */
+void machine_default_address(char *ret, size_t size);
 /* Makes the folder of its path, mode 0750, if there is none. 0, or -1 with a text in `error`. */
 int machine_make_default_folder(char *error, size_t error_size);
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/system/option_table.h"
 
+#include "daemon/base/nearest.h"
 #include "daemon/system/machine.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +49,11 @@ static bool set_heap(struct options *options, const char *text)
 static bool set_workers(struct options *options, const char *text)
 {
     char *end;
+    if (strcmp(text, "auto") == 0) {
+        unsigned cores = machine_cores();
+        options->workers = cores < OPTIONS_WORKERS_MAX ? cores : OPTIONS_WORKERS_MAX;
+        return true;
+    }
     errno = 0;
     unsigned long number = strtoul(text, &end, 10);
     if (errno != 0 || !isdigit((unsigned char)text[0]) || *end != '\0' || number < 1 ||
@@ -55,10 +63,20 @@ static bool set_workers(struct options *options, const char *text)
     return true;
 }
 
+static void mean_workers(const struct options *options, char *ret, size_t size)
+{
+    snprintf(ret, size, "%u", options->workers);
+}
+
 static bool set_memory(struct options *options, const char *text)
 {
     options->max_memory = options_size(text, machine_memory());
     return options->max_memory >= MEMORY_MIN;
+}
+
+static void mean_memory(const struct options *options, char *ret, size_t size)
+{
+    snprintf(ret, size, "%" PRIu64, options->max_memory);
 }
 
 static bool set_level(struct options *options, const char *text)
@@ -93,12 +111,16 @@ const struct option_row option_rows[OPTIONS_COUNT] = {
                      .set = set_heap,
                      .fix = "give 'memfd'; this version has no other",
                      .help = "where heaps live: memfd (memory, gone with the daemon) is all there is so far"},
-    [OPTION_WORKERS] = {.name = "workers",
-                        .section = "daemon",
-                        .argument = "N",
-                        .set = set_workers,
-                        .fix = "give a number from 1 to 64",
-                        .help = "threads that own the pools, 1 to 64; default: the cores it may run on"},
+    [OPTION_WORKERS] =
+        {.name = "workers",
+         .section = "daemon",
+         .argument = "N",
+         .standard = "auto",
+         .set = set_workers,
+         .mean = mean_workers,
+         .fix = "give a number from 1 to 64, or auto",
+         .help = "threads that own the pools, 1 to 64; auto (default): one for each core that the\n"
+                 "daemon may run on"},
     [OPTION_MAX_MEMORY] =
         {.name = "max-memory",
          .section = "limits",
@@ -106,6 +128,7 @@ const struct option_row option_rows[OPTIONS_COUNT] = {
          .live = true,
          .standard = "60%",
          .set = set_memory,
+         .mean = mean_memory,
          .fix = "give at least 16m: bytes, or with k, m, g, t, or a percentage as 60%",
          .help = "for all that clients cause: bytes, or with k, m, g, t, or % of the machine's\n"
                  "(or its cgroup's) memory; default 60%"},
@@ -118,3 +141,14 @@ const struct option_row option_rows[OPTIONS_COUNT] = {
                           .fix = "levels are error, warn, info and debug",
                           .help = "error, warn, info (default) or debug; the log goes to stderr"},
 };
+
+static const char *name_of(const void *rows, size_t i)
+{
+    return ((const struct option_row *)rows)[i].name;
+}
+
+const struct option_row *option_nearest(const char *name)
+{
+    size_t i = nearest_of(name, name_of, option_rows, OPTIONS_COUNT);
+    return i == OPTIONS_COUNT ? NULL : &option_rows[i];
+}

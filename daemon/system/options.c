@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/system/options.h"
 
+#include "daemon/base/nearest.h"
 #include "daemon/system/machine.h"
 #include "daemon/system/option_table.h"
 
@@ -8,9 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define NEAR    3u /* letters that a mistyped key may be off */
-#define KEY_MAX 32u
 
 const char *option_name(enum option_id id)
 {
@@ -36,12 +34,21 @@ static void drop_listen(struct options *options)
         free_value(&options->listen[--options->listen_count]);
 }
 
+static int given_twice(const char *what, const struct option_value *first, char *error, size_t error_size)
+{
+    snprintf(error, error_size, "%s is given twice, first in line %u; take one away", what, first->line);
+    return -1;
+}
+
 static int add_listen(struct options *options, const struct option_value *value, char *error,
                       size_t error_size)
 {
-    /* Those of the command line take the place of the file's, those of either the place of the default. */
     if (options->listen_count > 0 && options->listen[0].source != value->source)
         drop_listen(options);
+    for (unsigned i = 0; i < options->listen_count && value->source == SOURCE_FILE; i++) {
+        if (strcmp(options->listen[i].text, value->text) == 0)
+            return given_twice(value->text, &options->listen[i], error, error_size);
+    }
     if (options->listen_count == OPTIONS_LISTEN_MAX) {
         snprintf(error, error_size, "listen '%s' is one address too many; give at most %d", value->text,
                  OPTIONS_LISTEN_MAX);
@@ -57,11 +64,8 @@ static int put_value(struct options *options, enum option_id id, const struct op
     struct option_value *place = &options->values[id];
     if (id == OPTION_LISTEN)
         return add_listen(options, value, error, error_size);
-    if (place->text != NULL && place->source == SOURCE_FILE && value->source == SOURCE_FILE) {
-        snprintf(error, error_size, "%s is given twice, first in line %u; take one away",
-                 option_rows[id].name, place->line);
-        return -1;
-    }
+    if (place->text != NULL && place->source == SOURCE_FILE && value->source == SOURCE_FILE)
+        return given_twice(option_rows[id].name, place, error, error_size);
     free_value(place);
     *place = *value;
     return 0;
@@ -72,14 +76,19 @@ struct load {
     options_address_check *check;
     config_complaint *complain;
     void *data;
+    const char *section; /* the one that the file is in; "": an unknown one, which was told; NULL: none yet */
     unsigned complaints;
 };
 
 static int understand(struct load *load, enum option_id id, const char *text, char *error, size_t error_size)
 {
     char why[CONFIG_ERROR_MAX];
-    if (!option_rows[id].set(load->options, text)) {
-        snprintf(error, error_size, "%s '%s'; %s", option_rows[id].name, text, option_rows[id].fix);
+    const struct option_row *row = &option_rows[id];
+    const char *fault = config_value_fault(text);
+    if (fault == NULL && !row->set(load->options, text))
+        fault = row->fix;
+    if (fault != NULL) {
+        snprintf(error, error_size, "%s '%.*s'; %s", row->name, CONFIG_VALUE_MAX, text, fault);
         return -1;
     }
     if (id != OPTION_LISTEN || load->check(text, why, sizeof why) == 0)
@@ -97,9 +106,12 @@ static int take(struct load *load, enum option_id id, const char *text, enum opt
         snprintf(error, error_size, "no memory");
         return -1;
     }
-    if (understand(load, id, value.text, error, error_size) == 0 &&
-        put_value(load->options, id, &value, error, error_size) == 0)
-        return 0;
+    if (understand(load, id, value.text, error, error_size) == 0) {
+        if (option_rows[id].mean != NULL)
+            option_rows[id].mean(load->options, value.meaning, sizeof value.meaning);
+        if (put_value(load->options, id, &value, error, error_size) == 0)
+            return 0;
+    }
     free(value.text);
     return -1;
 }
@@ -116,70 +128,71 @@ static void take_or_complain(struct load *load, enum option_id id, const char *t
 
 /* ---- the file's side ---- */
 
-/* Letters to be changed, added or taken away to make one word of the other (Levenshtein 1966). */
-static unsigned distance(const char *a, const char *b)
+/* The sections are those of the options. */
+static const char *section_at(const void *data, size_t i)
 {
-    unsigned row[KEY_MAX + 1];
-    size_t width = strlen(b);
-    if (strlen(a) > KEY_MAX || width > KEY_MAX)
-        return KEY_MAX;
-    for (unsigned k = 0; k <= width; k++)
-        row[k] = k;
-    for (unsigned i = 0; a[i] != '\0'; i++) {
-        unsigned diagonal = row[0];
-        row[0] = i + 1;
-        for (unsigned k = 1; k <= width; k++) {
-            unsigned change = diagonal + (a[i] != b[k - 1]);
-            diagonal = row[k];
-            unsigned other = (row[k] < row[k - 1] ? row[k] : row[k - 1]) + 1;
-            row[k] = change < other ? change : other;
-        }
-    }
-    return row[width];
+    (void)data;
+    return option_rows[i].section;
 }
 
-static const struct option_row *nearest_to(const char *key, unsigned *ret_off)
-{
-    const struct option_row *nearest = NULL;
-    *ret_off = NEAR + 1;
-    for (unsigned id = 0; id < OPTIONS_COUNT; id++) {
-        unsigned off = distance(key, option_rows[id].name);
-        if (off >= *ret_off)
-            continue;
-        *ret_off = off;
-        nearest = &option_rows[id];
-    }
-    return nearest;
-}
-
-static int unknown_key(const char *section, const char *key, char *error, size_t error_size)
-{
-    unsigned off;
-    const struct option_row *nearest = nearest_to(key, &off);
-    if (section[0] == '\0')
-        snprintf(error, error_size, "'%s' stands before any section; begin with a line such as [daemon]",
-                 key);
-    else if (nearest == NULL)
-        snprintf(error, error_size,
-                 "unknown key '%s' below [%s]; `holdfastd --print-config` shows all there are", key, section);
-    else if (off == 0)
-        snprintf(error, error_size, "'%s' does not belong below [%s]; put it below [%s]", key, section,
-                 nearest->section);
-    else
-        snprintf(error, error_size, "unknown key '%s' below [%s]; did you mean '%s' (below [%s])?", key,
-                 section, nearest->name, nearest->section);
-    return -1;
-}
-
-static int on_pair(void *data, unsigned line, const char *section, const char *key, const char *value,
-                   char *error, size_t error_size)
+static int on_section(void *data, const char *section, char *error, size_t error_size)
 {
     struct load *load = data;
     for (unsigned id = 0; id < OPTIONS_COUNT; id++) {
-        if (strcmp(option_rows[id].name, key) == 0 && strcmp(option_rows[id].section, section) == 0)
-            return take(load, id, value, SOURCE_FILE, line, error, error_size);
+        if (strcmp(option_rows[id].section, section) != 0)
+            continue;
+        load->section = option_rows[id].section;
+        return 0;
     }
-    return unknown_key(section, key, error, error_size);
+    load->section = "";
+    size_t nearest = nearest_of(section, section_at, NULL, OPTIONS_COUNT);
+    if (nearest < OPTIONS_COUNT)
+        snprintf(error, error_size, "unknown section [%s]; did you mean [%s]?", section,
+                 option_rows[nearest].section);
+    else
+        snprintf(error, error_size, "unknown section [%s]; `holdfastd --print-config` shows all there are",
+                 section);
+    return -1;
+}
+
+static int unknown_key(const char *key, char *error, size_t error_size)
+{
+    const struct option_row *nearest = option_nearest(key);
+    if (nearest == NULL)
+        snprintf(error, error_size, "unknown key '%s'; `holdfastd --print-config` shows all there are", key);
+    else
+        snprintf(error, error_size, "unknown key '%s'; did you mean '%s' (below [%s])?", key, nearest->name,
+                 nearest->section);
+    return -1;
+}
+
+/* Whether the option may stand where the file is. */
+static int look_at_place(const struct load *load, const struct option_row *row, char *error,
+                         size_t error_size)
+{
+    if (load->section == NULL)
+        snprintf(error, error_size, "'%s' stands before any section; put [%s] above it", row->name,
+                 row->section);
+    else if (load->section[0] != '\0' && strcmp(load->section, row->section) != 0)
+        snprintf(error, error_size, "'%s' does not belong below [%s]; put it below [%s]", row->name,
+                 load->section, row->section);
+    else
+        return 0;
+    return -1;
+}
+
+static int on_pair(void *data, unsigned line, const char *key, const char *value, char *error,
+                   size_t error_size)
+{
+    struct load *load = data;
+    for (unsigned id = 0; id < OPTIONS_COUNT; id++) {
+        if (strcmp(option_rows[id].name, key) != 0)
+            continue;
+        if (look_at_place(load, &option_rows[id], error, error_size) != 0)
+            return -1;
+        return take(load, id, value, SOURCE_FILE, line, error, error_size);
+    }
+    return unknown_key(key, error, error_size);
 }
 
 static void on_complaint(void *data, const char *file, unsigned line, const char *text)
@@ -190,21 +203,21 @@ static void on_complaint(void *data, const char *file, unsigned line, const char
 
 /* ---- all of it ---- */
 
-/* An address that is too long is none; then it takes a --listen. */
 static void take_defaults(struct load *load)
 {
-    char workers[16], address[256];
-    unsigned cores = machine_cores();
-    snprintf(workers, sizeof workers, "%u", cores < OPTIONS_WORKERS_MAX ? cores : OPTIONS_WORKERS_MAX);
     for (unsigned id = 0; id < OPTIONS_COUNT; id++) {
-        const char *text = option_rows[id].standard;
-        if (id == OPTION_WORKERS)
-            text = workers;
-        else if (id == OPTION_LISTEN && machine_default_address(address, sizeof address))
-            text = address;
-        if (text != NULL)
-            take_or_complain(load, id, text, SOURCE_DEFAULT);
+        if (option_rows[id].standard != NULL)
+            take_or_complain(load, id, option_rows[id].standard, SOURCE_DEFAULT);
     }
+}
+
+/* The last to be taken: where it is of no use, as in an environment without a fitting folder, nobody is to mind. */
+static void take_default_listen(struct load *load)
+{
+    char address[2 * CONFIG_VALUE_MAX];
+    machine_default_address(address, sizeof address);
+    if (load->options->listen_count == 0)
+        take_or_complain(load, OPTION_LISTEN, address, SOURCE_DEFAULT);
 }
 
 static void take_command(struct load *load, const struct command *command)
@@ -217,19 +230,32 @@ unsigned options_load(struct options *ret, const struct command *command, option
                       config_complaint *complain, void *data)
 {
     struct load load = {.options = ret, .check = check, .complain = complain, .data = data};
+    const struct config_reader reader = {
+        .section = on_section, .pair = on_pair, .complain = on_complaint, .data = &load};
     *ret = (struct options){.file = command->file};
     take_defaults(&load);
     if (command->file != NULL)
-        load.complaints += config_read(command->file, on_pair, on_complaint, &load);
+        load.complaints += config_read(command->file, &reader);
     take_command(&load, command);
+    take_default_listen(&load);
     if (load.complaints > 0)
         options_free(ret);
     return load.complaints;
 }
 
+static bool listens_by_default(const struct options *options)
+{
+    return options->listen_count > 0 && options->listen[0].source == SOURCE_DEFAULT;
+}
+
+int options_make_folder(const struct options *options, char *error, size_t error_size)
+{
+    return listens_by_default(options) ? machine_make_default_folder(error, error_size) : 0;
+}
+
 void options_drop_default_listen(struct options *options)
 {
-    if (options->listen_count > 0 && options->listen[0].source == SOURCE_DEFAULT)
+    if (listens_by_default(options))
         drop_listen(options);
 }
 
@@ -240,61 +266,105 @@ void options_free(struct options *options)
         free_value(&options->values[id]);
 }
 
-/* ---- showing and comparing ---- */
+/* ---- showing ---- */
 
-static void print_value(const struct options *options, enum option_id id, const struct option_value *value)
+/* What is in a file's name would otherwise be able to end the comment. */
+static void print_name(FILE *to, const char *name)
 {
-    switch (value->source) {
-    case SOURCE_DEFAULT: puts("# default"); break;
-    case SOURCE_FILE: printf("# %s:%u\n", options->file, value->line); break;
-    case SOURCE_COMMAND: puts("# command line"); break;
-    }
-    printf("%s = %s\n", option_rows[id].name, value->text);
+    for (; *name != '\0'; name++)
+        putc((unsigned char)*name < 0x20 || *name == 0x7f ? '?' : *name, to);
 }
 
-static void print_listen(const struct options *options)
+static bool says_more(const struct option_value *value)
+{
+    return value->meaning[0] != '\0' && strcmp(value->meaning, value->text) != 0;
+}
+
+static void print_value(FILE *to, const struct options *options, enum option_id id,
+                        const struct option_value *value)
+{
+    fputs("# ", to);
+    switch (value->source) {
+    case SOURCE_DEFAULT: fputs("default", to); break;
+    case SOURCE_FILE:
+        print_name(to, options->file);
+        fprintf(to, ":%u", value->line);
+        break;
+    case SOURCE_COMMAND: fputs("command line", to); break;
+    }
+    if (says_more(value))
+        fprintf(to, "; here and now: %s", value->meaning);
+    fprintf(to, "\n%s = %s\n", option_rows[id].name, value->text);
+}
+
+static void print_listen(FILE *to, const struct options *options)
 {
     for (unsigned i = 0; i < options->listen_count; i++)
-        print_value(options, OPTION_LISTEN, &options->listen[i]);
+        print_value(to, options, OPTION_LISTEN, &options->listen[i]);
 }
 
-void options_print(const struct options *options)
+void options_print(FILE *to, const struct options *options)
 {
     const char *section = "";
     for (unsigned id = 0; id < OPTIONS_COUNT; id++) {
         if (strcmp(section, option_rows[id].section) != 0)
-            printf("%s[%s]\n", id == 0 ? "" : "\n", option_rows[id].section);
+            fprintf(to, "%s[%s]\n", id == 0 ? "" : "\n", option_rows[id].section);
         section = option_rows[id].section;
         if (id == OPTION_LISTEN)
-            print_listen(options);
+            print_listen(to, options);
         else
-            print_value(options, id, &options->values[id]);
+            print_value(to, options, id, &options->values[id]);
     }
 }
+
+/* ---- comparing ---- */
 
 static bool listens(const struct options *options, const char *address)
 {
     for (unsigned i = 0; i < options->listen_count; i++) {
-        if (strcmp(options->listen[i].text, address) == 0)
+        if (!options->listen[i].failed && strcmp(options->listen[i].text, address) == 0)
             return true;
     }
     return false;
 }
 
+static const char *show(const struct option_value *value, char *ret, size_t size)
+{
+    if (says_more(value))
+        snprintf(ret, size, "%s (%s)", value->text, value->meaning);
+    else
+        snprintf(ret, size, "%s", value->text);
+    return ret;
+}
+
+static bool is_same(const struct option_value *a, const struct option_value *b)
+{
+    bool has_meaning = a->meaning[0] != '\0';
+    return has_meaning ? strcmp(a->meaning, b->meaning) == 0 : strcmp(a->text, b->text) == 0;
+}
+
+static void compare_values(const struct options *old, const struct options *new, options_change *change,
+                           void *data)
+{
+    char from[OPTIONS_SHOWN_MAX], to[OPTIONS_SHOWN_MAX];
+    for (unsigned id = OPTION_LISTEN + 1; id < OPTIONS_COUNT; id++) {
+        const struct option_value *a = &old->values[id], *b = &new->values[id];
+        if (!is_same(a, b))
+            change(data, id, show(a, from, sizeof from), show(b, to, sizeof to));
+    }
+}
+
 void options_compare(const struct options *old, const struct options *new, options_change *change, void *data)
 {
     for (unsigned i = 0; i < old->listen_count; i++) {
-        if (!listens(new, old->listen[i].text))
+        if (!old->listen[i].failed && !listens(new, old->listen[i].text))
             change(data, OPTION_LISTEN, old->listen[i].text, NULL);
     }
     for (unsigned i = 0; i < new->listen_count; i++) {
         if (!listens(old, new->listen[i].text))
             change(data, OPTION_LISTEN, NULL, new->listen[i].text);
     }
-    for (unsigned id = OPTION_LISTEN + 1; id < OPTIONS_COUNT; id++) {
-        if (strcmp(old->values[id].text, new->values[id].text) != 0)
-            change(data, id, old->values[id].text, new->values[id].text);
-    }
+    compare_values(old, new, change, data);
 }
 
 void options_keep(struct options *next, struct options *now, enum option_id id)
@@ -303,5 +373,13 @@ void options_keep(struct options *next, struct options *now, enum option_id id)
     assert(id != OPTION_LISTEN);
     next->values[id] = now->values[id];
     now->values[id] = value;
-    option_rows[id].set(next, next->values[id].text); /* it was right before */
+    const struct option_value *kept = &next->values[id];
+    option_rows[id].set(next,
+                        kept->meaning[0] != '\0' ? kept->meaning : kept->text); /* right before, right now */
+}
+
+void options_listen_failed(struct options *options, const char *address)
+{
+    for (unsigned i = 0; i < options->listen_count; i++)
+        options->listen[i].failed |= strcmp(options->listen[i].text, address) == 0;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What the daemon is told: by its command line, by a configuration file, or by nobody (defaults).
  *
- * One list has all options; the command line, the file, --help, --print-config and reloading follow from it. An option
- * has the same name in the file as on the command line, below its section.
+ * One list (option_table.h) has all options; the command line, the file, --help, --print-config and reloading follow from
+ * it. An option has the same name in the file as on the command line, below its section, and takes the same values.
  *
  * What always holds: a value on the command line wins over one in the file, that over the default; addresses given on the
- * command line take the place of all in the file. Nothing is in force before all of it has been found right. */
+ * command line take the place of all in the file, of either the place of the default. On the command line the last one
+ * of several wins. Nothing is in force before all of it has been found right. */
 #ifndef SYSTEM_OPTIONS_H
 #define SYSTEM_OPTIONS_H
 
@@ -15,10 +16,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define OPTIONS_LISTEN_MAX  16
 #define OPTIONS_WORKERS_MAX 64
 #define OPTIONS_GIVEN_MAX   64 /* values on a command line */
+#define OPTIONS_MEANING_MAX 24
+#define OPTIONS_SHOWN_MAX   (CONFIG_VALUE_MAX + OPTIONS_MEANING_MAX + 8)
 
 enum option_id {
     OPTION_LISTEN, /* may be given several times; each other one once in a file */
@@ -33,8 +37,11 @@ enum option_source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_COMMAND };
 
 struct option_value {
     char *text; /* owned; NULL: not given */
+    char
+        meaning[OPTIONS_MEANING_MAX]; /* of it here and now: bytes for a percentage; empty: the text is all */
     enum option_source source;
     unsigned line; /* in the file */
+    bool failed;   /* an address that could not be opened */
 };
 
 /* The values in force. */
@@ -69,13 +76,16 @@ unsigned options_load(struct options *ret, const struct command *command, option
                       config_complaint *complain, void *data);
 void options_free(struct options *options);
 
+/* Makes the folder of the default address, if it listens there. 0, or -1 with a text for a person in `error`. */
+int options_make_folder(const struct options *options, char *error, size_t error_size);
 /* For a daemon that is given sockets to listen at. */
 void options_drop_default_listen(struct options *options);
 
-/* Prints all values in the form of a file, each with its source. */
-void options_print(const struct options *options);
+/* Prints all values in the form of a file, each with its source. What it prints is a file that means the same. */
+void options_print(FILE *to, const struct options *options);
 
-/* Tells each value that differs: of OPTION_LISTEN the addresses that go (new NULL), then those that come (old NULL). */
+/* Tells each value that means something else, of OPTION_LISTEN the addresses that go (new NULL), then those that come
+ * (old NULL): also those that could not be opened before. Both texts are for a person, an address is just that. */
 typedef void options_change(void *data, enum option_id id, const char *old, const char *new);
 void options_compare(const struct options *old, const struct options *new, options_change *change,
                      void *data);
@@ -84,8 +94,7 @@ bool option_is_live(enum option_id id);
 const char *option_name(enum option_id id);
 /* Exchanges a value (not OPTION_LISTEN) of two, so that `next` goes on with the one of `now`. */
 void options_keep(struct options *next, struct options *now, enum option_id id);
-
-/* Bytes that SIZE means: digits with k, m, g, t (of 1024) or % of `whole`. 0: it means none. */
-uint64_t options_size(const char *text, uint64_t whole);
+/* `address` could not be opened: the next options_compare() tells it again. */
+void options_listen_failed(struct options *options, const char *address);
 
 #endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon/system/reload.h"
+
+struct reloading {
+    const struct reload *reload;
+    struct options *now, *next;
+};
+
+static void on_complaint(void *data, const char *file, unsigned line, const char *text)
+{
+    const struct reloading *reloading = data;
+    log_write(reloading->reload->log, LOG_LEVEL_ERROR, "config", "file=%s line=%u msg=\"%s\"",
+              file == NULL ? "-" : file, line, text);
+}
+
+static void refuse(const struct reload *reload, const char *why)
+{
+    log_write(reload->log, LOG_LEVEL_ERROR, "not_reloaded", "msg=\"%s\"", why);
+}
+
+/* ---- addresses ---- */
+
+static void add_listener(struct reloading *reloading, const char *address)
+{
+    const struct reload *reload = reloading->reload;
+    char error[CONFIG_ERROR_MAX];
+    if (options_make_folder(reloading->next, error, sizeof error) == 0 &&
+        reload->actions.listen(reload->actions.data, address, error, sizeof error) == 0)
+        return;
+    options_listen_failed(reloading->next, address);
+    log_write(reload->log, LOG_LEVEL_ERROR, "not_listening",
+              "address=%s msg=\"%s; nothing else is touched by that; mend it and reload once more\"", address,
+              error);
+}
+
+static void remove_listener(const struct reload *reload, const char *address)
+{
+    reload->actions.unlisten(reload->actions.data, address);
+    log_write(reload->log, LOG_LEVEL_INFO, "unlistened",
+              "address=%s msg=\"no longer listening on %s; its connections stay\"", address, address);
+}
+
+/* ---- values ---- */
+
+static void take_over(const struct reloading *reloading, enum option_id id)
+{
+    const struct reload *reload = reloading->reload;
+    if (id == OPTION_MAX_MEMORY)
+        reload->actions.set_max_memory(reload->actions.data, reloading->next->max_memory);
+    else if (id == OPTION_LOG_LEVEL)
+        log_set_level(reload->log, reloading->next->log_level);
+}
+
+static void say_changed(const struct reload *reload, enum option_id id, const char *old, const char *new)
+{
+    log_write(reload->log, LOG_LEVEL_INFO, "changed", "option=%s from=\"%s\" to=\"%s\"", option_name(id), old,
+              new);
+}
+
+static void change_value(const struct reloading *reloading, enum option_id id, const char *old,
+                         const char *new)
+{
+    /* The line about a new level of the log is written under the more talkative of the two. */
+    if (id == OPTION_LOG_LEVEL && reloading->next->log_level < reloading->now->log_level) {
+        say_changed(reloading->reload, id, old, new);
+        take_over(reloading, id);
+    } else {
+        take_over(reloading, id);
+        say_changed(reloading->reload, id, old, new);
+    }
+}
+
+static void keep_value(const struct reloading *reloading, enum option_id id, const char *old, const char *new)
+{
+    options_keep(reloading->next, reloading->now, id);
+    log_write(reloading->reload->log, LOG_LEVEL_WARN, "not_changed",
+              "option=%s from=\"%s\" to=\"%s\" msg=\"restart to change it\"", option_name(id), old, new);
+}
+
+static void on_change(void *data, enum option_id id, const char *old, const char *new)
+{
+    struct reloading *reloading = data;
+    if (id == OPTION_LISTEN && old != NULL)
+        remove_listener(reloading->reload, old);
+    else if (id == OPTION_LISTEN)
+        add_listener(reloading, new);
+    else if (option_is_live(id))
+        change_value(reloading, id, old, new);
+    else
+        keep_value(reloading, id, old, new);
+}
+
+void reload_options(struct options *now, const struct reload *reload)
+{
+    struct options next;
+    struct reloading reloading = {.reload = reload, .now = now, .next = &next};
+    const char *file = reload->command->file;
+    if (file == NULL) {
+        refuse(reload, "there is no file to read again; start with --config");
+    } else if (!config_is_lasting(file)) {
+        refuse(reload, "what --config names is no file that can be read again");
+    } else if (options_load(&next, reload->command, reload->check, on_complaint, &reloading) > 0) {
+        refuse(reload, "nothing is changed; mend the file and reload once more");
+    } else {
+        if (reload->activated)
+            options_drop_default_listen(&next);
+        options_compare(now, &next, on_change, &reloading);
+        options_free(now);
+        *now = next;
+        log_write(reload->log, LOG_LEVEL_INFO, "reloaded", "file=%s", file);
+    }
+}
