@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define HELP_COLUMN 23
+#define NAMES_MORE  5 /* options that are no values */
+#define NAMES_COUNT (OPTIONS_COUNT + NAMES_MORE)
 
 enum { COMMAND_CONFIG = OPTIONS_COUNT + 1, COMMAND_CHECK, COMMAND_PRINT };
 
@@ -60,19 +62,24 @@ static enum command_result take_option(struct command *command, enum option_id i
     return COMMAND_RUN;
 }
 
+static const char *name_of(const void *names, size_t i)
+{
+    return ((const struct option *)names)[i].name;
+}
+
 /* getopt_long() has said what is wrong with `word`. */
-static enum command_result hint(const char *word)
+static enum command_result hint(const struct option *names, const char *word)
 {
     char name[NEAREST_WORD_MAX + 2];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
-    const struct option_row *nearest = strncmp(name, "--", 2) == 0 ? option_nearest(name + 2) : NULL;
-    if (nearest != NULL && strcmp(nearest->name, name + 2) != 0)
-        fprintf(stderr, "Did you mean --%s? ", nearest->name);
+    size_t i = strncmp(name, "--", 2) == 0 ? nearest_of(name + 2, name_of, names, NAMES_COUNT) : NAMES_COUNT;
+    if (i < NAMES_COUNT && strcmp(names[i].name, name + 2) != 0)
+        fprintf(stderr, "Did you mean --%s? ", names[i].name);
     fputs("Try 'holdfastd --help'.\n", stderr);
     return COMMAND_WRONG;
 }
 
-static enum command_result take(struct command *command, int option, char **argv)
+static enum command_result take(struct command *command, int option)
 {
     switch (option) {
     case COMMAND_CONFIG:
@@ -84,14 +91,13 @@ static enum command_result take(struct command *command, int option, char **argv
     case COMMAND_PRINT: command->print = true; return COMMAND_RUN;
     case 'V': printf("holdfastd %s\n", HF_VERSION); return COMMAND_DONE;
     case 'h': print_help(); return COMMAND_DONE;
-    case '?': return hint(argv[optind - 1]);
     default: return take_option(command, (enum option_id)(option - 1), optarg);
     }
 }
 
 enum command_result command_parse(struct command *command, int argc, char **argv)
 {
-    struct option names[OPTIONS_COUNT + 6] = {
+    struct option names[NAMES_COUNT + 1] = {
         {"config", required_argument, NULL, COMMAND_CONFIG},
         {"check-config", no_argument, NULL, COMMAND_CHECK},
         {"print-config", no_argument, NULL, COMMAND_PRINT},
@@ -99,10 +105,10 @@ enum command_result command_parse(struct command *command, int argc, char **argv
         {"help", no_argument, NULL, 'h'},
     };
     for (unsigned id = 0; id < OPTIONS_COUNT; id++) /* 0 would be a flag's */
-        names[5 + id] = (struct option){option_rows[id].name, required_argument, NULL, (int)id + 1};
+        names[NAMES_MORE + id] = (struct option){option_rows[id].name, required_argument, NULL, (int)id + 1};
     *command = (struct command){.file = NULL};
     for (int option; (option = getopt_long(argc, argv, "hV", names, NULL)) != -1;) {
-        enum command_result result = take(command, option, argv);
+        enum command_result result = option == '?' ? hint(names, argv[optind - 1]) : take(command, option);
         if (result != COMMAND_RUN)
             return result;
     }

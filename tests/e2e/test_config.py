@@ -65,6 +65,34 @@ class Check(ConfigTest):
         self.assertEqual(code, 2)
         self.assertTrue(err.startswith("holdfastd: --workers 'none'; "), err)
 
+    def test_a_mistyped_option_comes_with_what_was_meant(self):
+        for given, meant in (("--wrokers=3", "Did you mean --workers? "), ("--max_memory", "Did you mean --max-memory? "),
+                             ("--chck-config", "Did you mean --check-config? "), ("--colour", "")):
+            code, out, err = run(given)
+            self.assertEqual((code, out), (2, ""))
+            self.assertEqual(err.splitlines()[1:], [meant + "Try 'holdfastd --help'."])
+
+    def test_what_a_file_says_does_not_reach_the_terminal(self):
+        self.write("[daemon]\nworkers = \x1b[2J\n\x1b]0;title\x07 = 1\n[log]\nlog-level = \x9b\n")
+        code, _, err = run("--config", self.conf, "--check-config")
+        self.assertEqual((code, len(err.splitlines())), (2, 3))
+        self.assertNotIn("\x1b", err)
+        self.assertNotIn("\x07", err)
+
+    def test_a_gigabyte_and_a_program_are_no_configuration(self):
+        with open(self.conf, "wb") as file:
+            file.truncate(1 << 30)
+        for path in (self.conf, HOLDFASTD):
+            code, out, err = run("--config", path, "--check-config")
+            self.assertEqual((code, out), (2, ""))
+            self.assertEqual(err, "holdfastd: %s:1: there is a byte of zero in it: this is no text file\n" % path)
+
+    def test_a_pipe_is_read(self):
+        text = subprocess.run([HOLDFASTD, "--print-config"], stdout=subprocess.PIPE, check=True).stdout
+        done = subprocess.run([HOLDFASTD, "--config", "/dev/stdin", "--check-config"], input=text,
+                              stdout=subprocess.PIPE, check=True)
+        self.assertEqual(done.stdout, b"/dev/stdin: fine\n")
+
     def test_a_second_file_is_refused(self):
         self.write("")
         code, _, err = run("--config", self.conf, "--config", self.conf)
@@ -82,7 +110,7 @@ class Print(ConfigTest):
         self.write("[daemon]\n\nworkers = 3\n[limits]\nmax-memory = 77m\n")
         out = self.printed("--config", self.conf, "--max-memory", "88m")
         self.assertIn("# %s:3\nworkers = 3\n" % self.conf, out)
-        self.assertIn("# command line\nmax-memory = 88m\n", out)
+        self.assertIn("# command line; here and now: %d\nmax-memory = 88m\n" % (88 << 20), out)
         self.assertIn("# default\nlog-level = info\n", out)
 
     def test_what_is_printed_is_a_file_of_the_same_values(self):
@@ -92,6 +120,25 @@ class Print(ConfigTest):
         second = self.printed("--config", self.conf)
         self.assertEqual([line for line in first.splitlines() if not line.startswith("#")],
                          [line for line in second.splitlines() if not line.startswith("#")])
+
+
+    def test_an_odd_value_is_refused_instead_of_printed(self):
+        for odd in ("unix:/a ;b", "unix:/a\nworkers = 3", " unix:/a", "unix:/a #b"):
+            code, out, err = run("--listen", odd, "--print-config")
+            self.assertEqual((code, out), (2, ""))
+            self.assertEqual(len(err.splitlines()), 1)
+
+    def test_the_real_values_are_shown(self):
+        cores = min(len(os.sched_getaffinity(0)), 64)
+        out = self.printed("--max-memory", "20m")
+        self.assertIn("# default; here and now: %d\nworkers = auto\n" % cores, out)
+
+    def test_a_full_disk_is_an_error(self):
+        with open("/dev/full", "wb") as full:
+            for option in ("--print-config", "--check-config"):
+                done = subprocess.run([HOLDFASTD, option], stdout=full, stderr=subprocess.PIPE, check=False)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(b"No space left", done.stderr)
 
 
 class Documents(ConfigTest):
@@ -180,6 +227,68 @@ class Reload(ConfigTest):
         for name in ("a", "b"):
             with Client(self.path(name)) as client:
                 client.call("ping")
+        daemon.stop()
+
+    def test_a_listener_that_could_not_be_opened_is_tried_again(self):
+        text = self.config("unix:" + self.path("a"), "unix:" + self.path("late/b"))
+        self.write(self.config("unix:" + self.path("a")))
+        daemon = self.ready(self.start())
+        self.reload(daemon, text)
+        self.assertEqual(daemon.stderr().count("event=not_listening"), 1)
+        os.mkdir(self.path("late"))
+        self.reload(daemon, text)
+        with Client(self.path("late/b")) as client:
+            client.call("ping")
+        self.reload(daemon, text)
+        self.assertEqual(daemon.stderr().count("event=not_listening"), 1)
+        self.assertEqual(daemon.stderr().count("event=listening"), 2)
+        daemon.stop()
+
+    def test_a_port_that_was_chosen_stays_until_it_is_taken_away(self):
+        self.write(self.config("unix:" + self.path("a")))
+        daemon = self.ready(self.start())
+        self.reload(daemon, self.config("unix:" + self.path("a"), "tcp:127.0.0.1:0"))
+        port = int(daemon.wait_line(r"listening on tcp:127.0.0.1:(\d+)")[1])
+        self.reload(daemon, self.config("tcp:127.0.0.1:0", "unix:" + self.path("a")))
+        with Client(("127.0.0.1", port)) as client:
+            client.call("ping")
+            self.reload(daemon, self.config("unix:" + self.path("a")))
+            client.call("ping")
+        with self.assertRaises(ConnectionRefusedError):
+            Client(("127.0.0.1", port))
+        daemon.stop()
+
+    def test_without_addresses_it_listens_at_the_default_one(self):
+        runtime = self.path("runtime")
+        os.mkdir(runtime)
+        self.write(self.config("unix:" + self.path("a")))
+        daemon = self.ready(self.start(env={"XDG_RUNTIME_DIR": runtime}))
+        self.assertEqual(os.listdir(runtime), [])
+        self.reload(daemon, "")
+        with Client(runtime + "/holdfast/holdfast.sock") as client:
+            client.call("ping")
+        self.assertFalse(os.path.exists(self.path("a")))
+        daemon.stop()
+
+    def test_addresses_of_the_command_line_stay(self):
+        self.write(self.config("unix:" + self.path("a")))
+        daemon = self.ready(self.start("--listen", "unix:" + self.path("own"), "--log-level", "debug"))
+        self.reload(daemon, self.config("unix:" + self.path("b"), more="[log]\nlog-level = error\n"))
+        with Client(self.path("own")) as client:
+            client.call("ping")
+        self.assertEqual([name for name in "ab" if os.path.exists(self.path(name))], [])
+        self.assertNotIn("event=changed", daemon.stderr())
+        daemon.stop()
+
+    def test_what_cannot_be_read_twice_is_not(self):
+        self.write(self.config("unix:" + self.path("a")))
+        daemon = self.ready(self.start())
+        os.remove(self.conf)
+        os.mkfifo(self.conf)
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_line("event=not_reloaded .*no file that can be read again")
+        with Client(self.path("a")) as client:
+            client.call("ping")
         daemon.stop()
 
     def test_limits_and_level(self):
@@ -395,6 +504,16 @@ class HandedOver(ConfigTest):
         self.assertEqual(os.listdir(runtime), [])
         process.terminate()
         self.assertEqual(process.wait(), 0)
+
+    def test_an_address_that_is_handed_over_may_be_in_the_file_too(self):
+        self.write("[daemon]\nlisten = unix:%s\n" % self.path("u"))
+        process = self.handed([self.unix("u")], "--config", self.conf)
+        with Client(self.path("u")) as client:
+            client.call("ping")
+        process.terminate()
+        said = process.stderr.read()
+        self.assertEqual(process.wait(), 0, said)
+        self.assertEqual(said.count("event=listening"), 1)
 
     def test_what_is_no_listening_stream_is_refused(self):
         for sock in (self.unix("a", listen=False), self.unix("b", kind=socket.SOCK_DGRAM)):
