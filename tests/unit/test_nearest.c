@@ -58,11 +58,12 @@ START_TEST(the_nearest_is_found_or_none)
     ck_assert_str_eq(meant("loglevel"), "log-level");
     ck_assert_str_eq(meant("hepa"), "heap");
     ck_assert_str_eq(meant("max-mem"), "max-memory");
-    /* Three letters of four, or four of ten: that may be anything. */
+    /* Three letters of four, or four of eleven: that may be anything. */
     ck_assert_str_eq(meant("h"), "");
     ck_assert_str_eq(meant("help"), "heap");
     ck_assert_str_eq(meant("hxyz"), "");
-    ck_assert_str_eq(meant("maximum-mem"), "");
+    ck_assert_str_eq(meant("max-memxxx"), "max-memory");
+    ck_assert_str_eq(meant("max-memxxxx"), "");
     ck_assert_str_eq(meant(""), "");
     ck_assert_uint_eq(nearest_of("heap", word_at, words, 0), 0);
 }

@@ -335,6 +335,7 @@ START_TEST(sizes_mean_what_they_say)
         {"0x10", 0},
         {"18446744073709551616", 0},
         {"16777216t", 0},
+        {"16777217t", 0}, /* 1t after an overflow */
         {"99999999999999999999g", 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
