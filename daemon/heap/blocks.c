@@ -7,10 +7,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#ifndef HF_DEBUG
-#define HF_DEBUG 0
-#endif
-
 #define POISON        0xdb /* debug builds: what a freed block reads as */
 #define RUNS_AN_ARENA (ARENA_BYTES / RUN_BYTES)
 #define SPARES_KEPT   2u /* empty arenas kept backed, against flapping */
@@ -512,10 +508,42 @@ bool blocks_step(struct blocks *b)
 
 /* ---- recovery ---- */
 
-static bool in_area(const struct blocks *b, uint64_t offset, uint64_t bytes)
+/* For a claim: whether it lies within the file. Data may end before the file does, where a copy has holes instead of
+ * zeros, so that the area reaches as far as claims do. */
+static bool reach(struct blocks *b, uint64_t offset, uint64_t bytes)
 {
-    return offset % 8 == 0 && offset / ARENA_BYTES < b->arenas_top &&
-           bytes <= (uint64_t)b->arenas_top * ARENA_BYTES - offset && offset + bytes <= b->claim_end;
+    if (offset % 8 != 0 || offset > b->claim_end || bytes > b->claim_end - offset)
+        return false;
+    uint32_t top = (uint32_t)((offset + bytes + ARENA_BYTES - 1) / ARENA_BYTES);
+    if (top <= b->arenas_top)
+        return true;
+    if (b->types != NULL) /* the types that admit cells end with the data */
+        return false;
+    if (!know_arenas(b, top)) {
+        b->no_room = true;
+        return false;
+    }
+    b->arenas_top = top;
+    return true;
+}
+
+/* As far as the file has the arena. Once only: what was changed there since (an operation rolled back in a private
+ * look) must stay. */
+static bool admit_arena(struct blocks *b, uint32_t n, uint32_t bytes)
+{
+    struct arena *arena = &arenas(b)[n];
+    if (arena->backed)
+        return true;
+    arena->backed = region_admit(b->region, b->at + (uint64_t)n * ARENA_BYTES, bytes) == 0;
+    b->no_room |= !arena->backed;
+    return arena->backed;
+}
+
+bool blocks_admit(struct blocks *b, uint64_t offset, uint64_t bytes)
+{
+    assert(b->claim_end != UINT64_MAX);
+    return reach(b, offset, bytes) && offset % ARENA_BYTES + bytes <= ARENA_BYTES &&
+           admit_arena(b, (uint32_t)(offset / ARENA_BYTES), ARENA_BYTES);
 }
 
 bool blocks_claim_run(struct blocks *b, unsigned class, uint64_t offset)
@@ -523,23 +551,23 @@ bool blocks_claim_run(struct blocks *b, unsigned class, uint64_t offset)
     if (class >= b->classes)
         return false;
     unsigned pages = b->class[class].pages;
-    if (offset % ((uint64_t)pages * PAGE_BYTES) != 0 || !in_area(b, offset, (uint64_t)pages * PAGE_BYTES))
+    if (offset % ((uint64_t)pages * PAGE_BYTES) != 0 || !reach(b, offset, (uint64_t)pages * PAGE_BYTES))
         return false;
-    struct arena *arena = &arenas(b)[offset / ARENA_BYTES];
+    uint32_t n = (uint32_t)(offset / ARENA_BYTES);
+    struct arena *arena = &arenas(b)[n];
     enum arena_kind kind = kind_of(&b->class[class]);
     uint64_t mask = page_mask(pages) << (offset % ARENA_BYTES / PAGE_BYTES);
     if ((arena->kind != ARENA_FREE && arena->kind != kind) || (arena->pages & mask) != 0)
         return false;
     arena->kind = (uint8_t)kind;
-    arena->backed = 1;
     arena->pages |= mask;
     run_clear(b, (uint32_t)(offset / RUN_BYTES), class);
-    return true;
+    return admit_arena(b, n, ARENA_BYTES);
 }
 
 bool blocks_claim(struct blocks *b, unsigned class, uint64_t offset)
 {
-    if (class >= b->classes || !in_area(b, offset, b->class[class].size))
+    if (class >= b->classes || !reach(b, offset, b->class[class].size))
         return false;
     uint32_t block;
     uint32_t r = run_of(b, class, offset, &block);
@@ -559,14 +587,14 @@ bool blocks_claim(struct blocks *b, unsigned class, uint64_t offset)
 }
 
 /* The place of whole pages: within the file, but for an open huge value, which may have pages it never got. */
-static bool pages_fit(const struct blocks *b, uint64_t pages, uint64_t offset, bool backed)
+static bool pages_fit(struct blocks *b, uint64_t pages, uint64_t offset, bool backed)
 {
     if (offset % PAGE_BYTES != 0)
         return false;
     if (backed || !blocks_is_huge(pages))
-        return in_area(b, offset, pages * PAGE_BYTES);
-    uint64_t reach = (uint64_t)b->arenas_top * ARENA_BYTES;
-    return offset < reach && pages * PAGE_BYTES <= reach - offset;
+        return reach(b, offset, pages * PAGE_BYTES);
+    uint64_t end = (uint64_t)b->arenas_top * ARENA_BYTES;
+    return offset < end && pages * PAGE_BYTES <= end - offset;
 }
 
 static bool claim_huge(struct blocks *b, uint64_t pages, uint64_t offset, bool backed)
@@ -576,10 +604,12 @@ static bool claim_huge(struct blocks *b, uint64_t pages, uint64_t offset, bool b
     for (uint32_t k = n; k < n + count; k++) {
         if (arenas(b)[k].kind != ARENA_FREE)
             return false;
-        arenas(b)[k] = (struct arena){.kind = ARENA_HUGE, .backed = backed, .bytes = ARENA_BYTES};
+        uint32_t bytes = k == n + count - 1 ? tail_bytes(pages) : ARENA_BYTES;
+        arenas(b)[k] = (struct arena){.kind = ARENA_HUGE, .bytes = bytes};
+        if (backed && !admit_arena(b, k, bytes))
+            return false;
     }
     arenas(b)[n].pages = count;
-    arenas(b)[n + count - 1].bytes = tail_bytes(pages);
     return true;
 }
 
@@ -590,16 +620,16 @@ bool blocks_claim_pages(struct blocks *b, uint64_t pages, uint64_t offset, bool 
     b->live_bytes += pages * PAGE_BYTES;
     if (blocks_is_huge(pages))
         return offset % ARENA_BYTES == 0 && claim_huge(b, pages, offset, backed);
-    struct arena *arena = &arenas(b)[offset / ARENA_BYTES];
+    uint32_t n = (uint32_t)(offset / ARENA_BYTES);
+    struct arena *arena = &arenas(b)[n];
     unsigned first = offset % ARENA_BYTES / PAGE_BYTES;
     uint64_t mask = page_mask((unsigned)pages) << first;
     if ((arena->kind != ARENA_FREE && arena->kind != ARENA_LARGE) || first + pages > ARENA_PAGES ||
         (arena->pages & mask) != 0)
         return false;
     arena->kind = ARENA_LARGE;
-    arena->backed = 1;
     arena->pages |= mask;
-    return true;
+    return admit_arena(b, n, ARENA_BYTES);
 }
 
 bool blocks_claim_begin(struct blocks *b, uint32_t arenas_top)
@@ -608,8 +638,45 @@ bool blocks_claim_begin(struct blocks *b, uint32_t arenas_top)
     if (!know_arenas(b, arenas_top) || !region_charge(b->region, b->types_backed))
         return false;
     b->arenas_top = arenas_top;
-    uint64_t size = region_file_size(b->region);
-    b->claim_end = size > b->at ? size - b->at : 0;
+    uint64_t size = region_file_size(b->region), area = (uint64_t)b->arenas_end * ARENA_BYTES;
+    b->claim_end = size <= b->at ? 0 : size - b->at < area ? size - b->at : area;
+    return true;
+}
+
+/* An arena that nothing was claimed in: a hole costs nothing, anything else is given back. */
+static bool settle_free(struct blocks *b, uint32_t n)
+{
+    struct arena *arena = &arenas(b)[n];
+    if (!arena->backed && !region_has_data(b->region, b->at + (uint64_t)n * ARENA_BYTES, ARENA_BYTES)) {
+        freeset_add(&b->free, n);
+        return true;
+    }
+    if (!region_charge(b->region, ARENA_BYTES))
+        return false;
+    *arena = (struct arena){.kind = ARENA_SPARE, .backed = 1, .bytes = ARENA_BYTES};
+    freeset_add(&b->giving, n);
+    b->backed_bytes += ARENA_BYTES;
+    return true;
+}
+
+static bool settle_arena(struct blocks *b, uint32_t n, uint64_t file_end)
+{
+    struct arena *arena = &arenas(b)[n];
+    uint64_t offset = b->at + (uint64_t)n * ARENA_BYTES;
+    if (arena->kind == ARENA_FREE)
+        return settle_free(b, n);
+    if (arena->kind != ARENA_HUGE)
+        arena->bytes = ARENA_BYTES;
+    /* a file that was cut behind all that counts may end in the middle of an arena */
+    uint64_t end = offset + arena->bytes,
+             from = file_end > offset ? file_end / PAGE_BYTES * PAGE_BYTES : offset;
+    if (arena->backed && from < end && region_back(b->region, from, end - from, false) != 0)
+        return false;
+    if (!region_charge(b->region, arena->bytes))
+        return false;
+    if (arena->kind != ARENA_HUGE && arena->pages != UINT64_MAX)
+        list_add(b, n);
+    b->backed_bytes += arena->backed ? arena->bytes : 0;
     return true;
 }
 
@@ -617,26 +684,10 @@ bool blocks_claimed(struct blocks *b)
 {
     b->claim_end = UINT64_MAX;
     uint32_t arenas_top = b->arenas_top;
-    for (uint32_t n = arenas_top; n-- > 0;) {
-        struct arena *arena = &arenas(b)[n];
-        if (arena->kind == ARENA_FREE &&
-            !region_has_data(b->region, b->at + (uint64_t)n * ARENA_BYTES, ARENA_BYTES)) {
-            freeset_add(&b->free, n); /* a hole, which costs nothing */
-            continue;
-        }
-        if (arena->kind != ARENA_HUGE)
-            arena->bytes = ARENA_BYTES;
-        if (!region_charge(b->region, arena->bytes))
+    uint64_t file_end = region_file_size(b->region);
+    for (uint32_t n = arenas_top; n-- > 0;)
+        if (!settle_arena(b, n, file_end))
             return false;
-        if (arena->kind == ARENA_FREE) {
-            arena->kind = ARENA_SPARE;
-            arena->backed = 1;
-            freeset_add(&b->giving, n);
-        } else if (arena->kind != ARENA_HUGE && arena->pages != UINT64_MAX) {
-            list_add(b, n);
-        }
-        b->backed_bytes += arena->backed ? arena->bytes : 0;
-    }
     for (uint32_t r = arenas_top * RUNS_AN_ARENA; r-- > 0;)
         if (runs(b)[r].class != 0 && runs(b)[r].free != 0)
             partial_add(b, r);
@@ -644,6 +695,12 @@ bool blocks_claimed(struct blocks *b)
 }
 
 /* ---- walker ---- */
+
+static bool in_area(const struct blocks *b, uint64_t offset, uint64_t bytes)
+{
+    return offset % 8 == 0 && offset / ARENA_BYTES < b->arenas_top &&
+           bytes <= (uint64_t)b->arenas_top * ARENA_BYTES - offset;
+}
 
 bool blocks_is_allocated(const struct blocks *b, unsigned class, uint64_t offset)
 {

@@ -11,8 +11,8 @@
  * truth, one byte a run in `types`, because nobody else knows it.
  *
  * Invariants: a run is in the list `partial` of its class exactly when it has a free block; an arena of runs
- * or of large values is in the list of its kind exactly when it has a free place; an arena is backed unless
- * it is FREE (or a part of a huge value not written yet).
+ * or of large values is in the list of its kind exactly when it has a free place; an arena is backed, and may
+ * be touched, unless it is FREE (or a part of a huge value not written yet).
  *
  * Offsets are bytes from the start of the area. Errors: -ENOMEM. */
 #ifndef HEAP_BLOCKS_H
@@ -83,6 +83,7 @@ struct blocks {
     struct freeset giving; /* arenas waiting to be punched */
     uint32_t spares;
     uint64_t claim_end; /* while claims are made: bytes of the area that the file has; else UINT64_MAX */
+    bool no_room;       /* while claims are made: one was refused for want of memory, not for what it is */
     uint64_t *work;     /* units of searching are added here */
     uint64_t live_bytes, backed_bytes;
 };
@@ -119,14 +120,16 @@ bool blocks_has_work(const struct blocks *blocks);
 /* For recovery, on a fresh struct: the area may hold something in its first `arenas_top` arenas. false: no
  * memory. */
 bool blocks_claim_begin(struct blocks *blocks, uint32_t arenas_top);
+/* Lets the bytes there be looked at, before they are claimed. false: beyond the file, or `no_room`. */
+bool blocks_admit(struct blocks *blocks, uint64_t offset, uint64_t bytes);
 /* Marks as used. false: out of range, misaligned, overlapping, other class. */
 bool blocks_claim(struct blocks *blocks, unsigned class, uint64_t offset);
 /* `backed`: all of a huge value is; an open one is backed anew as it is written. */
 bool blocks_claim_pages(struct blocks *blocks, uint64_t pages, uint64_t offset, bool backed);
-/* A run whose class is truth; before claims in it. */
+/* A run whose class is truth; before claims in it. Lets it be looked at. */
 bool blocks_claim_run(struct blocks *blocks, unsigned class, uint64_t offset);
-/* After the last claim: lists, free sets; what is backed without being claimed is given back by
- * blocks_step(). */
+/* After the last claim: lists, free sets; all of what was claimed is backed, and what is backed without being
+ * claimed is given back by blocks_step(). */
 bool blocks_claimed(struct blocks *blocks);
 
 /* Whether a block of that class is allocated there; for the walker. */

@@ -35,8 +35,8 @@ struct superblock {
     uint64_t epoch;              /* random, of this incarnation of the heap */
     uint32_t serial_base;        /* serial of an id = (generation + serial_base) mod 2^21 */
     uint32_t log_max;            /* records the undo log has room for */
-    uint64_t max_bytes;
-    uint64_t born_ms;                         /* stamps count from here, ms since 1970 */
+    uint64_t max_bytes;          /* the limit that was asked for when it was made; 0: the daemon's */
+    uint64_t born_ms;            /* stamps count from here, ms since 1970 */
     uint64_t types_at, cells_at, cells_bytes; /* byte offsets and lengths of the areas in meta */
     uint64_t hot_at, warm_at;
     uint32_t index_end, reserved; /* indexes are 1 ... index_end-1 */

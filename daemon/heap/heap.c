@@ -35,7 +35,7 @@ static void lay_out(struct superblock *sb, const struct heap_config *config)
         .epoch = config->epoch,
         .serial_base = config->serial_base,
         .log_max = UNDO_MAX,
-        .max_bytes = config->max_bytes,
+        .max_bytes = config->own_limit,
         .born_ms = config->born_ms,
         .index_end = (uint32_t)objects,
         .starts = 0,
@@ -109,18 +109,27 @@ static int attach(struct heap *heap)
     return err;
 }
 
+static int create_files(const char *name, int *ret_meta, int *ret_values)
+{
+    *ret_meta = region_create(name);
+    if (*ret_meta < 0)
+        return *ret_meta;
+    *ret_values = region_create(name);
+    if (*ret_values >= 0)
+        return 0;
+    close(*ret_meta);
+    return *ret_values;
+}
+
 static int create_image(struct heap *heap, const struct heap_config *config, const struct superblock *sb)
 {
-    int fd_meta = region_create(config->name);
-    if (fd_meta < 0)
-        return fd_meta;
+    int fd_meta = config->fd_meta, fd_values = config->fd_values;
+    int err = fd_meta < 0 ? create_files(config->name, &fd_meta, &fd_values) : 0;
+    if (err != 0)
+        return err;
     heap->meta.fd = fd_meta;
-    int fd_values = region_create(config->name);
-    if (fd_values < 0)
-        return fd_values;
     heap->values.fd = fd_values;
-    int err =
-        region_map(&heap->meta, fd_meta, sb->blocks_at + sb->blocks_bytes, false, config->io, config->mem);
+    err = region_map(&heap->meta, fd_meta, sb->blocks_at + sb->blocks_bytes, false, config->io, config->mem);
     if (err == 0)
         err = region_map(&heap->values, fd_values, sb->values_bytes, false, config->io, config->mem);
     if (err == 0)
@@ -141,9 +150,26 @@ int heap_create(struct heap *heap, const struct heap_config *config)
     }
     if (err == 0)
         err = table_grow(heap);
-    if (err != 0)
+    if (err != 0) {
+        if (config->fd_meta >= 0)
+            heap->meta.fd = heap->values.fd = -1; /* stay the caller's */
         heap_close(heap);
+    }
     return err;
+}
+
+/* Whether the areas lie one behind the other, as large as positions in them can say. */
+static bool areas_fit(const struct superblock *sb)
+{
+    return sb->types_at == PAGE_BYTES + UNDO_BYTES && sb->index_end > 1 && sb->index_end <= 0x7fffffff &&
+           sb->cells_bytes % ARENA_BYTES == 0 && sb->cells_bytes < 16 * GIB &&
+           sb->blocks_bytes % ARENA_BYTES == 0 && sb->blocks_bytes < 32 * GIB &&
+           sb->values_bytes % PAGE_BYTES == 0 && sb->values_bytes <= (uint64_t)PAGE_BYTES << 32 &&
+           sb->cells_at % ARENA_BYTES == 0 && sb->cells_at < GIB &&
+           sb->types_at + sb->cells_bytes / CELL_RUN <= sb->cells_at &&
+           sb->hot_at == sb->cells_at + sb->cells_bytes &&
+           sb->warm_at == bits_round_up(sb->hot_at + sb->index_end * sizeof(struct hot), ARENA_BYTES) &&
+           sb->blocks_at == bits_round_up(sb->warm_at + sb->index_end * sizeof(struct warm), ARENA_BYTES);
 }
 
 static const char *check_superblock(const struct superblock *sb)
@@ -156,6 +182,8 @@ static const char *check_superblock(const struct superblock *sb)
         return "the superblock's checksum is wrong";
     if (sb->entry_size != sizeof(struct hot) + sizeof(struct warm) || sb->log_max != UNDO_MAX)
         return "the superblock's sizes are not those of this format";
+    if (!areas_fit(sb) || memchr(sb->name, '\0', sizeof sb->name) == NULL)
+        return "the superblock's areas do not fit together";
     if (sb->index_top == 0 || sb->index_top > sb->index_end)
         return "the superblock's index_top is out of range";
     return NULL;
@@ -176,6 +204,8 @@ int heap_map(struct heap *heap, int fd_meta, int fd_values, bool is_private, con
     int err = region_map(&heap->meta, fd_meta, sb.blocks_at + sb.blocks_bytes, is_private, io, mem);
     if (err == 0)
         err = region_map(&heap->values, fd_values, sb.values_bytes, is_private, io, mem);
+    if (err == 0)
+        err = region_admit(&heap->meta, 0, PAGE_BYTES);
     if (err == 0) {
         heap->sb = (void *)heap->meta.base;
         err = attach(heap);

@@ -77,15 +77,17 @@ struct heap {
 
 struct heap_config {
     const char *name;
-    uint64_t max_bytes;
+    uint64_t max_bytes; /* the areas have room for so much */
+    uint64_t own_limit; /* kept in the image; 0: none */
     uint64_t epoch;
     uint32_t serial_base;
     uint64_t born_ms, first_sid;
+    int fd_meta, fd_values; /* two empty files for it; both -1: memfds */
     const struct region_io *io;
     struct mem *mem;
 };
 
-/* A new image in two fresh memfds, owned by the heap. */
+/* A new image. The heap owns the files; given ones stay the caller's on failure. */
 int heap_create(struct heap *heap, const struct heap_config *config);
 /* Maps an image; the caller then recovers it (recover.h). Takes the fds over on success unless is_private.
  * -EINVAL: not an image, `*ret_wrong` says why. */
@@ -241,9 +243,9 @@ void slots_old_free(struct heap *heap, const struct slots_old *old);
 void slots_unmake(struct heap *heap, uint32_t index);
 uint32_t slots_pop(struct heap *heap, uint32_t index);
 void slots_free(struct heap *heap, uint32_t index);
-/* The list's shape, and its blocks: inside the area, claimed (for recovery), or allocated (for the audit).
- * NULL: sound. */
-enum slots_check_mode { SLOTS_BOUNDS, SLOTS_CLAIM, SLOTS_ALLOCATED };
+/* The list's shape, and its blocks: inside the area, the same and admitted, claimed (both for recovery), or allocated
+ * (for the audit). NULL: sound. */
+enum slots_check_mode { SLOTS_BOUNDS, SLOTS_ADMIT, SLOTS_CLAIM, SLOTS_ALLOCATED };
 const char *slots_check(struct heap *heap, uint32_t index, enum slots_check_mode mode);
 
 /* ---- values (values.c) ---- */

@@ -13,7 +13,8 @@ struct recovery {
     struct recover_config config;
     struct recover_result result;
     uint64_t values_end; /* bytes of the values region in which something may lie */
-    struct reserve marks, stack;
+    uint64_t *undone;    /* the words that the rollback has changed, in the order of the log */
+    struct reserve marks, stack, counts; /* counts: slots that point at each object */
     uint64_t stack_count;
     uint32_t ring[RING];
     uint32_t ring_head, ring_count;
@@ -32,6 +33,20 @@ damaged(struct recovery *r, const char *format, ...)
     return -EINVAL;
 }
 
+/* The same for what `blocks` did not claim or admit, unless it was for want of memory. */
+__attribute__((format(printf, 3, 4))) /* as above */
+static int
+refused(struct recovery *r, const struct blocks *blocks, const char *format, ...)
+{
+    va_list args;
+    if (blocks->no_room)
+        return -ENOMEM;
+    va_start(args, format);
+    vsnprintf(r->error, r->error_size, format, args);
+    va_end(args);
+    return -EINVAL;
+}
+
 /* ---- 1: extents and the log ---- */
 
 static uint32_t arenas_of(uint64_t bytes)
@@ -39,8 +54,14 @@ static uint32_t arenas_of(uint64_t bytes)
     return (uint32_t)((bytes + ARENA_BYTES - 1) / ARENA_BYTES);
 }
 
-/* How far the areas reach. A high-water mark beyond the data of the file is damage: reading there would
- * allocate pages, or fault. index_take() touches an entry before the mark admits it. */
+/* Bytes of the pages in which so many entries lie. */
+static uint64_t table_pages(uint64_t count, size_t entry)
+{
+    return bits_round_up(count * entry, PAGE_BYTES);
+}
+
+/* How far the areas reach. A high-water mark beyond the data of the file is damage: whatever it says would have to be
+ * filled with pages. index_take() touches a hot entry before the mark admits it; a warm one may be a zero in a hole. */
 static int find_extents(struct recovery *r)
 {
     struct heap *heap = r->heap;
@@ -50,8 +71,8 @@ static int find_extents(struct recovery *r)
         region_file_size(&heap->meta) < sb->types_at)
         return damaged(r, "the undo log lies beyond the end of the file");
     uint64_t hot = region_data_end(&heap->meta, sb->hot_at, sb->warm_at) - sb->hot_at;
-    uint64_t warm = region_data_end(&heap->meta, sb->warm_at, sb->blocks_at) - sb->warm_at;
-    if (top > 1 && (top * sizeof(struct hot) > hot || top * sizeof(struct warm) > warm))
+    if (top > 1 && (top * sizeof(struct hot) > hot ||
+                    sb->warm_at + top * sizeof(struct warm) > region_file_size(&heap->meta)))
         return damaged(r, "index_top %llu lies beyond the data of the file", (unsigned long long)top);
     uint64_t cells =
         region_data_end(&heap->meta, sb->cells_at, sb->cells_at + sb->cells_bytes) - sb->cells_at;
@@ -59,7 +80,11 @@ static int find_extents(struct recovery *r)
     r->values_end = region_data_end(&heap->values, 0, heap->values.size);
     bool ok = freeset_grow(&heap->free_index, heap->mem, sb->index_end < top + 1 ? sb->index_end : top + 1) &&
               blocks_claim_begin(&heap->cells, arenas_of(cells)) &&
-              blocks_claim_begin(&heap->lists, arenas_of(lists));
+              blocks_claim_begin(&heap->lists, arenas_of(lists)) &&
+              region_admit(&heap->meta, 0, PAGE_BYTES + UNDO_BYTES) == 0 &&
+              region_admit(&heap->meta, sb->types_at, heap->cells.types_backed) == 0 &&
+              region_admit(&heap->meta, sb->hot_at, table_pages(top, sizeof(struct hot))) == 0 &&
+              region_admit(&heap->meta, sb->warm_at, table_pages(top, sizeof(struct warm))) == 0;
     return ok ? 0 : -ENOMEM;
 }
 
@@ -68,15 +93,21 @@ static bool is_within(uint64_t offset, uint64_t at, uint64_t bytes)
     return offset >= at && offset < at + bytes;
 }
 
-/* Only words of entries, cells and slot lists are ever logged. */
-static bool may_be_logged(const struct heap *heap, uint64_t offset)
+/* Only words of entries, cells and slot lists are ever logged; others must not be looked at, either. */
+static bool may_be_logged(struct heap *heap, uint64_t offset)
 {
     const struct superblock *sb = heap->sb;
-    return offset % 8 == 0 && offset + 8 <= region_file_size(&heap->meta) &&
-           (is_within(offset, sb->hot_at, sb->index_top * sizeof(struct hot)) ||
-            is_within(offset, sb->warm_at, sb->index_top * sizeof(struct warm)) ||
-            is_within(offset, sb->cells_at, (uint64_t)heap->cells.arenas_top * ARENA_BYTES) ||
-            is_within(offset, sb->blocks_at, (uint64_t)heap->lists.arenas_top * ARENA_BYTES));
+    return offset % 8 == 0 && (is_within(offset, sb->hot_at, sb->index_top * sizeof(struct hot)) ||
+                               is_within(offset, sb->warm_at, sb->index_top * sizeof(struct warm)) ||
+                               (is_within(offset, sb->cells_at, sb->cells_bytes) &&
+                                blocks_admit(&heap->cells, offset - sb->cells_at, 8)) ||
+                               (is_within(offset, sb->blocks_at, sb->blocks_bytes) &&
+                                blocks_admit(&heap->lists, offset - sb->blocks_at, 8)));
+}
+
+static uint64_t *logged_word(const struct heap *heap, uint64_t record)
+{
+    return (void *)(heap->meta.base + heap->log->record[record].offset);
 }
 
 static int roll_back(struct recovery *r)
@@ -85,13 +116,34 @@ static int roll_back(struct recovery *r)
     const struct undo_log *log = heap->log;
     if (log->n > UNDO_MAX)
         return damaged(r, "the undo log's length %llu is out of range", (unsigned long long)log->n);
+    for (uint64_t k = 0; k < log->n; k++) {
+        if (may_be_logged(heap, log->record[k].offset))
+            continue;
+        if (heap->cells.no_room || heap->lists.no_room)
+            return -ENOMEM;
+        return damaged(r, "undo record %llu names offset %llu, which is no word of truth",
+                       (unsigned long long)k, (unsigned long long)log->record[k].offset);
+    }
+    r->undone = log->n == 0 ? NULL : mem_alloc(heap->mem, log->n * sizeof *r->undone);
+    if (log->n != 0 && r->undone == NULL)
+        return -ENOMEM;
     for (uint64_t k = 0; k < log->n; k++)
-        if (!may_be_logged(heap, log->record[k].offset))
-            return damaged(r, "undo record %llu names offset %llu, which is no word of truth",
-                           (unsigned long long)k, (unsigned long long)log->record[k].offset);
+        r->undone[k] = *logged_word(heap, k);
     r->result.undone = log->n;
     image_rollback(heap);
     return 0;
+}
+
+/* The image is refused: back to what it was found as. The log is in force again before the first word of it is changed,
+ * so that a death in between is one in the middle of the operation. */
+static void roll_forward(struct recovery *r)
+{
+    struct heap *heap = r->heap;
+    if (r->undone == NULL)
+        return;
+    image_set(heap, &heap->log->n, r->result.undone);
+    for (uint64_t k = 0; k < r->result.undone; k++)
+        image_set(heap, logged_word(heap, k), r->undone[k]);
 }
 
 /* ---- 2: entries ---- */
@@ -108,13 +160,11 @@ static void reach_huge(struct recovery *r, const struct hot *hot)
         r->values_end = end;
 }
 
-static int reset_entries(struct recovery *r)
+static int check_entries(struct recovery *r)
 {
     struct heap *heap = r->heap;
     for (uint32_t index = 1; index < heap->sb->index_top; index++) {
-        struct hot *hot = &heap->hot[index];
-        hot->in = hot->link = 0;
-        hot->w0 &= ~W0_DERIVED;
+        const struct hot *hot = &heap->hot[index];
         if (w0_state(hot->w0) == W0_FREE)
             continue;
         if (w0_state(hot->w0) == W0_STATE || w0_gen(hot->w0) == W0_GEN_LAST)
@@ -142,12 +192,16 @@ static bool is_session(const struct heap *heap, uint32_t ref)
            ((const struct cell_anon *)cell_at(heap, ref))->state != SESSION_FREE;
 }
 
-/* Whether the session of a hold lives on after this start. */
+bool recover_goes_on(const struct heap *heap, const struct recover_config *config, uint32_t session)
+{
+    const struct cell_anon *cell = cell_at(heap, session);
+    return cell->state == SESSION_OPEN &&
+           (cell_type(heap, session) == CELL_SESSION || config->keep_anonymous);
+}
+
 static bool goes_on(const struct recovery *r, uint32_t session)
 {
-    const struct cell_anon *cell = cell_at(r->heap, session);
-    return cell->state == SESSION_OPEN &&
-           (cell_type(r->heap, session) == CELL_SESSION || r->config.keep_anonymous);
+    return recover_goes_on(r->heap, &r->config, session);
 }
 
 static int check_cell(struct recovery *r, uint32_t ref, unsigned type)
@@ -188,7 +242,7 @@ static int claim_runs(struct recovery *r)
         unsigned type = cells->types[run];
         if (type != CELL_NONE &&
             (cell_bytes(type) == 0 || !blocks_claim_run(cells, type - 1, run * CELL_RUN)))
-            return damaged(r, "run %llu of cells: its type %u is none", (unsigned long long)run, type);
+            return refused(r, cells, "run %llu of cells: its type %u is none", (unsigned long long)run, type);
     }
     /* ref 0 is never given out */
     if (runs > 0 && cells->types[0] != CELL_NONE)
@@ -219,7 +273,7 @@ static int claim_cell(void *owner, uint32_t ref, unsigned type)
     struct recovery *r = owner;
     int err = check_cell(r, ref, type);
     if (err == 0 && !blocks_claim(&r->heap->cells, type - 1, (uint64_t)ref * CELL_UNIT))
-        err = damaged(r, "cell %u: its place is not a cell's", ref);
+        err = refused(r, &r->heap->cells, "cell %u: its place is not a cell's", ref);
     return err;
 }
 
@@ -244,9 +298,9 @@ static int push(struct recovery *r, uint32_t index)
 static int mark_slots(struct recovery *r, uint32_t index)
 {
     struct heap *heap = r->heap;
-    const char *wrong = slots_check(heap, index, SLOTS_BOUNDS);
+    const char *wrong = slots_check(heap, index, SLOTS_ADMIT);
     if (wrong != NULL)
-        return damaged(r, "object %u: %s", index, wrong);
+        return refused(r, &heap->lists, "object %u: %s", index, wrong);
     uint32_t count = slots_count(heap, index);
     for (uint32_t slot = 0; slot < count; slot++) {
         uint32_t target = slots_get(heap, index, slot);
@@ -324,7 +378,7 @@ static int claim_value(struct recovery *r, uint32_t index)
               : bytes > BLOCK_MAX ? blocks_claim_pages(&heap->payloads, payload_pages(bytes), offset,
                                                        (hot->w0 & W0_OPEN) == 0)
                                   : blocks_claim(&heap->payloads, payload_class(bytes), offset);
-    return ok ? 0 : damaged(r, "object %u: its value's block is not its own", index);
+    return ok ? 0 : refused(r, &heap->payloads, "object %u: its value's block is not its own", index);
 }
 
 static int count_and_claim(struct recovery *r)
@@ -336,14 +390,14 @@ static int count_and_claim(struct recovery *r)
         int err = claim_value(r, index);
         const char *wrong = err == 0 ? slots_check(heap, index, SLOTS_CLAIM) : NULL;
         if (wrong != NULL)
-            err = damaged(r, "object %u: %s", index, wrong);
+            err = refused(r, &heap->lists, "object %u: %s", index, wrong);
         if (err != 0)
             return err;
         uint32_t count = slots_count(heap, index);
         for (uint32_t slot = 0; slot < count; slot++) {
             uint32_t target = slots_get(heap, index, slot);
             if (target != 0)
-                heap->hot[target].in++;
+                ((uint32_t *)(void *)r->counts.base)[target]++;
         }
         heap->alive++;
         heap->value_bytes += value_size(heap->hot[index].value);
@@ -378,8 +432,12 @@ static int end_session(void *owner, uint32_t ref, unsigned type)
 static void settle_entries(struct recovery *r)
 {
     struct heap *heap = r->heap;
+    const uint32_t *counts = (const void *)r->counts.base;
     for (uint32_t index = (uint32_t)heap->sb->index_top; index-- > 1;) {
         struct hot *hot = &heap->hot[index];
+        hot->in = counts[index];
+        hot->link = 0;
+        hot->w0 &= ~W0_DERIVED;
         if (is_marked(r, index)) {
             if (hot->holder >> 32 != 0 && !goes_on(r, (uint32_t)hot->holder)) {
                 r->result.voided++;
@@ -403,11 +461,12 @@ static void settle_entries(struct recovery *r)
 static int verify(struct recovery *r)
 {
     struct heap *heap = r->heap;
-    if (!reserve_init(&r->marks, heap->sb->index_top / 8 + 1) ||
-        !reserve_init(&r->stack, heap->sb->index_top * 4) ||
-        !reserve_grow(&r->marks, heap->mem, heap->sb->index_top / 8 + 1))
+    uint64_t top = heap->sb->index_top;
+    if (!reserve_init(&r->marks, top / 8 + 1) || !reserve_init(&r->stack, top * 4) ||
+        !reserve_init(&r->counts, top * 4) || !reserve_grow(&r->marks, heap->mem, top / 8 + 1) ||
+        !reserve_grow(&r->counts, heap->mem, top * 4))
         return -ENOMEM;
-    int err = reset_entries(r);
+    int err = check_entries(r);
     if (err == 0)
         err = claim_runs(r);
     if (err == 0)
@@ -417,6 +476,13 @@ static int verify(struct recovery *r)
     if (err == 0)
         err = count_and_claim(r);
     return err;
+}
+
+/* From what was admitted to the end of the piece. */
+static bool back_rest(struct region *region, uint64_t at, uint64_t admitted, uint64_t end)
+{
+    return region_charge(region, end) &&
+           (admitted == end || region_back(region, at + admitted, end - admitted, false) == 0);
 }
 
 /* The table may grow again from the end of its last pieces. */
@@ -430,8 +496,10 @@ static int back_table(struct heap *heap)
     heap->index_ready = (uint32_t)(ready < sb->index_end ? ready : sb->index_end);
     bool ok = region_charge(&heap->meta, PAGE_BYTES + UNDO_BYTES) &&
               freeset_grow(&heap->free_index, heap->mem, heap->index_ready) &&
-              region_back(&heap->meta, sb->hot_at, heap->hot_backed, true) == 0 &&
-              region_back(&heap->meta, sb->warm_at, heap->warm_backed, true) == 0;
+              back_rest(&heap->meta, sb->hot_at, table_pages(sb->index_top, sizeof(struct hot)),
+                        heap->hot_backed) &&
+              back_rest(&heap->meta, sb->warm_at, table_pages(sb->index_top, sizeof(struct warm)),
+                        heap->warm_backed);
     return ok ? 0 : -ENOMEM;
 }
 
@@ -448,6 +516,15 @@ static int settle(struct recovery *r)
     return 0;
 }
 
+static void tell_shortage(const struct heap *heap, char *error, size_t error_size)
+{
+    int why = heap->meta.error != 0 ? heap->meta.error : heap->values.error;
+    if (why != 0)
+        snprintf(error, error_size, "no room to recover the image: %s", strerror(why));
+    else
+        snprintf(error, error_size, "not enough memory to recover the image");
+}
+
 int heap_recover(struct heap *heap, const struct recover_config *config, struct recover_result *ret,
                  char *error, size_t error_size)
 {
@@ -457,12 +534,18 @@ int heap_recover(struct heap *heap, const struct recover_config *config, struct 
         err = roll_back(&r);
     if (err == 0)
         err = verify(&r);
-    if (err == 0)
+    if (err == 0 && config->check != NULL)
+        err = config->check(config->owner, error, error_size);
+    if (err != 0)
+        roll_forward(&r);
+    else
         err = settle(&r);
+    mem_free(heap->mem, r.undone, r.result.undone * sizeof *r.undone);
     reserve_done(&r.marks, heap->mem);
     reserve_done(&r.stack, heap->mem);
+    reserve_done(&r.counts, heap->mem);
     if (err == -ENOMEM)
-        snprintf(error, error_size, "not enough memory to recover the image");
+        tell_shortage(heap, error, error_size);
     *ret = r.result;
     return err;
 }

@@ -5,12 +5,12 @@
  * Everything else, allocated or not, is free space. The steps:
  *
  *   1 find extents, roll the operation under way back          5 mark from the roots
- *   2 reset what is derived, check each entry                  6 in index order: count, claim blocks
- *   3 check and claim each cell                                7 put truth in order, one store at a time
- *   4 find the roots                                           8 free sets, lists, start counter
+ *   2 check each entry                                         6 in index order: count, claim blocks
+ *   3 check and claim each cell                                7 what the pool has to say
+ *   4 find the roots                                           8 put truth and what is derived in order
  *
- * Nothing but the rollback changes truth before step 7: an image that is refused is left as it was. Killed in
- * any step, it simply runs again. */
+ * Nothing but the rollback writes before step 8, and that is taken back when a later step refuses the image: then every
+ * byte of it is as it was. Killed in any step, it simply runs again. */
 #ifndef HEAP_RECOVER_H
 #define HEAP_RECOVER_H
 
@@ -18,6 +18,10 @@
 
 struct recover_config {
     bool keep_anonymous; /* tests: sessions without a key go on too */
+    /* Step 7: looks at the image, writes nothing to it, makes what it likes of its own. 0; -ENOMEM; -EINVAL: damaged,
+     * `error` says what. NULL: nothing to say. */
+    int (*check)(void *owner, char *error, size_t error_size);
+    void *owner;
 };
 
 struct recover_result {
@@ -29,6 +33,9 @@ struct recover_result {
 /* 0; -ENOMEM; -EINVAL: damaged, `error` says which object or cell, which field, and what is wrong with it. */
 int heap_recover(struct heap *heap, const struct recover_config *config, struct recover_result *ret,
                  char *error, size_t error_size);
+
+/* Whether a session's cell, or a hold of it, lives on after a start; for the check. */
+bool recover_goes_on(const struct heap *heap, const struct recover_config *config, uint32_t session);
 
 /* Calls `visit` for each cell in use, in order of place; stops at the first result that is not 0 and returns
  * it. */

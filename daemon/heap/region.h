@@ -1,19 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A region: a file mapped once at a reserved range of addresses, backed piece by piece.
  *
- * Nothing is ever mapped again or moved when it grows. A page is only touched after it was backed
- * (fallocate), so that a file system without room is an error here and not a SIGBUS later. Backed bytes are
- * charged to the pool's budget. */
+ * Nothing is ever mapped again or moved when it grows. A page is only touched, for reading too, after
+ * region_back() or region_admit() has said so: a file system without room is an error there and not a SIGBUS
+ * later (reading a hole of a mapped tmpfs file allocates as well). Debug builds see to it: all other pages
+ * have no access rights. Backed bytes are charged to the pool's budget.
+ *
+ * A private region is a copy-on-write look at somebody's file, which stays as it is: what would be backed in
+ * the file is anonymous memory instead. */
 #ifndef HEAP_REGION_H
 #define HEAP_REGION_H
 
 #include "daemon/base/mem.h"
 
-/* How regions grow and shrink; tests put their own in between to make the n-th call fail. */
+#ifndef HF_DEBUG
+#define HF_DEBUG 0
+#endif
 #ifndef HF_STORE_HOOK
 #define HF_STORE_HOOK 0
 #endif
 
+/* How regions grow and shrink; tests put their own in between to make the n-th call fail. */
 struct region_io {
     int (*back)(const struct region_io *io, int fd, uint64_t offset, uint64_t size);  /* 0 or -errno */
     int (*punch)(const struct region_io *io, int fd, uint64_t offset, uint64_t size); /* 0 or -errno */
@@ -23,6 +30,7 @@ struct region {
     uint8_t *base;
     uint64_t size; /* bytes of addresses */
     int fd;
+    int error;       /* errno of the last growth that the file refused; 0: none did since it last grew */
     bool is_private; /* a copy-on-write look at somebody's image: never changes the file */
     const struct region_io *io;
     struct mem *mem;
@@ -56,9 +64,13 @@ void region_unmap(struct region *region);
 void region_close(struct region *region);
 
 /* Backs a range with pages of zeros where it was not. `charge`: take them out of the budget here. 0,
- * -ENOMEM. */
+ * -ENOMEM (the budget, or the file: `error`). */
 int region_back(struct region *region, uint64_t offset, uint64_t size, bool charge);
-/* Gives the pages of a range back; it reads as zeros if it is ever backed again. */
+/* For recovery: admits a range that the file should have already, as far as the file goes. Its holes are
+ * backed, which changes no byte and not the file's length: a copy of an image may have holes where the image
+ * had pages of zeros, or backed ones that nobody had touched. 0, -ENOMEM. */
+int region_admit(struct region *region, uint64_t offset, uint64_t size);
+/* Gives the pages of a range back; it must not be touched before it is backed again, and reads as zeros then. */
 void region_punch(struct region *region, uint64_t offset, uint64_t size);
 /* Bytes of the file: touching the mapping beyond them is SIGBUS. */
 uint64_t region_file_size(const struct region *region);

@@ -288,6 +288,8 @@ static bool check_list(struct heap *heap, uint32_t position, uint32_t room, enum
         return blocks_claim(&heap->lists, list_class(room), offset);
     if (mode == SLOTS_ALLOCATED)
         return blocks_is_allocated(&heap->lists, list_class(room), offset);
+    if (mode == SLOTS_ADMIT)
+        return blocks_admit(&heap->lists, offset, room * 4ull);
     return offset + room * 4ull <= (uint64_t)heap->lists.arenas_top * ARENA_BYTES &&
            offset + room * 4ull <= heap->lists.claim_end;
 }

@@ -243,7 +243,11 @@ void object_freed(void *owner, uint32_t index);
 
 /* ---- rebuild.c ---- */
 
-/* Makes all that is private anew from a recovered heap. -HF_E_OOM; -HF_E_INTERNAL: damaged, something stands twice. */
+/* While the heap is recovered: looks for what stands twice, and makes the indexes that find it. 0; -ENOMEM; -EINVAL:
+ * damaged, `error` says what. */
+struct recover_config;
+int pool_check(struct pool *pool, const struct recover_config *config, char *error, size_t error_size);
+/* Makes all that is private anew from a recovered heap that was checked. -HF_E_OOM. */
 int pool_rebuild(struct pool *pool);
 
 /* ---- verify.c ---- */

@@ -17,37 +17,70 @@ static bool init_parts(struct pool *pool)
            reserve_grow(&pool->scratch, &pool->mem, scratch);
 }
 
-static int open_heap(struct pool *pool, const struct pool_config *config, char *error, size_t error_size)
+static int create_heap(struct pool *pool, const struct pool_config *config)
 {
-    if (config->fd_meta < 0) {
-        struct heap_config heap = {.name = config->name,
-                                   .max_bytes = config->max_bytes,
-                                   .epoch = config->epoch,
-                                   .serial_base = config->serial_base,
-                                   .born_ms = config->now_ms,
-                                   .first_sid = config->first_sid,
-                                   .io = config->io,
-                                   .mem = &pool->mem};
-        return heap_create(&pool->heap, &heap);
-    }
-    const char *wrong = NULL;
-    struct recover_config recover = {.keep_anonymous = false};
+    const struct heap_config heap = {.name = config->name,
+                                     .max_bytes = config->max_bytes,
+                                     .own_limit = config->limited ? config->max_bytes : 0,
+                                     .epoch = config->epoch,
+                                     .serial_base = config->serial_base,
+                                     .born_ms = config->now_ms,
+                                     .first_sid = config->first_sid,
+                                     .fd_meta = config->fd_meta,
+                                     .fd_values = config->fd_values,
+                                     .io = config->io,
+                                     .mem = &pool->mem};
+    int err = heap_create(&pool->heap, &heap);
+    return err == 0 && !init_parts(pool) ? -ENOMEM : err;
+}
+
+struct check {
+    struct pool *pool;
+    const struct recover_config *config;
+};
+
+static int check_heap(void *owner, char *error, size_t error_size)
+{
+    const struct check *check = owner;
+    return pool_check(check->pool, check->config, error, error_size);
+}
+
+static int recover_heap(struct pool *pool, const struct pool_config *config, char *error, size_t error_size)
+{
+    struct check check = {.pool = pool};
+    const struct recover_config recover = {.keep_anonymous = false, .check = check_heap, .owner = &check};
     struct recover_result result;
+    const char *wrong = NULL;
+    check.config = &recover;
     int err = heap_map(&pool->heap, config->fd_meta, config->fd_values, config->look_only, config->io,
                        &pool->mem, &wrong);
     if (wrong != NULL)
         snprintf(error, error_size, "%s", wrong);
+    if (err == 0 && pool->now_ms < pool->heap.sb->born_ms)
+        pool->now_ms = pool->heap.sb->born_ms; /* the clock was set back: time stands still until then */
+    if (err == 0 && !init_parts(pool))
+        err = -ENOMEM;
     if (err == 0)
         err = heap_recover(&pool->heap, &recover, &result, error, error_size);
-    return err;
+    return err == 0 && pool_rebuild(pool) != 0 ? -ENOMEM : err;
 }
 
-static int rebuild(struct pool *pool, char *error, size_t error_size)
+/* That of the daemon, or the one the pool was made with if that is lower. */
+static uint64_t limit_of(const struct pool *pool, const struct pool_config *config)
 {
-    int err = pool_rebuild(pool);
-    if (err == -HF_E_INTERNAL)
-        snprintf(error, error_size, "cell %llu: %s", (unsigned long long)pool->fault.id, pool->fault.text);
-    return err == -HF_E_INTERNAL ? -EINVAL : err == 0 ? 0 : -ENOMEM;
+    uint64_t own = pool->heap.sb->max_bytes;
+    return own != 0 && own < config->max_bytes ? own : config->max_bytes;
+}
+
+static void tell_failure(const struct pool *pool, int err, char *error, size_t error_size)
+{
+    int why = pool->heap.meta.error != 0 ? pool->heap.meta.error : pool->heap.values.error;
+    if (why != 0)
+        snprintf(error, error_size, "no room for pool %s: %s", pool->name, strerror(why));
+    else if (err == -EMFILE || err == -ENFILE)
+        snprintf(error, error_size, "no file descriptors left for pool %s", pool->name);
+    else
+        snprintf(error, error_size, "not enough memory for pool %s", pool->name);
 }
 
 int pool_open(struct pool **ret, const struct pool_config *config, char *error, size_t error_size)
@@ -57,7 +90,7 @@ int pool_open(struct pool **ret, const struct pool_config *config, char *error, 
         return -HF_E_OOM;
     if (error_size > 0)
         error[0] = '\0';
-    bool recovers = config->fd_meta >= 0;
+    bool recovers = config->fd_meta >= 0 && !config->create;
     mem_init(&pool->mem, recovers ? NULL : config->parent, recovers ? UINT64_MAX : config->max_bytes);
     snprintf(pool->name, sizeof pool->name, "%s", config->name);
     pool->now_ms = config->now_ms;
@@ -65,24 +98,15 @@ int pool_open(struct pool **ret, const struct pool_config *config, char *error, 
     pool->random_state = config->random_seed;
     pool->random = config->random;
     pool_random(pool, (uint8_t *)&pool->hash_seed, sizeof pool->hash_seed);
-    int err = open_heap(pool, config, error, error_size);
-    if (err == 0 && pool->now_ms < pool->heap.sb->born_ms)
-        pool->now_ms = pool->heap.sb->born_ms; /* the clock was set back: time stands still until then */
-    if (err == 0 && !init_parts(pool))
-        err = -ENOMEM;
-    if (err == 0)
-        err = rebuild(pool, error, error_size);
+    int err = recovers ? recover_heap(pool, config, error, error_size) : create_heap(pool, config);
     if (err == 0) {
         if (recovers)
-            mem_join(&pool->mem, config->parent, config->max_bytes);
+            mem_join(&pool->mem, config->parent, limit_of(pool, config));
         *ret = pool;
         return 0;
     }
     if (error_size > 0 && error[0] == '\0')
-        snprintf(error, error_size,
-                 err == -EMFILE || err == -ENFILE ? "no file descriptors left for pool %s"
-                                                  : "not enough memory for pool %s",
-                 config->name);
+        tell_failure(pool, err, error, error_size);
     if (config->fd_meta >= 0)
         pool->heap.meta.fd = pool->heap.values.fd = -1; /* they stay the caller's */
     pool_close(pool);
@@ -207,11 +231,16 @@ static void name_biggest_holder(const struct pool *pool, struct fault *fault)
 
 int pool_fail_oom(struct pool *pool, uint64_t need)
 {
-    (void)pool_fail(pool, HF_E_OOM, "no memory left in the pool; release something or raise --max-memory");
+    uint64_t left = mem_left(&pool->mem);
+    bool file_full = left >= need && (pool->heap.meta.error != 0 || pool->heap.values.error != 0);
+    (void)pool_fail(pool, HF_E_OOM,
+                    file_full
+                        ? "no room left where the heap is kept (--heap: its file system, or the machine's "
+                          "memory); make room there or release something"
+                        : "no memory left in the pool; release something or raise --max-memory");
     pool->fault.need = need;
-    pool->fault.free = mem_left(&pool->mem);
-    if (pool->fault.free >= need)
-        pool->fault.free = 0; /* the budget has room, the system or its file has not */
+    pool->fault.free =
+        left < need ? left : 0; /* the budget may have room where the system or the file has none */
     name_biggest_holder(pool, &pool->fault);
     return -HF_E_OOM;
 }
@@ -352,6 +381,11 @@ struct mem *pool_mem(struct pool *pool)
 uint64_t pool_epoch(const struct pool *pool)
 {
     return pool->heap.sb->epoch;
+}
+
+uint32_t pool_number(const struct pool *pool)
+{
+    return (uint32_t)(pool->heap.sb->next_sid >> POOL_SID_BITS);
 }
 
 void pool_stats(const struct pool *pool, struct pool_stats *ret)

@@ -44,9 +44,10 @@ struct mem;
 struct pool_config {
     const char *name;     /* copied; checked by the caller */
     uint64_t max_bytes;   /* limit of image and private memory together; > 0 */
+    bool limited;         /* of a new image: it keeps that limit, however much the daemon may have later */
     uint64_t epoch;       /* random, below 2^53, not 0; used when a new image is made */
     uint32_t serial_base; /* random, 1 ... 2^21-1; used when a new image is made */
-    uint64_t first_sid;   /* of a new image; 0: 1. A daemon gives each pool a range of its own */
+    uint64_t first_sid;   /* of a new image; 0: 1. All sids of a pool have the upper bits of this one */
     uint64_t random_seed; /* seeds ticket keys when there is no `random` (tests) */
     void (*random)(uint8_t *out, size_t size); /* fills with unpredictable bytes; NULL: from the seed */
     uint64_t now_ms;                           /* time of day at which the pool opens, ms since 1970 */
@@ -54,12 +55,14 @@ struct pool_config {
     struct mem *parent;         /* the daemon's memory budget; may be NULL */
     const struct region_io *io; /* how regions grow; NULL: the real one (tests inject failures) */
     int fd_meta, fd_values;     /* an image to recover; both -1: a new one in memfds */
+    bool create;                /* a new one in these two files, which are empty (pool/images.h makes such) */
     bool look_only; /* recover a private copy: the files stay the caller's, untouched (walkers, tests) */
 };
 
-/* Makes a pool, or recovers one from an image (recovery is the only way to open an image).
- * Fails with -HF_E_OOM, -HF_E_LIMIT (no file descriptors left), or -HF_E_INTERNAL when the image is damaged
- * (pool_open_error says where).
+/* Makes a pool, or recovers one from an image (recovery is the only way to open an image). Its sessions are in grace
+ * then; it has the limit it was made with, or max_bytes if that is lower.
+ * Fails with -HF_E_OOM (memory, or the file system of its files), -HF_E_LIMIT (no file descriptors left), or
+ * -HF_E_INTERNAL when the image is damaged: then no byte of it was changed. `error` says what, and where.
  * The pool owns the two fds on success, unless look_only. */
 int pool_open(struct pool **ret, const struct pool_config *config, char *error, size_t error_size);
 
@@ -113,6 +116,9 @@ const struct fault *pool_fault(const struct pool *pool);
 const char *pool_name(const struct pool *pool);
 struct mem *pool_mem(struct pool *pool); /* its budget; tests count its calls and make one fail */
 uint64_t pool_epoch(const struct pool *pool);
+/* What all its sids have in their upper bits. */
+#define POOL_SID_BITS 32u
+uint32_t pool_number(const struct pool *pool);
 
 struct pool_stats {
     uint64_t objects, object_bytes; /* alive; bytes of their values */
@@ -153,6 +159,10 @@ void pool_session_attach(struct pool *pool, struct session *session, void *owner
 void pool_session_detach(struct pool *pool, struct session *session);
 /* Ends it: all it held is void at once, and released by pool_step(). `session` must not be used any more. */
 void pool_session_end(struct pool *pool, struct session *session, enum reason reason);
+
+/* Gives a pool whose number another has already a new one, for sids from `first_sid` on. Its sessions end: who has
+ * such a key would be led to the other pool. Returns how many there were. */
+uint64_t pool_renumber(struct pool *pool, uint64_t first_sid);
 
 uint64_t session_sid(const struct session *session);
 const uint8_t *session_key(const struct session *session);  /* HF_KEY_SIZE bytes; zeros if anonymous */

@@ -1,30 +1,89 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What is private of a pool, made anew from the truth of a recovered heap: labels, sessions (all in grace),
- * the vectors of holds, the indexes of names and tickets, the links of objects. */
+/* What is private of a pool, made anew from the truth of a heap: labels, sessions (all in grace), the vectors of
+ * holds, the indexes of names and tickets, the links of objects.
+ *
+ * In two parts. The first finds whatever stands twice, which only the pool's indexes can tell: it runs before recovery
+ * has changed anything, so that an image that is refused is left as it was. The second writes, and finds no damage. */
 #include "daemon/heap/recover.h"
 #include "daemon/pool/internal.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Damage that recovery cannot see, because only these indexes tell that something stands twice. */
-static int twice(struct pool *pool, uint32_t ref, const char *text)
+struct found {
+    uint64_t sid;
+    uint32_t ref;
+};
+
+/* Sessions by their cells. */
+struct found_list {
+    struct found *sessions;
+    size_t count, room;
+};
+
+struct checking {
+    struct pool *pool;
+    const struct recover_config *config;
+    struct index pairs;         /* cells of holds, by session and object */
+    struct found_list sessions; /* that go on */
+    uint32_t twice;             /* the cell that is one too many, and what it is */
+    const char *text;
+};
+
+static int list_add(struct pool *pool, struct found_list *list, uint32_t ref)
 {
-    return pool_fail_id(pool, HF_E_INTERNAL, ref, text);
+    size_t size = sizeof *list->sessions;
+    if (list->count == list->room) {
+        size_t room = list->room == 0 ? 64 : list->room * 2;
+        struct found *moved = mem_realloc(&pool->mem, list->sessions, list->room * size, room * size);
+        if (moved == NULL)
+            return -ENOMEM;
+        list->sessions = moved;
+        list->room = room;
+    }
+    const struct cell_anon *cell = cell_at(&pool->heap, ref);
+    list->sessions[list->count++] = (struct found){.sid = cell->sid, .ref = ref};
+    return 0;
 }
 
-static int enter_label(void *owner, uint32_t ref, unsigned type)
+static int by_sid(const void *a, const void *b)
 {
-    struct pool *pool = owner;
-    if (type != CELL_LABEL && type != CELL_LABEL_WIDE)
-        return 0;
+    const struct found *x = a, *y = b;
+    return (x->sid > y->sid) - (x->sid < y->sid);
+}
+
+static void list_sort(struct found_list *list)
+{
+    if (list->count > 1)
+        qsort(list->sessions, list->count, sizeof *list->sessions, by_sid);
+}
+
+static void list_done(struct pool *pool, struct found_list *list)
+{
+    mem_free(&pool->mem, list->sessions, list->room * sizeof *list->sessions);
+}
+
+static int twice(struct checking *checking, uint32_t ref, const char *text)
+{
+    checking->twice = ref;
+    checking->text = text;
+    return -EINVAL;
+}
+
+/* ---- the first part: nothing is written to the image ---- */
+
+static int check_label(struct checking *checking, uint32_t ref)
+{
+    struct pool *pool = checking->pool;
     uint32_t number = ((const struct cell_label *)cell_at(&pool->heap, ref))->number;
     if (number == 0 || label_get(pool, (uint16_t)number) != NULL)
-        return twice(pool, ref, "a second label of this number");
+        return twice(checking, ref, "a second label of this number");
     uint64_t end = number + 1ull > pool->labels_top ? number + 1ull : pool->labels_top;
     if (!reserve_grow(&pool->labels, &pool->mem, end * sizeof(struct label)) ||
         !freeset_grow(&pool->label_numbers, &pool->mem, end))
-        return -HF_E_OOM;
+        return -ENOMEM;
     for (uint32_t k = pool->labels_top; k < number; k++)
         freeset_add(&pool->label_numbers, k);
     if (number < pool->labels_top)
@@ -34,62 +93,143 @@ static int enter_label(void *owner, uint32_t ref, unsigned type)
     return 0;
 }
 
-/* ---- sessions, in order of sid ---- */
+static uint64_t pair_hash(const void *owner, uint32_t ref)
+{
+    const struct cell_hold *cell = cell_at(&((const struct pool *)owner)->heap, ref);
+    return bits_mix((uint64_t)cell->session << 32 | cell->object);
+}
 
-struct found {
+static bool pair_same(const void *owner, uint32_t ref, const void *key)
+{
+    const struct cell_hold *has = cell_at(&((const struct pool *)owner)->heap, ref), *wanted = key;
+    return has->session == wanted->session && has->object == wanted->object;
+}
+
+static int check_hold(struct checking *checking, uint32_t ref)
+{
+    struct pool *pool = checking->pool;
+    const struct cell_hold *cell = cell_at(&pool->heap, ref);
+    uint64_t first = pool->heap.hot[cell->object].holder, hash = pair_hash(pool, ref);
+    if (!recover_goes_on(&pool->heap, checking->config, cell->session))
+        return 0;
+    if ((first >> 32 != 0 && (uint32_t)first == cell->session) ||
+        index_find(&checking->pairs, hash, cell) != 0)
+        return twice(checking, ref, "a second hold of this session on its object");
+    if (!index_prepare(&checking->pairs))
+        return -ENOMEM;
+    index_insert(&checking->pairs, hash, ref);
+    return 0;
+}
+
+static int check_ticket(struct checking *checking, uint32_t ref)
+{
+    struct pool *pool = checking->pool;
+    const struct cell_ticket *cell = cell_at(&pool->heap, ref);
+    uint64_t hash = pool->tickets.hash_of(pool, ref);
+    if (index_find(&pool->tickets, hash, cell->key) != 0)
+        return twice(checking, ref, "a second ticket of this key");
+    if (!index_prepare(&pool->tickets))
+        return -ENOMEM;
+    index_insert(&pool->tickets, hash, ref);
+    return 0;
+}
+
+static int check_name(struct checking *checking, uint32_t ref)
+{
+    struct pool *pool = checking->pool;
+    const struct cell_name *cell = cell_at(&pool->heap, ref);
+    struct name_in name = {.data = cell->bytes, .size = cell->size};
+    uint64_t hash = name_hash(pool, name);
+    if (index_find(&pool->names, hash, &name) != 0)
+        return twice(checking, ref, "a second binding of this name");
+    if (!index_prepare(&pool->names))
+        return -ENOMEM;
+    index_insert(&pool->names, hash, ref);
+    return 0;
+}
+
+static int check_cell(void *owner, uint32_t ref, unsigned type)
+{
+    struct checking *checking = owner;
+    if (cell_is_name(type))
+        return check_name(checking, ref);
+    switch (type) {
+    case CELL_HOLD: return check_hold(checking, ref);
+    case CELL_TICKET: return check_ticket(checking, ref);
+    case CELL_ANON:
+    case CELL_SESSION:
+        return recover_goes_on(&checking->pool->heap, checking->config, ref)
+                   ? list_add(checking->pool, &checking->sessions, ref)
+                   : 0;
+    default: return check_label(checking, ref);
+    }
+}
+
+static int check_sids(struct checking *checking)
+{
+    const struct found_list *list = &checking->sessions;
+    list_sort(&checking->sessions);
+    for (size_t k = 1; k < list->count; k++)
+        if (list->sessions[k].sid == list->sessions[k - 1].sid)
+            return twice(checking, list->sessions[k].ref, "a second session of this sid");
+    return 0;
+}
+
+int pool_check(struct pool *pool, const struct recover_config *config, char *error, size_t error_size)
+{
+    struct checking checking = {.pool = pool, .config = config};
+    int err =
+        index_init(&checking.pairs, &pool->mem, pool->heap.sb->index_end * 4ull, pool, pair_hash, pair_same)
+            ? cells_each(&pool->heap, check_cell, &checking)
+            : -ENOMEM;
+    if (err == 0)
+        err = check_sids(&checking);
+    if (err == -EINVAL)
+        snprintf(error, error_size, "cell %u: %s", checking.twice, checking.text);
+    index_done(&checking.pairs);
+    list_done(pool, &checking.sessions);
+    return err;
+}
+
+/* ---- the second part: sessions, in order of sid ---- */
+
+struct lister {
     struct pool *pool;
-    struct session **sessions;
-    size_t count, room;
+    struct found_list list;
 };
 
 static int find_session(void *owner, uint32_t ref, unsigned type)
 {
-    struct found *found = owner;
-    struct pool *pool = found->pool;
-    if (type != CELL_ANON && type != CELL_SESSION)
-        return 0;
-    if (found->count == found->room) {
-        size_t room = found->room == 0 ? 64 : found->room * 2;
-        struct session **moved =
-            mem_realloc(&pool->mem, found->sessions, found->room * sizeof *moved, room * sizeof *moved);
-        if (moved == NULL)
-            return -HF_E_OOM;
-        found->sessions = moved;
-        found->room = room;
-    }
+    struct lister *lister = owner;
+    return type == CELL_ANON || type == CELL_SESSION ? list_add(lister->pool, &lister->list, ref) : 0;
+}
+
+static int enter_session(struct pool *pool, uint32_t ref)
+{
     struct session *s = mem_zalloc(&pool->mem, sizeof *s);
     if (s == NULL)
         return -HF_E_OOM;
     const struct cell_session *cell = cell_at(&pool->heap, ref);
-    *s = (struct session){
-        .ref = ref, .sid = cell->head.sid, .since_ms = cell->head.since_ms, .anonymous = type == CELL_ANON};
+    *s = (struct session){.ref = ref,
+                          .sid = cell->head.sid,
+                          .since_ms = cell->head.since_ms,
+                          .anonymous = cell_type(&pool->heap, ref) == CELL_ANON};
     if (!s->anonymous)
         memcpy(s->key, cell->key, HF_KEY_SIZE);
-    found->sessions[found->count++] = s;
-    return 0;
-}
-
-static int by_sid(const void *a, const void *b)
-{
-    const struct session *const *x = a, *const *y = b;
-    return ((*x)->sid > (*y)->sid) - ((*x)->sid < (*y)->sid);
+    int err = session_enter(pool, s);
+    if (err != 0)
+        mem_free(&pool->mem, s, sizeof *s);
+    return err;
 }
 
 static int enter_sessions(struct pool *pool)
 {
-    struct found found = {.pool = pool};
-    int err = cells_each(&pool->heap, find_session, &found);
-    if (found.count > 0)
-        qsort(found.sessions, found.count, sizeof *found.sessions, by_sid);
-    for (size_t k = 0; k < found.count; k++) {
-        if (err == 0)
-            err = pool_session_by_sid(pool, found.sessions[k]->sid) != NULL
-                      ? twice(pool, found.sessions[k]->ref, "a second session of this sid")
-                      : session_enter(pool, found.sessions[k]);
-        if (err != 0)
-            mem_free(&pool->mem, found.sessions[k], sizeof **found.sessions);
-    }
-    mem_free(&pool->mem, found.sessions, found.room * sizeof *found.sessions);
+    struct lister lister = {.pool = pool};
+    int err = cells_each(&pool->heap, find_session, &lister) == 0 ? 0 : -HF_E_OOM;
+    list_sort(&lister.list);
+    for (size_t k = 0; k < lister.list.count && err == 0; k++)
+        err = enter_session(pool, lister.list.sessions[k].ref);
+    list_done(pool, &lister.list);
     return err;
 }
 
@@ -129,8 +269,6 @@ static int enter_entries(struct pool *pool)
 static int enter_hold(struct pool *pool, uint32_t ref, struct cell_hold *cell)
 {
     struct session *s = session_of_ref(pool, cell->session);
-    if (hold_count(pool, s, cell->object) != 0)
-        return twice(pool, ref, "a second hold of this session on its object");
     cell->label = use_label(pool, (uint16_t)cell->label);
     if (!u32vec_prepare(&s->holds, &pool->mem, 1))
         return -HF_E_OOM;
@@ -143,42 +281,30 @@ static int enter_hold(struct pool *pool, uint32_t ref, struct cell_hold *cell)
 
 static int enter_ticket(struct pool *pool, uint32_t ref, const struct cell_ticket *cell)
 {
-    if (index_find(&pool->tickets, pool->tickets.hash_of(pool, ref), cell->key) != 0)
-        return twice(pool, ref, "a second ticket of this key");
-    if (!index_prepare(&pool->tickets) ||
-        !deadlines_prepare(&pool->ticket_deadlines, pool->tickets_count + 1))
+    if (!deadlines_prepare(&pool->ticket_deadlines, pool->tickets_count + 1))
         return -HF_E_OOM;
-    index_insert(&pool->tickets, pool->tickets.hash_of(pool, ref), ref);
     deadlines_add(&pool->ticket_deadlines, cell->expires_ms, ref);
     pool->tickets_count++;
     return 0;
 }
 
-static int enter_name(struct pool *pool, uint32_t ref)
+static void enter_name(struct pool *pool, struct cell_name *cell)
 {
-    const struct cell_name *cell = cell_at(&pool->heap, ref);
-    struct name_in name = {.data = cell->bytes, .size = cell->size};
-    if (index_find(&pool->names, name_hash(pool, name), &name) != 0)
-        return twice(pool, ref, "a second binding of this name");
-    if (!index_prepare(&pool->names))
-        return -HF_E_OOM;
-    ((struct cell_name *)cell_at(&pool->heap, ref))->flags &= (uint8_t)~NAME_SEEN;
-    index_insert(&pool->names, pool->names.hash_of(pool, ref), ref);
+    cell->flags &= (uint8_t)~NAME_SEEN;
     pool->names_count++;
-    return 0;
 }
 
 static int enter_cell(void *owner, uint32_t ref, unsigned type)
 {
     struct pool *pool = owner;
     void *cell = cell_at(&pool->heap, ref);
-    int err;
+    int err = 0;
     if (type == CELL_HOLD)
         err = enter_hold(pool, ref, cell);
     else if (type == CELL_TICKET)
         err = enter_ticket(pool, ref, cell);
     else if (cell_is_name(type))
-        err = enter_name(pool, ref);
+        enter_name(pool, cell);
     else
         return 0;
     uint32_t index = *(const uint32_t *)cell;
@@ -212,9 +338,7 @@ static int settle(struct pool *pool)
 
 int pool_rebuild(struct pool *pool)
 {
-    int err = cells_each(&pool->heap, enter_label, pool);
-    if (err == 0)
-        err = enter_sessions(pool);
+    int err = enter_sessions(pool);
     if (err == 0)
         err = enter_entries(pool);
     if (err == 0)

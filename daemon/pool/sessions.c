@@ -156,6 +156,15 @@ static void fill_cell(struct pool *pool, const struct session_spec *spec, struct
         memcpy(cell->name, spec->name, spec->name_size);
 }
 
+/* After 2^32 sessions they begin again, with those that no session has. */
+static uint64_t sid_after(struct pool *pool, uint64_t sid)
+{
+    do {
+        sid = (sid & ~(uint64_t)UINT32_MAX) | (uint32_t)(sid + 1);
+    } while ((uint32_t)sid == 0 || pool_session_by_sid(pool, sid) != NULL);
+    return sid;
+}
+
 static int session_open_once(struct pool *pool, const struct session_spec *spec, struct session **ret)
 {
     struct session *s = mem_zalloc(&pool->mem, sizeof *s);
@@ -177,7 +186,7 @@ static int session_open_once(struct pool *pool, const struct session_spec *spec,
         mem_free(&pool->mem, s, sizeof *s);
         return pool_fail_oom(pool, sizeof *s);
     }
-    image_set(&pool->heap, &pool->heap.sb->next_sid, s->sid + 1);
+    image_set(&pool->heap, &pool->heap.sb->next_sid, sid_after(pool, s->sid));
     image_store(&pool->heap, cell_at(&pool->heap, ref), (uint64_t)s->slot << 32 | SESSION_OPEN);
     image_commit(&pool->heap);
     *ret = s;
@@ -266,6 +275,15 @@ void pool_session_end(struct pool *pool, struct session *s, enum reason reason)
     pool->dying_holds += s->holds.count;
     pool->sessions_open--;
     pool->sessions_dying++;
+}
+
+uint64_t pool_renumber(struct pool *pool, uint64_t first_sid)
+{
+    uint64_t ended = 0;
+    for (; pool->first != NULL; ended++)
+        pool_session_end(pool, pool->first, REASON_SESSION_END);
+    image_set(&pool->heap, &pool->heap.sb->next_sid, first_sid);
+    return ended;
 }
 
 /* How far ahead entries are brought near: their order is the order in which they were taken. */

@@ -67,7 +67,7 @@ MUTANTS = [
     ("recovery keeps all that is alive", "daemon/heap/recover.c",
      "        if (is_marked(r, index)) {", "        if (is_marked(r, index) || w0_state(hot->w0) == W0_ALIVE) {"),
     ("recovery counts on top of old counts", "daemon/heap/recover.c",
-     "        hot->in = hot->link = 0;", "        hot->link = 0;"),
+     "        hot->in = counts[index];", "        hot->in += counts[index];"),
     ("recovery keeps the holds of sessions that end", "daemon/heap/recover.c",
      "    return cell->state == SESSION_OPEN &&\n", "    return cell->state != SESSION_FREE &&\n"),
     ("a value replaced in place", "daemon/pool/objects.c",
@@ -154,10 +154,10 @@ MUTANTS = [
     ("a session's birth that is not committed", "daemon/pool/sessions.c",
      "SESSION_OPEN);\n    image_commit(&pool->heap);\n", "SESSION_OPEN);\n"),
     ("a sid admitted after its use", "daemon/pool/sessions.c",
-     "    image_set(&pool->heap, &pool->heap.sb->next_sid, s->sid + 1);\n"
+     "    image_set(&pool->heap, &pool->heap.sb->next_sid, sid_after(pool, s->sid));\n"
      "    image_store(&pool->heap, cell_at(&pool->heap, ref), (uint64_t)s->slot << 32 | SESSION_OPEN);\n    image_commit(&pool->heap);\n",
      "    image_store(&pool->heap, cell_at(&pool->heap, ref), (uint64_t)s->slot << 32 | SESSION_OPEN);\n    image_commit(&pool->heap);\n"
-     "    image_set(&pool->heap, &pool->heap.sb->next_sid, s->sid + 1);\n"),
+     "    image_set(&pool->heap, &pool->heap.sb->next_sid, sid_after(pool, s->sid));\n"),
     ("a ticket's number that is not admitted", "daemon/pool/tickets.c",
      "    image_set(&pool->heap, &pool->heap.sb->next_ticket, number + 1);\n", ""),
     ("a version that is not admitted", "daemon/pool/pool.c",

@@ -34,25 +34,15 @@ static void teardown(void)
     fixture_close(&fx);
 }
 
-/* The same image in a second pool of `limit` bytes, as if the process had died. The first one must be closed then,
- * unless the image was refused, or only looked at. */
-static int reopen(struct fixture *ret, uint64_t limit, bool look_only, char error[256])
+static int open_files(struct fixture *ret, const struct pool_config *config, char error[256])
 {
-    struct heap *heap = &fx.pool->heap;
-    struct pool_config config = {.name = "again",
-                                 .max_bytes = limit,
-                                 .now_ms = fx.now_ms,
-                                 .lease_ms = fx.lease_ms,
-                                 .fd_meta = fcntl(heap->meta.fd, F_DUPFD_CLOEXEC, 0),
-                                 .fd_values = fcntl(heap->values.fd, F_DUPFD_CLOEXEC, 0),
-                                 .look_only = look_only};
     *ret = (struct fixture){.now_ms = fx.now_ms, .lease_ms = fx.lease_ms};
     error[0] = '\0';
-    int rc = pool_open(&ret->pool, &config, error, 256);
+    int rc = pool_open(&ret->pool, config, error, 256);
     if (rc != 0) {
         /* a refused image stays the caller's */
-        ck_assert_int_eq(close(config.fd_meta), 0);
-        ck_assert_int_eq(close(config.fd_values), 0);
+        ck_assert_int_eq(close(config->fd_meta), 0);
+        ck_assert_int_eq(close(config->fd_values), 0);
         return rc;
     }
     uint8_t key[HF_KEY_SIZE];
@@ -60,6 +50,21 @@ static int reopen(struct fixture *ret, uint64_t limit, bool look_only, char erro
     ret->a = pool_session_by_key(ret->pool, key);
     ck_assert_ptr_nonnull(ret->a);
     return 0;
+}
+
+/* The same image in a second pool of `limit` bytes, as if the process had died. The first one must be closed then,
+ * unless the image was refused, or only looked at. */
+static int reopen(struct fixture *ret, uint64_t limit, bool look_only, char error[256])
+{
+    const struct heap *heap = &fx.pool->heap;
+    struct pool_config config = {.name = "again",
+                                 .max_bytes = limit,
+                                 .now_ms = fx.now_ms,
+                                 .lease_ms = fx.lease_ms,
+                                 .fd_meta = fcntl(heap->meta.fd, F_DUPFD_CLOEXEC, 0),
+                                 .fd_values = fcntl(heap->values.fd, F_DUPFD_CLOEXEC, 0),
+                                 .look_only = look_only};
+    return open_files(ret, &config, error);
 }
 
 /* The pool of the fixture dies and is recovered under `limit`. */
@@ -169,6 +174,168 @@ START_TEST(open_value_dropped_after_recovery_leaves_no_bytes)
 }
 END_TEST
 
+/* ---- copies ---- */
+
+/* As a program copies that saves pages of zeros: they are holes in the copy. */
+static int copy_with_holes(int fd)
+{
+    static uint8_t page[PAGE_BYTES];
+    int copy = region_create("copy");
+    off_t end = lseek(fd, 0, SEEK_END), at = 0;
+    ck_assert_int_eq(ftruncate(copy, end), 0);
+    while ((at = lseek(fd, at, SEEK_DATA)) >= 0) {
+        at = at / PAGE_BYTES * PAGE_BYTES;
+        ck_assert_int_gt(pread(fd, page, sizeof page, at), 0);
+        if (page[0] != 0 || memcmp(page, page + 1, sizeof page - 1) != 0)
+            ck_assert_int_eq(pwrite(copy, page, sizeof page, at), sizeof page);
+        at += PAGE_BYTES;
+    }
+    return copy;
+}
+
+static struct pool_config copied(const struct grow_io *grow)
+{
+    return (struct pool_config){.name = "copy",
+                                .max_bytes = 64 * MIB,
+                                .now_ms = fx.now_ms,
+                                .lease_ms = fx.lease_ms,
+                                .io = &grow->io,
+                                .fd_meta = copy_with_holes(fx.pool->heap.meta.fd),
+                                .fd_values = copy_with_holes(fx.pool->heap.values.fd)};
+}
+
+static uint64_t put_nils(uint32_t count)
+{
+    static uint64_t nils[HF_REFS_MAX];
+    return put_refs(&fx, fx.a, nils, count);
+}
+
+/* Debug builds let nobody touch a page that the file does not have: all of it is used, to the last byte. */
+START_TEST(a_copy_with_holes_is_filled_and_goes_on)
+{
+    static const uint32_t sizes[] = {5, 100, 4096, 20000, 100000, 300000, 900000};
+    enum { SIZES = sizeof sizes / sizeof sizes[0] };
+    uint64_t ids[2 * SIZES], lists[] = {put_nils(7), put_nils(4096), put_nils(8000)}, id;
+    for (unsigned k = 0; k < 2 * SIZES; k++)
+        ids[k] = put_filled(&fx, fx.a, sizes[k % SIZES], k < SIZES ? 0 : 7);
+    struct grow_io grow;
+    struct fixture copy;
+    char error[256];
+    grow_io_init(&grow);
+    struct pool_config config = copied(&grow);
+    int rc = open_files(&copy, &config, error);
+    ck_assert_msg(rc == 0, "%s", error);
+    for (unsigned k = 0; k < 2 * SIZES; k++)
+        ck_assert(value_is(&copy, ids[k], sizes[k % SIZES], k < SIZES ? 0 : 7));
+    ck_assert_uint_eq(inspect_of(&copy, lists[2]).slots, 8000);
+    for (unsigned k = 0; k < SIZES; k++) {
+        const struct put_spec spec = {.value = {.form = FORM_BIN32, .size = sizes[k]}, .open = true};
+        while (try_put(&copy, copy.a, &spec, &id) == 0) {
+            uint8_t byte = 1;
+            ck_assert_int_eq(pool_write(copy.pool, copy.a, id, sizes[k] - 1, &byte, 1, 1), 0);
+        }
+    }
+    for (unsigned k = 0; k < 2 * SIZES; k++)
+        ck_assert(value_is(&copy, ids[k], sizes[k % SIZES], k < SIZES ? 0 : 7));
+    verify_ok(&copy);
+    fixture_close(&copy);
+}
+END_TEST
+
+START_TEST(a_copy_for_which_there_is_no_room_is_refused)
+{
+    uint64_t id = put_filled(&fx, fx.a, 20000, 0);
+    struct grow_io grow;
+    struct fixture copy;
+    char error[256];
+    unsigned refused = 0;
+    for (uint64_t n = 1;; n++) {
+        grow_io_init(&grow);
+        grow.fail_at = n;
+        grow.fail_count = 1;
+        struct pool_config config = copied(&grow);
+        int rc = open_files(&copy, &config, error);
+        if (rc == 0)
+            break;
+        ck_assert_msg(rc == -HF_E_OOM, "%d: %s", rc, error);
+        ck_assert_msg(strstr(error, "No space left on device") != NULL, "%s", error);
+        refused++;
+    }
+    ck_assert_uint_gt(refused, 3);
+    ck_assert(value_is(&copy, id, 20000, 0));
+    fixture_close(&copy);
+}
+END_TEST
+
+/* ---- numbers ---- */
+
+START_TEST(sids_begin_again_and_skip_those_in_use)
+{
+    struct superblock *sb = fx.pool->heap.sb;
+    ck_assert_uint_eq(session_sid(fx.a), 1);
+    ck_assert_uint_eq(session_sid(fx.b), 2);
+    sb->next_sid = UINT32_MAX;
+    ck_assert_uint_eq(session_sid(fixture_session(&fx, 3, FIXTURE_LEASE_MS, &fx)), UINT32_MAX);
+    ck_assert_uint_eq(session_sid(fixture_session(&fx, 4, FIXTURE_LEASE_MS, &fx)), 3);
+    ck_assert_uint_eq(pool_number(fx.pool), 0);
+}
+END_TEST
+
+START_TEST(a_pool_gets_another_number)
+{
+    struct fixture again;
+    char error[256];
+    uint64_t held = put_leaf(&fx, fx.a), named = put_leaf(&fx, fx.a);
+    bind_name(&fx, "n", named);
+    ck_assert_int_eq(reopen(&again, 1u << 30, true, error), 0);
+    ck_assert_uint_eq(pool_number(again.pool), 0);
+    ck_assert_uint_eq(pool_renumber(again.pool, 7ull << POOL_SID_BITS | 1), 2);
+    ck_assert_uint_eq(pool_number(again.pool), 7);
+    drain(&again);
+    ck_assert(is_gone(&again, held));
+    ck_assert(!is_gone(&again, named));
+    ck_assert_uint_eq(session_sid(fixture_session(&again, 1, FIXTURE_LEASE_MS, &fx)),
+                      7ull << POOL_SID_BITS | 1);
+    verify_ok(&again);
+    fixture_close(&again);
+}
+END_TEST
+
+/* ---- limits ---- */
+
+static void limit_after(bool limited, uint64_t limit, uint64_t expected)
+{
+    struct grow_io grow;
+    struct fixture again;
+    char error[256];
+    grow_io_init(&grow);
+    struct pool_config config = {.name = "limits",
+                                 .max_bytes = 64 * MIB,
+                                 .limited = limited,
+                                 .epoch = 1,
+                                 .serial_base = 1,
+                                 .fd_meta = -1,
+                                 .fd_values = -1};
+    struct pool *pool;
+    ck_assert_int_eq(pool_open(&pool, &config, error, sizeof error), 0);
+    config.max_bytes = limit;
+    config.fd_meta = fcntl(pool->heap.meta.fd, F_DUPFD_CLOEXEC, 0);
+    config.fd_values = fcntl(pool->heap.values.fd, F_DUPFD_CLOEXEC, 0);
+    pool_close(pool);
+    ck_assert_int_eq(pool_open(&again.pool, &config, error, sizeof error), 0);
+    ck_assert_uint_eq(stats_of(&again).memory_limit, expected);
+    fixture_close(&again);
+}
+
+START_TEST(a_limit_of_its_own_stays_and_the_daemons_is_followed)
+{
+    limit_after(true, 128 * MIB, 64 * MIB);
+    limit_after(true, 32 * MIB, 32 * MIB);
+    limit_after(false, 128 * MIB, 128 * MIB);
+    limit_after(false, 32 * MIB, 32 * MIB);
+}
+END_TEST
+
 START_TEST(label_that_stands_twice_is_damage)
 {
     static const char *const tags[] = {"one", "two"};
@@ -233,6 +400,11 @@ int main(void)
     tcase_add_test(t, clock_set_back_before_the_start_tells_no_ages);
     tcase_add_test(t, label_that_stands_twice_is_damage);
     tcase_add_test(t, version_of_a_binding_goes_beyond_40_bits);
+    tcase_add_test(t, a_copy_with_holes_is_filled_and_goes_on);
+    tcase_add_test(t, a_copy_for_which_there_is_no_room_is_refused);
+    tcase_add_test(t, sids_begin_again_and_skip_those_in_use);
+    tcase_add_test(t, a_pool_gets_another_number);
+    tcase_add_test(t, a_limit_of_its_own_stays_and_the_daemons_is_followed);
     t = suite_case(suite, "small", setup_small, teardown);
     tcase_add_test(t, free_arenas_below_live_ones_cost_nothing);
     tcase_add_test(t, full_pool_is_recovered);

@@ -27,8 +27,14 @@ static void setup(void)
 {
     mem_init(&mem, NULL, UINT64_MAX);
     grow_io_init(&grow);
-    struct heap_config config = {
-        .name = "slots", .max_bytes = 64u << 20, .epoch = 1, .serial_base = 1, .io = &grow.io, .mem = &mem};
+    struct heap_config config = {.name = "slots",
+                                 .max_bytes = 64u << 20,
+                                 .epoch = 1,
+                                 .serial_base = 1,
+                                 .fd_meta = -1,
+                                 .fd_values = -1,
+                                 .io = &grow.io,
+                                 .mem = &mem};
     ck_assert_int_eq(heap_create(&heap, &config), 0);
     for (uint32_t k = 0; k < LONGEST; k++)
         targets[k] = k * 2654435761u;
@@ -283,7 +289,7 @@ START_TEST(wrong_shapes_are_seen)
     ck_assert_int_eq(make(100, &index), 0);
     uint64_t *slots = &heap.warm[index].slots, sound = *slots;
     for (unsigned mode = SLOTS_BOUNDS; mode <= SLOTS_ALLOCATED; mode++) {
-        if (mode == SLOTS_CLAIM)
+        if (mode == SLOTS_ADMIT || mode == SLOTS_CLAIM)
             continue;
         *slots = (sound & 0xffffffff) | 2ull << 32;
         ck_assert_ptr_nonnull(slots_check(&heap, index, mode));
