@@ -9,6 +9,22 @@
 
 /* ---- life cycle ---- */
 
+static bool lower_or_digit(uint8_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+bool pool_name_fits(const uint8_t *name, uint32_t size)
+{
+    if (size == 0 || size > HF_POOL_NAME_MAX || !lower_or_digit(name[0]))
+        return false;
+    for (uint32_t i = 1; i < size; i++) {
+        if (!lower_or_digit(name[i]) && name[i] != '.' && name[i] != '_' && name[i] != '-')
+            return false;
+    }
+    return true;
+}
+
 static bool init_parts(struct pool *pool)
 {
     uint64_t scratch = (HF_REFS_MAX + 2ull * HF_IDS_MAX) * 8;

@@ -41,6 +41,11 @@ struct mem;
 
 /* ---- life cycle ---- */
 
+#define POOL_DEFAULT "default" /* the pool that is always there */
+
+/* `[a-z0-9][a-z0-9._-]{0,63}`: pools' names become file names. */
+bool pool_name_fits(const uint8_t *name, uint32_t size);
+
 struct pool_config {
     const char *name;     /* copied; checked by the caller */
     uint64_t max_bytes;   /* limit of image and private memory together; > 0 */

@@ -60,22 +60,6 @@ int call_list_error(struct call *call, int r, bool array)
     return r;
 }
 
-static bool lower_or_digit(uint8_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-
-bool pool_name_fits(const uint8_t *name, uint32_t size)
-{
-    if (size == 0 || size > HF_POOL_NAME_MAX || !lower_or_digit(name[0]))
-        return false;
-    for (uint32_t i = 1; i < size; i++) {
-        if (!lower_or_digit(name[i]) && name[i] != '.' && name[i] != '_' && name[i] != '-')
-            return false;
-    }
-    return true;
-}
-
 int call_bad_pool_name(struct call *call, const char *word, const char *key)
 {
     return call_fail(call, HF_E_BADARG,

@@ -30,9 +30,7 @@ int call_at_index(struct call *call, int r, uint32_t index);
 /* call_pool_error() for an argument that may be an array: without index=0 if it was none. */
 int call_list_error(struct call *call, int r, bool array);
 
-/* `[a-z0-9][a-z0-9._-]{0,63}`: pools' names become file names. */
-bool pool_name_fits(const uint8_t *name, uint32_t size);
-/* The BADARG for one that does not fit, with `word`=`key` (arg=name, option=pool). */
+/* The BADARG for a pool's name that does not fit, with `word`=`key` (arg=name, option=pool). */
 int call_bad_pool_name(struct call *call, const char *word, const char *key);
 
 /* A key and its value in a map; reply_pair_str: nil if size is 0; reply_pair_known: nil if value is 0. */
