@@ -209,6 +209,7 @@ static int run(struct program *program)
     struct server_config config = {
         .max_memory = program->options.max_memory,
         .workers = program->options.workers,
+        .heap_dir = program->options.heap_dir,
         .log = &program->log,
     };
     if (places(program, &config, fds, listen, error, sizeof error) != 0 ||
@@ -253,7 +254,7 @@ int main(int argc, char **argv)
     log_init(&program.log, STDERR_FILENO, program.options.log_level);
     if (systemd_journal())
         log_to_journal(&program.log);
-    signals_ignore_pipe();
+    signals_ignore();
     machine_raise_descriptors();
     int code = program.command.check || program.command.print ? show(&program) : run(&program);
     options_free(&program.options);

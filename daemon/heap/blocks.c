@@ -497,8 +497,7 @@ bool blocks_step(struct blocks *b)
         return false;
     freeset_remove(&b->giving, n);
     struct arena *arena = &arenas(b)[n];
-    /* whether or not it counts as backed: a recovered open value may have pages that nobody knows of */
-    region_punch(b->region, b->at + (uint64_t)n * ARENA_BYTES, arena->bytes);
+    region_punch(b->region, b->at + (uint64_t)n * ARENA_BYTES, arena->bytes, arena->backed);
     b->backed_bytes -= arena->backed ? arena->bytes : 0;
     region_uncharge(b->region, arena->bytes);
     *arena = (struct arena){.kind = ARENA_FREE};
@@ -606,7 +605,8 @@ static bool claim_huge(struct blocks *b, uint64_t pages, uint64_t offset, bool b
             return false;
         uint32_t bytes = k == n + count - 1 ? tail_bytes(pages) : ARENA_BYTES;
         arenas(b)[k] = (struct arena){.kind = ARENA_HUGE, .bytes = bytes};
-        if (backed && !admit_arena(b, k, bytes))
+        if ((backed || region_has_data(b->region, b->at + (uint64_t)k * ARENA_BYTES, bytes)) &&
+            !admit_arena(b, k, bytes))
             return false;
     }
     arenas(b)[n].pages = count;
@@ -653,9 +653,9 @@ static bool settle_free(struct blocks *b, uint32_t n)
     }
     if (!region_charge(b->region, ARENA_BYTES))
         return false;
-    *arena = (struct arena){.kind = ARENA_SPARE, .backed = 1, .bytes = ARENA_BYTES};
+    *arena = (struct arena){.kind = ARENA_SPARE, .backed = arena->backed, .bytes = ARENA_BYTES};
     freeset_add(&b->giving, n);
-    b->backed_bytes += ARENA_BYTES;
+    b->backed_bytes += arena->backed ? ARENA_BYTES : 0;
     return true;
 }
 

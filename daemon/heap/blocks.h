@@ -124,7 +124,7 @@ bool blocks_claim_begin(struct blocks *blocks, uint32_t arenas_top);
 bool blocks_admit(struct blocks *blocks, uint64_t offset, uint64_t bytes);
 /* Marks as used. false: out of range, misaligned, overlapping, other class. */
 bool blocks_claim(struct blocks *blocks, unsigned class, uint64_t offset);
-/* `backed`: all of a huge value is; an open one is backed anew as it is written. */
+/* `backed`: all of a huge value must be; of an open one, what was written. */
 bool blocks_claim_pages(struct blocks *blocks, uint64_t pages, uint64_t offset, bool backed);
 /* A run whose class is truth; before claims in it. Lets it be looked at. */
 bool blocks_claim_run(struct blocks *blocks, unsigned class, uint64_t offset);

@@ -23,6 +23,12 @@ static uint64_t clamp(uint64_t x, uint64_t low, uint64_t high)
     return x < low ? low : x > high ? high : x;
 }
 
+/* An area begins with a granule, so that data in one is never taken for data in another. */
+static uint64_t area_behind(uint64_t end)
+{
+    return bits_round_up(end, REGION_GRANULE);
+}
+
 /* Where the areas lie: as far apart as the pool may ever need, so that nothing is moved when it grows. */
 static void lay_out(struct superblock *sb, const struct heap_config *config)
 {
@@ -48,10 +54,10 @@ static void lay_out(struct superblock *sb, const struct heap_config *config)
     sb->blocks_bytes = clamp(max, 4 * ARENA_BYTES, 32 * GIB - ARENA_BYTES);
     sb->values_bytes = clamp(max + max / 2 + 64 * ARENA_BYTES, 0, (uint64_t)PAGE_BYTES << 32);
     sb->types_at = PAGE_BYTES + UNDO_BYTES;
-    sb->cells_at = bits_round_up(sb->types_at + sb->cells_bytes / CELL_RUN, ARENA_BYTES);
-    sb->hot_at = sb->cells_at + sb->cells_bytes;
-    sb->warm_at = bits_round_up(sb->hot_at + objects * sizeof(struct hot), ARENA_BYTES);
-    sb->blocks_at = bits_round_up(sb->warm_at + objects * sizeof(struct warm), ARENA_BYTES);
+    sb->cells_at = area_behind(sb->types_at + sb->cells_bytes / CELL_RUN);
+    sb->hot_at = area_behind(sb->cells_at + sb->cells_bytes);
+    sb->warm_at = area_behind(sb->hot_at + objects * sizeof(struct hot));
+    sb->blocks_at = area_behind(sb->warm_at + objects * sizeof(struct warm));
     strncpy(sb->name, config->name, sizeof sb->name - 1);
     sb->checksum = superblock_checksum(sb);
 }
@@ -165,11 +171,10 @@ static bool areas_fit(const struct superblock *sb)
            sb->cells_bytes % ARENA_BYTES == 0 && sb->cells_bytes < 16 * GIB &&
            sb->blocks_bytes % ARENA_BYTES == 0 && sb->blocks_bytes < 32 * GIB &&
            sb->values_bytes % PAGE_BYTES == 0 && sb->values_bytes <= (uint64_t)PAGE_BYTES << 32 &&
-           sb->cells_at % ARENA_BYTES == 0 && sb->cells_at < GIB &&
-           sb->types_at + sb->cells_bytes / CELL_RUN <= sb->cells_at &&
-           sb->hot_at == sb->cells_at + sb->cells_bytes &&
-           sb->warm_at == bits_round_up(sb->hot_at + sb->index_end * sizeof(struct hot), ARENA_BYTES) &&
-           sb->blocks_at == bits_round_up(sb->warm_at + sb->index_end * sizeof(struct warm), ARENA_BYTES);
+           sb->cells_at == area_behind(sb->types_at + sb->cells_bytes / CELL_RUN) &&
+           sb->hot_at == area_behind(sb->cells_at + sb->cells_bytes) &&
+           sb->warm_at == area_behind(sb->hot_at + sb->index_end * sizeof(struct hot)) &&
+           sb->blocks_at == area_behind(sb->warm_at + sb->index_end * sizeof(struct warm));
 }
 
 static const char *check_superblock(const struct superblock *sb)

@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define PAGE  4096u
@@ -18,10 +20,10 @@
 
 /* ---- the file ---- */
 
-static int file_back(const struct region_io *io, int fd, uint64_t offset, uint64_t size)
+static int file_back(const struct region_io *io, int fd, uint64_t offset, uint64_t size, bool keep_size)
 {
     (void)io;
-    while (fallocate(fd, 0, (off_t)offset, (off_t)size) != 0)
+    while (fallocate(fd, keep_size ? FALLOC_FL_KEEP_SIZE : 0, (off_t)offset, (off_t)size) != 0)
         if (errno != EINTR)
             return -errno;
     return 0;
@@ -44,7 +46,19 @@ int region_create(const char *name)
     return fd < 0 ? -errno : fd;
 }
 
+/* Pages of a file in memory (memfd, tmpfs) are what was allocated, no more and no less. */
+static bool in_memory(int fd)
+{
+    struct statfs fs;
+    return fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
 /* ---- the mapping ---- */
+
+static uint64_t granules_of(uint64_t bytes)
+{
+    return (bytes + REGION_GRANULE - 1) / REGION_GRANULE;
+}
 
 int region_map(struct region *region, int fd, uint64_t size, bool is_private, const struct region_io *io,
                struct mem *mem)
@@ -53,21 +67,30 @@ int region_map(struct region *region, int fd, uint64_t size, bool is_private, co
     void *p = mmap(NULL, size, PROT_CLOSED, flags, fd, 0);
     if (p == MAP_FAILED)
         return -errno;
-    /* free where the administrator allows huge pages for shared memory, ignored elsewhere */
-    (void)madvise(p, size, MADV_HUGEPAGE);
+    bool memory = in_memory(fd);
     *region = (struct region){.base = p,
                               .size = size,
                               .fd = fd,
                               .is_private = is_private,
+                              .granules = !is_private && (!memory || (io != NULL && io->granules)),
                               .io = io != NULL ? io : &file_io,
                               .mem = mem};
+    /* free where the administrator allows huge pages for shared memory, ignored elsewhere */
+    if (memory)
+        (void)madvise(p, size, MADV_HUGEPAGE);
+    if (region->granules && !reserve_init(&region->used, granules_of(size) * sizeof(uint16_t))) {
+        region_unmap(region);
+        return -ENOMEM;
+    }
     return 0;
 }
 
 void region_unmap(struct region *region)
 {
-    if (region->base != NULL)
-        munmap(region->base, region->size);
+    if (region->base == NULL)
+        return;
+    munmap(region->base, region->size);
+    reserve_done(&region->used, region->mem);
     region->base = NULL;
 }
 
@@ -164,11 +187,103 @@ void region_uncharge(struct region *region, uint64_t size)
     mem_uncharge(region->mem, size);
 }
 
-/* Makes room for a range: in the file, or instead of its holes. */
-static int make_room(struct region *region, uint64_t offset, uint64_t size)
+/* ---- granules: whole ones are allocated, and no less than whole ones given back ---- */
+
+static uint16_t *used_of(const struct region *region, uint64_t granule)
 {
-    int err = region->is_private ? cover_holes(region, offset, offset + size)
-                                 : region->io->back(region->io, region->fd, offset, size);
+    return (uint16_t *)(void *)region->used.base + granule;
+}
+
+/* What a range has of one granule. */
+struct part {
+    uint64_t granule, offset, size;
+};
+
+/* The next part of a range, of which `done` bytes are behind; false: no more. */
+static bool next_part(uint64_t offset, uint64_t size, uint64_t *done, struct part *ret)
+{
+    if (*done >= size)
+        return false;
+    ret->offset = offset + *done;
+    ret->granule = ret->offset / REGION_GRANULE;
+    uint64_t end = (ret->granule + 1) * REGION_GRANULE;
+    ret->size = end - ret->offset < size - *done ? end - ret->offset : size - *done;
+    *done += ret->size;
+    return true;
+}
+
+static uint64_t granule_bytes(const struct region *region, uint64_t granule)
+{
+    uint64_t left = region->size - granule * REGION_GRANULE;
+    return left < REGION_GRANULE ? left : REGION_GRANULE;
+}
+
+static int back_granules(struct region *region, uint64_t offset, uint64_t size, bool keep_size)
+{
+    struct part part;
+    if (!reserve_grow(&region->used, region->mem, granules_of(offset + size) * sizeof(uint16_t)))
+        return -ENOMEM;
+    for (uint64_t done = 0; next_part(offset, size, &done, &part);) {
+        if (*used_of(region, part.granule) != 0 &&
+            (keep_size || part.offset + part.size <= region_file_size(region)))
+            continue; /* all of it is there */
+        int err = region->io->back(region->io, region->fd, part.granule * REGION_GRANULE,
+                                   granule_bytes(region, part.granule), keep_size);
+        if (err != 0)
+            return err;
+    }
+    for (uint64_t done = 0; next_part(offset, size, &done, &part);)
+        *used_of(region, part.granule) += (uint16_t)((part.size + PAGE - 1) / PAGE);
+    return 0;
+}
+
+/* Where no hole is made the pages stay, to be used again, and are cleared. Writing to what is a hole already may fail for
+ * want of room, which is as good. */
+static void clear(const struct region *region, uint64_t offset, uint64_t size)
+{
+    static const uint8_t zeros[ZEROS];
+    for (uint64_t done = 0; done < size; done += ZEROS) {
+        size_t part = size - done < ZEROS ? (size_t)(size - done) : ZEROS;
+        ssize_t written = pwrite(region->fd, zeros, part, (off_t)(offset + done));
+        (void)written;
+    }
+}
+
+/* A full disk may have no room to note that there is a hole. */
+static void punch_file(const struct region *region, uint64_t offset, uint64_t size)
+{
+    if (region->io->punch(region->io, region->fd, offset, size) != 0)
+        clear(region, offset, size);
+}
+
+static void punch_granules(struct region *region, uint64_t offset, uint64_t size, bool backed)
+{
+    struct part part;
+    for (uint64_t done = 0; next_part(offset, size, &done, &part);) {
+        uint16_t *used = used_of(region, part.granule);
+        if (backed)
+            *used -= (uint16_t)((part.size + PAGE - 1) / PAGE);
+        if (*used != 0)
+            clear(region, part.offset, part.size);
+        else if (backed)
+            punch_file(region, part.granule * REGION_GRANULE, granule_bytes(region, part.granule));
+        else
+            punch_file(region, part.offset, part.size);
+    }
+}
+
+/* ---- backing, for all ---- */
+
+/* Makes room for a range: in the file, or instead of its holes. */
+static int make_room(struct region *region, uint64_t offset, uint64_t size, bool keep_size)
+{
+    int err;
+    if (region->is_private)
+        err = cover_holes(region, offset, offset + size);
+    else if (region->granules)
+        err = back_granules(region, offset, size, keep_size);
+    else
+        err = region->io->back(region->io, region->fd, offset, size, keep_size);
     region->error = -err;
     return err;
 }
@@ -179,7 +294,7 @@ int region_back(struct region *region, uint64_t offset, uint64_t size, bool char
         return -ENOMEM;
     if (charge && !region_charge(region, size))
         return -ENOMEM;
-    if (make_room(region, offset, size) == 0 && set_access(region, offset, size, PROT_OPEN) == 0)
+    if (make_room(region, offset, size, false) == 0 && set_access(region, offset, size, PROT_OPEN) == 0)
         return 0;
     if (charge)
         region_uncharge(region, size);
@@ -193,30 +308,27 @@ int region_admit(struct region *region, uint64_t offset, uint64_t size)
         end = file;
     if (offset >= end)
         return 0;
-    if (next_hole(region, offset, end) < end && make_room(region, offset, end - offset) != 0)
+    bool has_room = !region->granules && next_hole(region, offset, end) == end;
+    if (!has_room && make_room(region, offset, end - offset, true) != 0)
         return -ENOMEM;
     return set_access(region, offset, bits_round_up(end - offset, PAGE), PROT_OPEN) == 0 ? 0 : -ENOMEM;
 }
 
-/* Where no hole can be made (a full disk may have no room to note it) the pages stay, to be used again, and are
- * cleared. Writing to what is a hole already may fail for want of room, which is as good. */
-static void clear(const struct region *region, uint64_t offset, uint64_t size)
-{
-    static const uint8_t zeros[ZEROS];
-    for (uint64_t done = 0; done < size; done += ZEROS) {
-        size_t part = size - done < ZEROS ? (size_t)(size - done) : ZEROS;
-        ssize_t written = pwrite(region->fd, zeros, part, (off_t)(offset + done));
-        (void)written;
-    }
-}
-
-void region_punch(struct region *region, uint64_t offset, uint64_t size)
+void region_punch(struct region *region, uint64_t offset, uint64_t size, bool backed)
 {
     if (region->is_private) {
         (void)cover(region, offset, offset + size, PROT_CLOSED);
         return;
     }
-    if (region->io->punch(region->io, region->fd, offset, size) != 0)
-        clear(region, offset, size);
+    if (region->granules)
+        punch_granules(region, offset, size, backed);
+    else
+        punch_file(region, offset, size);
     (void)set_access(region, offset, size, PROT_CLOSED);
+}
+
+void region_drop(struct region *region, uint64_t offset, uint64_t size)
+{
+    if (!region->is_private)
+        (void)region->io->punch(region->io, region->fd, offset, size);
 }

@@ -6,6 +6,9 @@
  * later (reading a hole of a mapped tmpfs file allocates as well). Debug builds see to it: all other pages
  * have no access rights. Backed bytes are charged to the pool's budget.
  *
+ * Files on disk are backed and given back in whole granules. There the kernel's page cache works in folios of up to that
+ * size, and one store makes room for all of a folio: were a part of it a hole, a full disk would be a SIGBUS after all.
+ *
  * A private region is a copy-on-write look at somebody's file, which stays as it is: what would be backed in
  * the file is anonymous memory instead. */
 #ifndef HEAP_REGION_H
@@ -22,9 +25,13 @@
 
 /* How regions grow and shrink; tests put their own in between to make the n-th call fail. */
 struct region_io {
-    int (*back)(const struct region_io *io, int fd, uint64_t offset, uint64_t size);  /* 0 or -errno */
+    /* 0 or -errno; `keep_size`: the file becomes no longer */
+    int (*back)(const struct region_io *io, int fd, uint64_t offset, uint64_t size, bool keep_size);
     int (*punch)(const struct region_io *io, int fd, uint64_t offset, uint64_t size); /* 0 or -errno */
+    bool granules; /* as on disk, wherever the file is */
 };
+
+#define REGION_GRANULE (2u << 20) /* the largest folio of the page cache, and a multiple of an arena */
 
 struct region {
     uint8_t *base;
@@ -32,6 +39,8 @@ struct region {
     int fd;
     int error;       /* errno of the last growth that the file refused; 0: none did since it last grew */
     bool is_private; /* a copy-on-write look at somebody's image: never changes the file */
+    bool granules;
+    struct reserve used; /* of each granule: pages that are backed, uint16_t */
     const struct region_io *io;
     struct mem *mem;
 #if HF_STORE_HOOK
@@ -70,8 +79,11 @@ int region_back(struct region *region, uint64_t offset, uint64_t size, bool char
  * backed, which changes no byte and not the file's length: a copy of an image may have holes where the image
  * had pages of zeros, or backed ones that nobody had touched. 0, -ENOMEM. */
 int region_admit(struct region *region, uint64_t offset, uint64_t size);
-/* Gives the pages of a range back; it must not be touched before it is backed again, and reads as zeros then. */
-void region_punch(struct region *region, uint64_t offset, uint64_t size);
+/* Gives the pages of a range back; it must not be touched before it is backed again, and reads as zeros then. `backed`:
+ * whether it was, as far as this process knows; of some that were not there may be pages from before. */
+void region_punch(struct region *region, uint64_t offset, uint64_t size, bool backed);
+/* The same for a range that nobody will back again. */
+void region_drop(struct region *region, uint64_t offset, uint64_t size);
 /* Bytes of the file: touching the mapping beyond them is SIGBUS. */
 uint64_t region_file_size(const struct region *region);
 /* Whether the file has any page in that range. */

@@ -39,7 +39,8 @@ fail(enum images_result result, char *error, size_t error_size, const char *form
 static enum images_result fail_file(const struct images *images, const char *file, const char *doing,
                                     char *error, size_t error_size)
 {
-    return fail(IMAGES_FAILED, error, error_size, "%s/%s: cannot %s: %s", images->path, file, doing,
+    enum images_result result = errno == ENOSPC || errno == EDQUOT ? IMAGES_FULL : IMAGES_FAILED;
+    return fail(result, error, error_size, "%s/%s: cannot %s: %s", images->path, file, doing,
                 strerror(errno));
 }
 

@@ -35,9 +35,10 @@
 
 enum images_result {
     IMAGES_FINE = 0,
-    IMAGES_FAILED = -1,  /* the system refused; nothing was changed */
-    IMAGES_BUSY = -2,    /* another process has it */
-    IMAGES_DOUBTFUL = -3 /* files that do not fit together; they are kept */
+    IMAGES_FAILED = -1,   /* the system refused; nothing was changed */
+    IMAGES_BUSY = -2,     /* another process has it */
+    IMAGES_DOUBTFUL = -3, /* files that do not fit together; they are kept */
+    IMAGES_FULL = -4      /* as FAILED: the file system has no room */
 };
 
 struct images {

@@ -190,7 +190,7 @@ bool pool_dispose_step(struct pool *pool, unsigned units)
             pool->dispose_at = 0;
             continue;
         }
-        region_punch(area.region, area.at + pool->dispose_at, ARENA_BYTES);
+        region_drop(area.region, area.at + pool->dispose_at, ARENA_BYTES);
         pool->dispose_at += ARENA_BYTES;
     }
     return true;

@@ -333,7 +333,6 @@ int conn_move(struct call *call, const struct place *place);
 /* A pool's number in what leads to it: the upper half of a sid, the first bytes of a session's key (the other 108
  * bits are random). */
 #define PLACE_NUMBER_BITS 20u
-#define PLACE_SID_SHIFT   32u
 
 struct place {
     struct worker *worker;

@@ -63,10 +63,12 @@ static bool grow(struct server *server)
     return true;
 }
 
-/* The worker with the fewest pools, the first of those. */
-static struct worker *choose(struct server *server)
+/* The worker with the fewest pools, the first of those; for `default` the first, where connections begin. */
+static struct worker *choose(struct server *server, const char *name)
 {
     unsigned counts[SERVER_WORKERS_MAX] = {0}, best = 0;
+    if (strcmp(name, POOL_DEFAULT) == 0)
+        return server->workers[0];
     for (unsigned i = 0; i < server->directory.count; i++)
         counts[server->directory.rows[i].worker->index]++;
     for (unsigned i = 1; i < server->workers_count; i++)
@@ -84,7 +86,17 @@ static uint32_t fresh_number(struct directory *directory)
     return number;
 }
 
-static int reserve(struct server *server, const char *name, struct place *ret)
+/* The number that is wanted, if no pool has it. */
+static uint32_t take_number(struct directory *directory, uint32_t wanted)
+{
+    if (wanted >= NUMBERS || find_number(directory, wanted) != NULL)
+        return fresh_number(directory);
+    if (wanted >= directory->next_number) /* so that one that was dropped is not soon given again */
+        directory->next_number = (wanted + 1) % NUMBERS;
+    return wanted;
+}
+
+static int reserve(struct server *server, const char *name, uint32_t wanted, struct place *ret)
 {
     struct directory *directory = &server->directory;
     if (find_name(directory, (const uint8_t *)name, strlen(name)) != NULL)
@@ -94,7 +106,7 @@ static int reserve(struct server *server, const char *name, struct place *ret)
     if (!grow(server))
         return -HF_E_OOM;
     struct place_row *row = &directory->rows[directory->count];
-    *row = (struct place_row){.worker = choose(server), .number = fresh_number(directory)};
+    *row = (struct place_row){.worker = choose(server, name), .number = take_number(directory, wanted)};
     memcpy(row->name, name, strlen(name) + 1); /* a name fits: handlers have looked at its length */
     directory->count++;
     *ret = (struct place){.worker = row->worker, .number = row->number};
@@ -112,8 +124,13 @@ static void remove_row(struct directory *directory, struct place_row *row)
 
 int directory_reserve(struct server *server, const char *name, struct place *ret)
 {
+    return directory_reserve_number(server, name, UINT32_MAX, ret);
+}
+
+int directory_reserve_number(struct server *server, const char *name, uint32_t wanted, struct place *ret)
+{
     uv_mutex_lock(&server->directory.lock);
-    int r = reserve(server, name, ret);
+    int r = reserve(server, name, wanted, ret);
     uv_mutex_unlock(&server->directory.lock);
     return r;
 }

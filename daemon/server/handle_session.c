@@ -49,7 +49,7 @@ static uint32_t number_of(const uint8_t *key)
 
 static int hello_open(struct call *call, const struct hello *hello)
 {
-    static const char first[] = "default";
+    static const char first[] = POOL_DEFAULT;
     const uint8_t *name = hello->has_pool ? hello->pool.data : (const uint8_t *)first;
     uint32_t size = hello->has_pool ? hello->pool.size : (uint32_t)strlen(first);
     struct session_spec spec = {
@@ -295,7 +295,7 @@ static int no_session(struct call *call, uint64_t sid)
 static int visit_kill(struct call *call, struct question *question)
 {
     const uint64_t *sid = (const void *)question->args;
-    struct pool *pool = worker_pool(call->worker, (uint32_t)(*sid >> PLACE_SID_SHIFT));
+    struct pool *pool = worker_pool(call->worker, (uint32_t)(*sid >> POOL_SID_BITS));
     struct session *session = pool ? pool_session_by_sid(pool, *sid) : NULL;
 
     if (session == NULL)
@@ -315,7 +315,7 @@ int handle_kill(struct call *call)
 
     if ((r = call_uint(call, "sid", 1, HF_ID_MAX, CALL_REQUIRED, &sid)) || (r = call_options(call, NULL, 0)))
         return r;
-    if (!server_place_numbered(call->server, sid >> PLACE_SID_SHIFT, &place))
+    if (!server_place_numbered(call->server, sid >> POOL_SID_BITS, &place))
         return no_session(call, sid);
     return call_ask(call, &(struct ask){visit_kill, call_row, &sid, sizeof(sid)}, place.worker);
 }

@@ -12,7 +12,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define POOL_DESCRIPTORS 2 /* its two memfds */
+#define POOL_DESCRIPTORS 2 /* its two files */
 #define DISPOSE_PIECES   1 /* a turn: giving back 256 KiB takes about 43 us */
 
 struct pool_entry *pools_entry(struct worker *worker, const struct pool *pool)
@@ -63,24 +63,12 @@ static void kernel_random(uint8_t *out, size_t size)
     }
 }
 
-/* Sids are unique in the daemon, so that `sessions` of all pools and `kill` speak of the same one: each pool has
- * a range of 2^32 of them, the first pool the small numbers. */
-static int open_pool(struct worker *worker, struct pool_entry *entry, const char *name, uint64_t max_bytes,
-                     char *error, size_t error_size)
+void pools_config(struct worker *worker, const char *name, struct pool_config *ret)
 {
-    struct {
-        uint64_t epoch;
-        uint32_t serial;
-    } random;
-    kernel_random((uint8_t *)&random, sizeof random);
     worker_clock(worker, NULL);
-    uint64_t limit = server_memory_limit(worker->server);
-    const struct pool_config config = {
+    *ret = (struct pool_config){
         .name = name,
-        .max_bytes = max_bytes != 0 && max_bytes < limit ? max_bytes : limit,
-        .epoch = random.epoch % (HF_ID_MAX) + 1,
-        .serial_base = random.serial % ((1u << HF_SERIAL_BITS) - 1) + 1,
-        .first_sid = (uint64_t)entry->number << PLACE_SID_SHIFT | 1,
+        .max_bytes = server_memory_limit(worker->server),
         .random = kernel_random,
         .now_ms = worker->now_ms,
         .lease_ms = worker->lease_ms,
@@ -88,29 +76,94 @@ static int open_pool(struct worker *worker, struct pool_entry *entry, const char
         .fd_meta = -1,
         .fd_values = -1,
     };
-    int r = pool_open(&entry->pool, &config, error, error_size);
-    if (r == 0 || descriptors_left())
+}
+
+/* The code for a client of what images.h refused. */
+static int code_of(enum images_result result)
+{
+    switch (result) {
+    case IMAGES_FINE: return 0;
+    case IMAGES_FULL: return -HF_E_OOM;
+    case IMAGES_DOUBTFUL: return -HF_E_EXISTS;
+    default: return -HF_E_INTERNAL;
+    }
+}
+
+/* Sids are unique in the daemon, so that `sessions` of all pools and `kill` speak of the same one: each pool has
+ * a range of 2^32 of them, the first pool the small numbers. */
+static int open_pool(struct worker *worker, struct pool_entry *entry, const char *name, uint64_t max_bytes,
+                     char *error, size_t error_size)
+{
+    const struct images *images = &worker->server->images;
+    struct pool_config config;
+    struct {
+        uint64_t epoch;
+        uint32_t serial;
+    } random;
+    kernel_random((uint8_t *)&random, sizeof random);
+    pools_config(worker, name, &config);
+    config.limited = max_bytes != 0 && max_bytes < config.max_bytes;
+    config.max_bytes = config.limited ? max_bytes : config.max_bytes;
+    config.epoch = random.epoch % (HF_ID_MAX) + 1;
+    config.serial_base = random.serial % ((1u << HF_SERIAL_BITS) - 1) + 1;
+    config.first_sid = (uint64_t)entry->number << POOL_SID_BITS | 1;
+    config.create = images->path != NULL;
+    int r = config.create
+                ? code_of(images_create(images, name, &config.fd_meta, &config.fd_values, error, error_size))
+                : 0;
+    if (r != 0)
         return r;
-    snprintf(error, error_size, "the daemon has no file descriptors left for another pool; raise its limit");
-    return -HF_E_LIMIT;
+    r = pool_open(&entry->pool, &config, error, error_size);
+    if (r != 0 && config.create) {
+        close(config.fd_meta);
+        close(config.fd_values);
+        images_discard(images, name);
+    }
+    return r;
+}
+
+/* All of it but its place in the directory. */
+static int make(struct worker *worker, struct pool_entry *entry, const char *name, uint64_t max_bytes,
+                char *error, size_t error_size)
+{
+    const struct images *images = &worker->server->images;
+    int r = open_pool(worker, entry, name, max_bytes, error, error_size);
+    if (r != 0)
+        return r;
+    if (!pace_add(&worker->pace, entry))
+        r = -HF_E_OOM;
+    else if (images->path != NULL && (r = code_of(images_publish(images, name, error, error_size))) != 0)
+        pace_remove(&worker->pace, entry);
+    if (r == 0)
+        return 0;
+    pool_close(entry->pool);
+    if (images->path != NULL)
+        images_discard(images, name);
+    return r;
+}
+
+static struct pool_entry *entry_new(struct worker *worker, uint32_t number)
+{
+    struct pool_entry *entry = mem_zalloc(worker->mem, sizeof *entry);
+    if (entry == NULL)
+        return NULL;
+    entry->worker = worker;
+    entry->number = number;
+    list_init(&entry->conns);
+    list_init(&entry->in_touched);
+    return entry;
 }
 
 struct pool_entry *pools_create(struct worker *worker, const char *name, uint32_t number, uint64_t max_bytes,
                                 char *error, size_t error_size, int *ret_code)
 {
-    struct pool_entry *entry = mem_zalloc(worker->mem, sizeof *entry);
-    *ret_code = -HF_E_OOM;
+    struct pool_entry *entry = entry_new(worker, number);
     snprintf(error, error_size, "no memory for another pool");
-    if (entry != NULL) {
-        entry->worker = worker;
-        entry->number = number;
-        list_init(&entry->conns);
-        list_init(&entry->in_touched);
-        *ret_code = open_pool(worker, entry, name, max_bytes, error, error_size);
-    }
-    if (*ret_code == 0 && !pace_add(&worker->pace, entry)) {
-        pool_close(entry->pool);
-        *ret_code = -HF_E_OOM;
+    *ret_code = entry == NULL ? -HF_E_OOM : make(worker, entry, name, max_bytes, error, error_size);
+    if (*ret_code != 0 && !descriptors_left()) {
+        *ret_code = -HF_E_LIMIT;
+        snprintf(error, error_size,
+                 "the daemon has no file descriptors left for another pool; raise its limit");
     }
     if (*ret_code != 0) {
         mem_free(worker->mem, entry, sizeof *entry);
@@ -122,9 +175,24 @@ struct pool_entry *pools_create(struct worker *worker, const char *name, uint32_
     return entry;
 }
 
+struct pool_entry *pools_adopt(struct worker *worker, struct pool *pool, uint32_t number)
+{
+    struct pool_entry *entry = entry_new(worker, number);
+    if (entry == NULL)
+        return NULL;
+    entry->pool = pool;
+    if (!pace_add(&worker->pace, entry)) {
+        mem_free(worker->mem, entry, sizeof *entry);
+        return NULL;
+    }
+    list_append(&worker->pools, &entry->link);
+    directory_ready(worker->server, number);
+    return entry;
+}
+
 int worker_pool_create(struct call *call, const char *name, uint32_t number, uint64_t max_bytes)
 {
-    char error[256];
+    char error[IMAGES_ERROR_MAX];
     int r;
     if (pools_create(call->worker, name, number, max_bytes, error, sizeof error, &r) == NULL)
         return call_fail(call, -r, error, "pool=%s", name);
@@ -158,6 +226,26 @@ static void drop(struct call *call, struct pool_entry *entry)
     worker_wake(worker);
 }
 
+/* The files of a pool that is dropped go at once, its name with them; memory and disk go back in steps, as those of any
+ * pool. 0 or the error. */
+static int remove_files(struct call *call, const char *name)
+{
+    const struct images *images = &call->server->images;
+    char error[IMAGES_ERROR_MAX];
+    bool left = false;
+    if (images->path == NULL)
+        return 0;
+    enum images_result result = images_remove(images, name, &left, error, sizeof error);
+    if (result != IMAGES_FINE)
+        return call_fail(call, HF_E_INTERNAL, error, "pool=%s", name);
+    if (left)
+        log_client(
+            call->worker->log, LOG_LEVEL_WARN, LOG_POOL, "leftover",
+            "pool=%s msg=\"a file of this dropped pool cannot be removed; the next start tries again\"",
+            name);
+    return 0;
+}
+
 int worker_pool_drop(struct call *call, struct pool *pool, bool force)
 {
     struct worker *worker = call->worker;
@@ -171,6 +259,9 @@ int worker_pool_drop(struct call *call, struct pool *pool, bool force)
     if (others > 0 && !force)
         return call_fail(call, HF_E_BUSY, "others have sessions in it; `force` ends them",
                          "pool=%s sessions=%llu", pool_name(pool), (unsigned long long)others);
+    int r = remove_files(call, pool_name(pool));
+    if (r != 0)
+        return r;
     log_client(worker->log, LOG_LEVEL_INFO, LOG_POOL, "pool_dropped",
                "pool=%s worker=%u conn=%llu sessions=%llu", pool_name(pool), worker->index,
                (unsigned long long)call->conn_number, (unsigned long long)others);

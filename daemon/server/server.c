@@ -196,11 +196,13 @@ static int open_listeners(struct server *server, const struct server_config *con
 static int open_default(struct server *server, char *error, size_t error_size)
 {
     struct place place;
-    int code = directory_reserve(server, "default", &place);
+    struct worker *first = server->workers[0];
+    if (first->first != NULL)
+        return 0; /* recovered */
+    int code = directory_reserve(server, POOL_DEFAULT, &place);
     if (code != 0)
         return -1;
-    struct worker *first = server->workers[0];
-    first->first = pools_create(first, "default", place.number, 0, error, error_size, &code);
+    first->first = pools_create(first, POOL_DEFAULT, place.number, 0, error, error_size, &code);
     return first->first == NULL ? -1 : 0;
 }
 
@@ -237,6 +239,7 @@ static int open_parts(struct server *server, const struct server_config *config,
 {
     unsigned workers = config->workers == 0 ? 1 : config->workers;
     if (open_workers(server, workers, error, error_size) != 0 ||
+        (config->heap_dir != NULL && folder_open(server, config->heap_dir, error, error_size) != 0) ||
         open_default(server, error, error_size) != 0 ||
         open_listeners(server, config, error, error_size) != 0)
         return -1;
@@ -268,6 +271,7 @@ static struct server *create(const struct server_config *config)
     server->opened_ns = uv_hrtime();
     server->now_offset_ms = now_offset_ms();
     server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    server->images = (struct images){.folder = -1, .lock = -1};
     list_init(&server->listeners);
     mem_init(&server->mem, NULL, config->max_memory);
     mem_init(&server->pools_mem, &server->mem, config->max_memory - conn_share(config->max_memory));
@@ -389,6 +393,8 @@ void server_close(struct server *server)
     end_workers(server);
     for (unsigned i = 0; i < server->workers_count; i++)
         worker_close(server->workers[i]);
+    if (server->images.path != NULL)
+        images_close(&server->images); /* when no pool has its files open any more */
     directory_close(server);
     uv_loop_close(&server->loop);
     if (server->reserve_fd >= 0)

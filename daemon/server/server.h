@@ -29,10 +29,13 @@ struct server_config {
     unsigned listen_fds_count;
     uint64_t max_memory; /* bytes for everything that clients cause; > 0 */
     unsigned workers;    /* 1 ... SERVER_WORKERS_MAX; 0: 1 */
-    struct log *log;     /* outlives the server */
+    const char *
+        heap_dir; /* the folder of the pools' files, opened by recovery; NULL: memfds, gone with the server */
+    struct log *log; /* outlives the server */
 };
 
-/* Makes the workers and the pool `default`, and listens. On failure returns -1 with a text for a person in `error`. */
+/* Makes the workers, recovers the pools of the folder, makes `default` if it is missing, and listens. On failure returns -1
+ * with a text for a person in `error`; an image that is refused is left as it was. */
 int server_open(struct server **ret, const struct server_config *config, char *error, size_t error_size);
 
 /* Serves. Returns 0. */

@@ -19,6 +19,7 @@
 #include "daemon/base/list.h"
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
+#include "daemon/pool/images.h"
 #include "daemon/server/call.h"
 #include "daemon/server/mailbox.h"
 #include "daemon/server/server.h"
@@ -304,6 +305,8 @@ struct server {
     uint64_t opened_ns;
     uint64_t now_offset_ms; /* time of day minus time since boot, taken at the start */
     struct directory directory;
+    struct images
+        images; /* of a daemon with files, else its path is NULL; does not change while threads run */
 
     /* The main thread's own. */
     uv_loop_t loop;
@@ -502,15 +505,25 @@ int directory_open(struct directory *directory);
 void directory_close(struct server *server);
 /* Reserves the name, and a worker for it: the one with the fewest pools. -HF_E_EXISTS, LIMIT, OOM. */
 int directory_reserve(struct server *server, const char *name, struct place *ret);
+/* The same for a pool that has a number already; it gets another one (ret->number) if that is taken. */
+int directory_reserve_number(struct server *server, const char *name, uint32_t wanted, struct place *ret);
 void directory_ready(struct server *server, uint32_t number);
 void directory_remove(struct server *server, uint32_t number);
+
+/* folder.c: the pools that are in files, at the start */
+/* Opens the folder and every pool in it. 0, or -1 with a text for a person. */
+int folder_open(struct server *server, const char *path, char *error, size_t error_size);
 
 /* pools.c: a worker's own pools, on its thread */
 struct pool_entry *pools_entry(struct worker *worker, const struct pool *pool);
 struct pool_entry *pools_numbered(struct worker *worker, uint32_t number);
+/* What every pool of this daemon has in common, whether it is made or recovered. */
+void pools_config(struct worker *worker, const char *name, struct pool_config *ret);
 /* Makes the pool of a reserved place and lets the directory know; on failure the place is given up. */
 struct pool_entry *pools_create(struct worker *worker, const char *name, uint32_t number, uint64_t max_bytes,
                                 char *error, size_t error_size, int *ret_code);
+/* Takes over a pool that was recovered for a reserved place. NULL: no memory; the pool stays the caller's. */
+struct pool_entry *pools_adopt(struct worker *worker, struct pool *pool, uint32_t number);
 /* A step of the pools that were dropped; true while there is more. */
 bool pools_dispose(struct worker *worker);
 void pools_close(struct worker *worker);

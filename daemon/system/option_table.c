@@ -40,10 +40,11 @@ static bool set_listen(struct options *options, const char *text)
     return text[0] != '\0'; /* the transports look at it before anything is opened */
 }
 
+/* A folder is a path with a slash, so that a mistyped word makes none. */
 static bool set_heap(struct options *options, const char *text)
 {
-    (void)options;
-    return strcmp(text, "memfd") == 0;
+    options->heap_dir = strcmp(text, "memfd") == 0 ? NULL : text;
+    return options->heap_dir == NULL || strchr(text, '/') != NULL;
 }
 
 static bool set_workers(struct options *options, const char *text)
@@ -109,8 +110,11 @@ const struct option_row option_rows[OPTIONS_COUNT] = {
                      .argument = "WHERE",
                      .standard = "memfd",
                      .set = set_heap,
-                     .fix = "give 'memfd'; this version has no other",
-                     .help = "where heaps live: memfd (memory, gone with the daemon) is all there is so far"},
+                     .fix = "give memfd, or a folder: a path with a slash, as ./heap",
+                     .help =
+                         "where pools live: memfd (memory, gone with the daemon), or a folder on tmpfs or\n"
+                         "disk, made if its last part is missing (any path with a slash); pools in a\n"
+                         "folder outlive the daemon; default memfd"},
     [OPTION_WORKERS] =
         {.name = "workers",
          .section = "daemon",

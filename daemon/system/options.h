@@ -51,7 +51,8 @@ struct options {
     struct option_value listen[OPTIONS_LISTEN_MAX];
     unsigned listen_count;
     /* The same, understood. */
-    uint64_t max_memory; /* bytes */
+    const char *heap_dir; /* of values[OPTION_HEAP]; NULL: memfds */
+    uint64_t max_memory;  /* bytes */
     unsigned workers;
     enum log_level log_level;
 };

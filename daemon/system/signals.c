@@ -3,9 +3,10 @@
 
 #include <signal.h>
 
-void signals_ignore_pipe(void)
+void signals_ignore(void)
 {
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 static void on_signal(uv_signal_t *handle, int number)

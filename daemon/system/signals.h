@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Signals, as callbacks in a loop. SIGPIPE is ignored from signals_ignore_pipe() on. */
+/* Signals, as callbacks in a loop. SIGPIPE and SIGXFSZ are ignored from signals_ignore() on. */
 #ifndef SYSTEM_SIGNALS_H
 #define SYSTEM_SIGNALS_H
 
@@ -13,8 +13,8 @@ struct signals {
     void *data;
 };
 
-/* Writing to a client that is gone must be an error, not an end. */
-void signals_ignore_pipe(void);
+/* Writing to a client that is gone must be an error, not an end; the same for a heap's file at its largest allowed size. */
+void signals_ignore(void);
 
 /* From now on `received(data, signal)` is called in the loop. */
 void signals_start(struct signals *signals, uv_loop_t *loop, void (*received)(void *data, int signal),

@@ -272,7 +272,8 @@ static void crowd_names(struct workload *w)
 
 void workload_open(struct workload *w, uint64_t seed, uint64_t max_bytes)
 {
-    struct fixture_options options = {.max_bytes = max_bytes, .serial_base = 7, .seed = seed + 1};
+    struct fixture_options options = {
+        .max_bytes = max_bytes, .serial_base = 7, .seed = seed + 1, .granules = seed % 2 == 0};
     memset(w, 0, sizeof *w);
     w->random.state = seed;
     w->values_large = true;

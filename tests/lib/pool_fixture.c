@@ -29,14 +29,16 @@ static void must(const struct fixture *fx, int rc, const char *what)
 
 /* ---- growth ---- */
 
-static int grow_back(const struct region_io *io, int fd, uint64_t offset, uint64_t size)
+static int grow_back(const struct region_io *io, int fd, uint64_t offset, uint64_t size, bool keep_size)
 {
     /* The pool hands back the pointer that it was given, which is the first member of a writable grow_io. */
     struct grow_io *grow = (struct grow_io *)(uintptr_t)io;
     grow->calls++;
+    if (io->granules && offset % REGION_GRANULE != 0)
+        fixture_die("a part of a granule is backed");
     if (grow->fail_at != 0 && grow->calls >= grow->fail_at && grow->calls < grow->fail_at + grow->fail_count)
         return -ENOSPC;
-    if (fallocate(fd, 0, (off_t)offset, (off_t)size) != 0)
+    if (fallocate(fd, keep_size ? FALLOC_FL_KEEP_SIZE : 0, (off_t)offset, (off_t)size) != 0)
         return -errno;
     grow->backed += size;
     return 0;
@@ -67,6 +69,7 @@ void fixture_open_with(struct fixture *fx, const struct fixture_options *options
 {
     *fx = (struct fixture){.now_ms = FIXTURE_START_MS, .lease_ms = 1000};
     grow_io_init(&fx->grow);
+    fx->grow.io.granules = options->granules;
     struct pool_config config = {
         .name = "test",
         .max_bytes = options->max_bytes ? options->max_bytes : FIXTURE_MAX_BYTES,

@@ -33,6 +33,7 @@ struct fixture_options {
     uint64_t max_bytes;   /* 0: 1 GiB */
     uint32_t serial_base; /* 0: 1 */
     uint64_t seed;        /* 0: 1 */
+    bool granules;        /* the files are as on disk */
 };
 
 #define FIXTURE_LEASE_MS 10000u

@@ -482,6 +482,7 @@ static void begin(struct sim *sim)
     sim->lease_ms = random_below(&sim->random, 1ull << 30);
     pick_kind(sim);
     grow_io_init(&sim->grow);
+    sim->grow.io.granules = sim->seed % 2 == 0; /* as on disk, or as in memory */
     mem_init(&sim->budget, NULL, UINT64_MAX / 2);
     make_names(sim);
     sim->buffer = malloc(SIM_BUFFER);

@@ -3,6 +3,7 @@
  * and files that cannot grow or shrink. */
 #include "daemon/heap/region.h"
 #include "tests/lib/pool_fixture.h"
+#include "tests/lib/random.h"
 #include "tests/lib/suite.h"
 
 #include <errno.h>
@@ -66,7 +67,7 @@ START_TEST(debug_builds_let_nobody_touch_what_is_not_backed)
     ck_assert(is_open(&region, 2 * PIECE - 1));
     ck_assert(!is_open(&region, PIECE - 1));
     ck_assert(!is_open(&region, 2 * PIECE));
-    region_punch(&region, PIECE, PIECE);
+    region_punch(&region, PIECE, PIECE, true);
     ck_assert(!is_open(&region, PIECE));
 }
 END_TEST
@@ -78,7 +79,7 @@ START_TEST(a_range_reads_as_zeros_whenever_it_is_backed_anew)
         ck_assert(is_all(&region, 0, PIECE, 0));
         ck_assert_uint_eq(blocks_of(fd), PIECE);
         memset(region.base, 7, PIECE);
-        region_punch(&region, 0, PIECE);
+        region_punch(&region, 0, PIECE, true);
         ck_assert_uint_eq(blocks_of(fd), 0);
     }
 }
@@ -131,7 +132,7 @@ START_TEST(pages_that_cannot_be_given_back_are_cleared)
     region.io = &io;
     ck_assert_int_eq(region_back(&region, 0, 2 * PIECE, false), 0);
     memset(region.base, 9, 2 * PIECE);
-    region_punch(&region, 0, PIECE);
+    region_punch(&region, 0, PIECE, true);
     ck_assert_uint_eq(blocks_of(fd), 2 * PIECE);
     ck_assert_int_eq(region_back(&region, 0, PIECE, false), 0);
     ck_assert(is_all(&region, 0, PIECE, 0));
@@ -198,7 +199,7 @@ START_TEST(a_private_look_leaves_the_file_alone)
     ck_assert(is_all(&look, 0, PAGE, 0) && is_all(&look, PAGE, PAGE, 1) && is_all(&look, 3 * PAGE, PAGE, 3));
     ck_assert_int_eq(region_back(&look, 6 * PAGE, PIECE, false), 0); /* grows beyond the file */
     memset(look.base, 5, 6 * PAGE + PIECE);
-    region_punch(&look, 0, PAGE);
+    region_punch(&look, 0, PAGE, true);
     ck_assert_int_eq(region_back(&look, 0, PAGE, false), 0);
     ck_assert(is_all(&look, 0, PAGE, 0) && is_all(&look, PAGE, 5 * PAGE, 5));
     region_unmap(&look);
@@ -222,6 +223,122 @@ START_TEST(extents_are_told)
 }
 END_TEST
 
+/* ---- granules, as on disk ---- */
+
+static struct grow_io grow;
+
+static void setup_granules(void)
+{
+    mem_init(&mem, NULL, UINT64_MAX);
+    grow_io_init(&grow);
+    grow.io.granules = true;
+    fd = region_create("region");
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(region_map(&region, fd, SIZE, false, &grow.io, &mem), 0);
+}
+
+static void teardown_granules(void)
+{
+    teardown();
+    ck_assert_uint_eq(mem.private_bytes, 0);
+}
+
+START_TEST(a_granule_is_whole_until_nothing_in_it_is_used)
+{
+    ck_assert_int_eq(region_back(&region, PIECE, PIECE, false), 0);
+    ck_assert_int_eq(region_back(&region, 3 * PIECE, PAGE, false), 0);
+    ck_assert_uint_eq(blocks_of(fd), REGION_GRANULE);
+    memset(region.base + PIECE, 1, PIECE);
+    region_punch(&region, PIECE, PIECE, true);
+    ck_assert_uint_eq(blocks_of(fd), REGION_GRANULE);
+    ck_assert_int_eq(region_back(&region, PIECE, PIECE, false), 0);
+    ck_assert(is_all(&region, PIECE, PIECE, 0));
+    region_punch(&region, PIECE, PIECE, true);
+    region_punch(&region, 3 * PIECE, PAGE, true);
+    ck_assert_uint_eq(blocks_of(fd), 0);
+    ck_assert_uint_ge(region_file_size(&region), 4 * PIECE);
+}
+END_TEST
+
+/* Any order of backing and giving back: what is used keeps its bytes, what is backed anew is zeros, and no granule is
+ * ever half there. */
+START_TEST(granules_in_any_order)
+{
+    enum { PIECES = 40, EACH = REGION_GRANULE / PIECE };
+    struct random random = {.state = 1};
+    uint8_t has[PIECES] = {0};
+    for (unsigned turn = 1; turn < 3000; turn++) {
+        unsigned n = (unsigned)random_below(&random, PIECES), granules = 0;
+        if (has[n] != 0 || turn % 500 > 400) {
+            if (has[n] == 0)
+                continue;
+            ck_assert(is_all(&region, n * PIECE, PAGE, has[n]) &&
+                      is_all(&region, (n + 1) * PIECE - PAGE, PAGE, has[n]));
+            region_punch(&region, n * PIECE, PIECE, true);
+            has[n] = 0;
+        } else {
+            ck_assert_int_eq(region_back(&region, n * PIECE, PIECE, true), 0);
+            ck_assert(is_all(&region, n * PIECE, PIECE, 0));
+            has[n] = (uint8_t)(turn % 255 + 1);
+            memset(region.base + n * PIECE, has[n], PIECE);
+            region_uncharge(&region, PIECE);
+        }
+        for (unsigned g = 0; g < PIECES / EACH; g++)
+            granules += memcmp(has + g * EACH, (uint8_t[EACH]){0}, EACH) != 0;
+        ck_assert_uint_eq(blocks_of(fd), (uint64_t)granules * REGION_GRANULE);
+    }
+    ck_assert_uint_gt(grow.punches, 10);
+}
+END_TEST
+
+START_TEST(admitting_fills_the_granule_and_the_file_grows_into_it_later)
+{
+    uint64_t size = write_holes();
+    ck_assert_int_eq(region_admit(&region, PAGE, PAGE), 0);
+    ck_assert_uint_eq(blocks_of(fd), REGION_GRANULE);
+    ck_assert_uint_eq(region_file_size(&region), size);
+    ck_assert(is_all(&region, PAGE, PAGE, 1));
+    ck_assert_int_eq(region_back(&region, PIECE, PIECE, false), 0);
+    ck_assert_uint_ge(region_file_size(&region), 2 * PIECE);
+    memset(region.base + PIECE, 2, PIECE);
+    region_punch(&region, PIECE, PIECE, true);
+    ck_assert(is_all(&region, PAGE, PAGE, 1));
+    region_punch(&region, PAGE, PAGE, true);
+    ck_assert_uint_eq(blocks_of(fd), 0);
+}
+END_TEST
+
+/* What an earlier process has left in a place that this one has never used. */
+START_TEST(unknown_pages_go_without_their_neighbours)
+{
+    write_page(1, 1);
+    write_page(PIECE / PAGE, 2);
+    region_punch(&region, 0, PIECE, false);
+    ck_assert_uint_eq(blocks_of(fd), PAGE);
+    ck_assert_int_eq(region_admit(&region, PIECE, PAGE), 0);
+    ck_assert(is_all(&region, PIECE, PAGE, 2));
+    write_page(1, 1);
+    region_punch(&region, 0, PIECE, false);
+    ck_assert_uint_eq(blocks_of(fd), REGION_GRANULE);
+    ck_assert_int_eq(region_back(&region, 0, PIECE, false), 0);
+    ck_assert(is_all(&region, 0, PIECE, 0) && is_all(&region, PIECE, PAGE, 2));
+}
+END_TEST
+
+START_TEST(a_granule_that_cannot_be_backed_leaves_all_as_it_was)
+{
+    ck_assert_int_eq(region_back(&region, 0, PIECE, true), 0);
+    grow.fail_at = grow.calls + 1;
+    grow.fail_count = 1;
+    ck_assert_int_eq(region_back(&region, REGION_GRANULE - PIECE, 2 * PIECE, true), -ENOMEM);
+    ck_assert_int_eq(region.error, ENOSPC);
+    ck_assert_uint_eq(mem.image_bytes, PIECE);
+    region_punch(&region, 0, PIECE, true);
+    region_uncharge(&region, PIECE);
+    ck_assert_uint_eq(blocks_of(fd), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("region");
@@ -235,5 +352,11 @@ int main(void)
     tcase_add_test(tc, holes_that_cannot_be_filled_are_no_room);
     tcase_add_test(tc, a_private_look_leaves_the_file_alone);
     tcase_add_test(tc, extents_are_told);
+    tc = suite_case(suite, "granules", setup_granules, teardown_granules);
+    tcase_add_test(tc, a_granule_is_whole_until_nothing_in_it_is_used);
+    tcase_add_test(tc, granules_in_any_order);
+    tcase_add_test(tc, admitting_fills_the_granule_and_the_file_grows_into_it_later);
+    tcase_add_test(tc, unknown_pages_go_without_their_neighbours);
+    tcase_add_test(tc, a_granule_that_cannot_be_backed_leaves_all_as_it_was);
     return suite_run(suite);
 }
