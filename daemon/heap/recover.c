@@ -503,12 +503,23 @@ static int back_table(struct heap *heap)
     return ok ? 0 : -ENOMEM;
 }
 
+/* What lies beyond the table is no hole in a copy that was made without holes. */
+static void trim(struct region *region, uint64_t at, uint64_t backed, uint64_t end)
+{
+    uint64_t from = at + bits_round_up(backed, REGION_GRANULE);
+    if (from < end && region_has_data(region, from, end - from))
+        region_punch(region, from, end - from, false);
+}
+
 static int settle(struct recovery *r)
 {
     struct heap *heap = r->heap;
+    const struct superblock *sb = heap->sb;
     if (back_table(heap) != 0 || !blocks_claimed(&heap->payloads) || !blocks_claimed(&heap->lists) ||
         !blocks_claimed(&heap->cells))
         return -ENOMEM;
+    trim(&heap->meta, sb->hot_at, heap->hot_backed, sb->warm_at);
+    trim(&heap->meta, sb->warm_at, heap->warm_backed, sb->blocks_at);
     (void)cells_each(heap, void_cell, r);
     settle_entries(r);
     (void)cells_each(heap, end_session, r);

@@ -237,8 +237,8 @@ static int back_granules(struct region *region, uint64_t offset, uint64_t size, 
     return 0;
 }
 
-/* Where no hole is made the pages stay, to be used again, and are cleared. Writing to what is a hole already may fail for
- * want of room, which is as good. */
+/* Where no hole is made the pages stay, to be used again, and are cleared. Writing to what is a hole already may fail
+ * for want of room, which is as good. */
 static void clear(const struct region *region, uint64_t offset, uint64_t size)
 {
     static const uint8_t zeros[ZEROS];

@@ -454,8 +454,8 @@ enum images_result images_files(const struct images *images, const char *name, i
 
 /* ---- making ---- */
 
-/* Where blocks are copied when they are written a second time (btrfs), a full file system could still refuse; files that
- * are made with this flag are written in place. Others do not know it. */
+/* Where blocks are copied when they are written a second time (btrfs), a full file system could still refuse; files
+ * that are made with this flag are written in place. Others do not know it. */
 static void write_in_place(int fd)
 {
     int flags;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The start of a daemon whose pools are in files: the folder is locked, what deaths have left is removed, and each image
- * becomes a pool again. Whatever cannot be understood ends the start, and stays as it is. */
+/* The start of a daemon whose pools are in files: the folder is locked, what deaths have left is removed, and each
+ * image becomes a pool again. Whatever cannot be understood ends the start, and stays as it is. */
 #include "daemon/server/worker.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#define ROOM_UNITS 4096u /* of work between two looks at what is left */
 
 /* ---- leftovers ---- */
 
@@ -91,6 +93,14 @@ static int adopt(struct server *server, struct pool *pool, uint64_t began_ns, ch
     return 0;
 }
 
+/* A copy may have pages where the image had holes, even more than there is memory for: those go before the pool begins
+ * to work; fewer are given back while it works. */
+static void give_back(struct server *server, struct pool *pool)
+{
+    while (mem_left(&server->pools_mem) == 0 && pool_step(pool, ROOM_UNITS) > 0)
+        continue;
+}
+
 static int recover(struct server *server, const char *name, char *error, size_t error_size)
 {
     char why[IMAGES_ERROR_MAX];
@@ -107,6 +117,7 @@ static int recover(struct server *server, const char *name, char *error, size_t 
         close(config.fd_values);
         return explain(server, name, code, why, error, error_size);
     }
+    give_back(server, pool);
     if (adopt(server, pool, began_ns, error, error_size) == 0)
         return 0;
     pool_close(pool);
