@@ -5,14 +5,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define PAGE  4096u
-#define ZEROS 16384u
+#define PAGE    4096u
+#define ZEROS   16384u
+#define EXTENTS 16u /* looked at at once */
 
 /* Pages that nobody may touch yet. */
 #define PROT_CLOSED (HF_DEBUG ? PROT_NONE : PROT_READ | PROT_WRITE)
@@ -218,17 +222,48 @@ static uint64_t granule_bytes(const struct region *region, uint64_t granule)
     return left < REGION_GRANULE ? left : REGION_GRANULE;
 }
 
+/* Whether the file has blocks for all of a range already, written or not: a full disk may refuse to allocate even those.
+ * SEEK_HOLE does not tell, since what was never written counts as a hole. */
+static bool is_allocated(int fd, uint64_t offset, uint64_t size)
+{
+    struct {
+        struct fiemap head;
+        struct fiemap_extent extents[EXTENTS];
+    } map;
+    for (uint64_t at = offset; at < offset + size;) {
+        map.head =
+            (struct fiemap){.fm_start = at, .fm_length = offset + size - at, .fm_extent_count = EXTENTS};
+        if (ioctl(fd, FS_IOC_FIEMAP, &map) != 0 || map.head.fm_mapped_extents == 0)
+            return false;
+        for (uint32_t k = 0; k < map.head.fm_mapped_extents; k++) {
+            const struct fiemap_extent *extent = &map.extents[k];
+            if (extent->fe_logical > at)
+                return false;
+            at = extent->fe_logical + extent->fe_length;
+        }
+    }
+    return true;
+}
+
+static int back_granule(const struct region *region, const struct part *part, bool keep_size)
+{
+    uint64_t at = part->granule * REGION_GRANULE, bytes = granule_bytes(region, part->granule);
+    int err = *used_of(region, part->granule) != 0 || is_allocated(region->fd, at, bytes)
+                  ? 0
+                  : region->io->back(region->io, region->fd, at, bytes, true);
+    uint64_t end = part->offset + part->size;
+    if (err != 0 || keep_size || end <= region_file_size(region))
+        return err;
+    return ftruncate(region->fd, (off_t)end) == 0 ? 0 : -errno;
+}
+
 static int back_granules(struct region *region, uint64_t offset, uint64_t size, bool keep_size)
 {
     struct part part;
     if (!reserve_grow(&region->used, region->mem, granules_of(offset + size) * sizeof(uint16_t)))
         return -ENOMEM;
     for (uint64_t done = 0; next_part(offset, size, &done, &part);) {
-        if (*used_of(region, part.granule) != 0 &&
-            (keep_size || part.offset + part.size <= region_file_size(region)))
-            continue; /* all of it is there */
-        int err = region->io->back(region->io, region->fd, part.granule * REGION_GRANULE,
-                                   granule_bytes(region, part.granule), keep_size);
+        int err = back_granule(region, &part, keep_size);
         if (err != 0)
             return err;
     }

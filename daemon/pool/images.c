@@ -7,15 +7,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define PROBE      ".probe"
@@ -252,30 +252,57 @@ static enum images_result begin(struct images *images, const char *path, int fol
     return fail(IMAGES_FAILED, error, error_size, "%s: %s; give a folder that is there", path, why);
 }
 
-/* Whether files here can be allocated ahead, punched and mapped. A full one can. */
+/* File systems that write each block to a new place: what was allocated ahead does not help there, and a store into a
+ * file that is mapped is a SIGBUS once they are full (seen on btrfs, also with copying turned off for the file). */
+static const char *copies_on_write(int folder)
+{
+    struct statfs fs;
+    if (fstatfs(folder, &fs) != 0)
+        return NULL;
+    switch ((uint32_t)fs.f_type) {
+    case BTRFS_SUPER_MAGIC: return "btrfs";
+    case 0x2fc12fc1: return "zfs"; /* the last two have no name in linux/magic.h */
+    case 0xca451a4e: return "bcachefs";
+    default: return NULL;
+    }
+}
+
+/* What files here cannot do, or NULL; a full file system can. */
+static const char *lacks(int fd)
+{
+    if (fallocate(fd, 0, 0, PAGE_BYTES) != 0 && errno != ENOSPC && errno != EDQUOT)
+        return "allocate ahead (fallocate)";
+    if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE_BYTES) != 0 && errno != ENOSPC)
+        return "give back parts of a file (FALLOC_FL_PUNCH_HOLE)";
+    void *page = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED)
+        return "map files for writing (MAP_SHARED)";
+    munmap(page, PAGE_BYTES);
+    return NULL;
+}
+
+#define CHOOSE "choose a folder on tmpfs, ext4 or xfs"
+
+/* Whether the file system can carry images. */
 static enum images_result probe(const struct images *images, char *error, size_t error_size)
 {
-    const char *lacks = NULL;
+    const char *copies = copies_on_write(images->folder);
+    if (copies != NULL)
+        return fail(IMAGES_FAILED, error, error_size,
+                    "%s is on %s, which copies on write and could not be relied on when it is full; " CHOOSE,
+                    images->path, copies);
     int fd = openat(images->folder, PROBE, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 && (errno == ENOSPC || errno == EDQUOT))
+        return IMAGES_FINE; /* what is there already was made here */
     if (fd < 0)
         return fail_file(images, PROBE, "make a file there", error, error_size);
     (void)unlinkat(images->folder, PROBE, 0);
-    if (fallocate(fd, 0, 0, PAGE_BYTES) != 0 && errno != ENOSPC && errno != EDQUOT)
-        lacks = "allocate ahead (fallocate)";
-    else if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE_BYTES) != 0 && errno != ENOSPC)
-        lacks = "give back parts of a file (FALLOC_FL_PUNCH_HOLE)";
-    void *page = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (lacks == NULL && page == MAP_FAILED)
-        lacks = "map files for writing (MAP_SHARED)";
-    int why = errno;
-    if (page != MAP_FAILED)
-        munmap(page, PAGE_BYTES);
+    const char *what = lacks(fd), *why = strerror(errno);
     close(fd);
-    if (lacks == NULL)
+    if (what == NULL)
         return IMAGES_FINE;
-    return fail(IMAGES_FAILED, error, error_size,
-                "%s: its file system cannot %s: %s; choose a folder on tmpfs, ext4, xfs or btrfs",
-                images->path, lacks, strerror(why));
+    return fail(IMAGES_FAILED, error, error_size, "%s: its file system cannot %s: %s; " CHOOSE, images->path,
+                what, why);
 }
 
 /* ---- the lock: flock says who has the folder, the text in the file only tells people ---- */
@@ -454,17 +481,6 @@ enum images_result images_files(const struct images *images, const char *name, i
 
 /* ---- making ---- */
 
-/* Where blocks are copied when they are written a second time (btrfs), a full file system could still refuse; files
- * that are made with this flag are written in place. Others do not know it. */
-static void write_in_place(int fd)
-{
-    int flags;
-    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) != 0)
-        return;
-    flags |= FS_NOCOW_FL;
-    (void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
-}
-
 static enum images_result make_file(const struct images *images, const char *name, const char *end, int *ret,
                                     char *error, size_t error_size)
 {
@@ -473,7 +489,6 @@ static enum images_result make_file(const struct images *images, const char *nam
                   O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (*ret < 0)
         return fail_file(images, file, "make it", error, error_size);
-    write_in_place(*ret);
     return IMAGES_FINE;
 }
 

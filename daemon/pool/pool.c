@@ -250,13 +250,12 @@ int pool_fail_oom(struct pool *pool, uint64_t need)
     uint64_t left = mem_left(&pool->mem);
     bool file_full = left >= need && (pool->heap.meta.error != 0 || pool->heap.values.error != 0);
     (void)pool_fail(pool, HF_E_OOM,
-                    file_full
-                        ? "no room left where the heap is kept (--heap: its file system, or the machine's "
-                          "memory); make room there or release something"
-                        : "no memory left in the pool; release something or raise --max-memory");
+                    file_full ? "no room left where the heap is kept: make some there or release something"
+                              : "no memory left in the pool; release something or raise --max-memory");
     pool->fault.need = need;
     pool->fault.free =
         left < need ? left : 0; /* the budget may have room where the system or the file has none */
+    pool->fault.file_full = file_full;
     name_biggest_holder(pool, &pool->fault);
     return -HF_E_OOM;
 }

@@ -108,6 +108,7 @@ struct fault {
     int64_t index;       /* position of the first bad entry of an array argument; -1: none */
     uint64_t id;         /* object concerned; 0: none */
     uint64_t need, free; /* OOM: bytes */
+    bool file_full;      /* OOM: the pool may have more, but its files cannot grow */
     const char *text;    /* what to do; never NULL when code is set; static */
     char who[64];        /* OOM: name (or sid) of the session that holds most */
     uint64_t who_bytes;

@@ -160,8 +160,9 @@ static int note_oom(struct call *call, const struct fault *fault)
     if (fault->who[0] == '\0')
         return note(call, HF_E_OOM, keys, fault->text);
     describe_bytes(size, sizeof size, fault->who_bytes);
-    snprintf(text, sizeof text, "held by %.64s %s; release something or raise --max-memory", fault->who,
-             size);
+    snprintf(text, sizeof text, "held by %.64s %s; %s", fault->who, size,
+             fault->file_full ? "no room left where the heap is kept: make some there or release something"
+                              : "release something or raise --max-memory");
     return note(call, HF_E_OOM, keys, text);
 }
 
