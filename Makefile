@@ -73,7 +73,7 @@ WARNINGS = \
 
 LINK  = -Wl,--as-needed
 LIBS  = $(call pkg_libs,libuv) $(call pkg_libs,msgpack) $(call pkg_libs,jansson) \
-        $(call pkg_libs,libsystemd) $(call pkg_libs,inih) -lpthread
+        $(call pkg_libs,libsystemd) $(call pkg_libs,inih) -lpthread -lm
 CHECK = $(call pkg_libs,check)
 
 # Hardening of the release flavour; it costs nothing that the benchmarks can see.
@@ -122,7 +122,7 @@ fuzz.flags    = -O1 -g -DHF_DEBUG=1 -fsanitize=fuzzer-no-link $(SANITIZE)
 PROTO_SRC  := $(wildcard proto/*.c)
 DAEMON_SRC := $(wildcard daemon/*/*.c)
 CLIENT_SRC := $(wildcard client/lib/*.c)
-CLI_SRC    := $(wildcard client/cli/*.c)
+CLI_SRC    := $(wildcard client/cli/*.c client/bench/*.c)
 DEMO_SRC   := $(wildcard client/demo/*.c)
 TESTLIB_SRC := $(wildcard tests/lib/*.c)
 HEADERS    := $(wildcard client/*.h proto/*.h daemon/*/*.h client/*/*.h tests/*/*.h)

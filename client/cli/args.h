@@ -47,7 +47,20 @@
     X(SID, "--sid", "SID", "only objects that this session holds")                                           \
     X(ALL, "--all", NULL, "of all pools")                                                                    \
     X(MAX_BYTES, "--max-bytes", "SIZE", "most memory of the pool, such as 512M")                             \
-    X(FORCE, "--force", NULL, "also when others have sessions in it")
+    X(FORCE, "--force", NULL, "also when others have sessions in it")                                        \
+    X(MIX, "--mix", "MIX", "what to do: a mix, one operation, or OPERATION=WEIGHT,... (objects)")            \
+    X(CONNECTIONS, "--connections", "N", "connections, each with a session of its own (50)")                 \
+    X(DEPTH, "--depth", "N", "requests in flight on each connection (1; at most, with --rate: 256)")         \
+    X(RATE, "--rate", "N", "an open loop: so many requests a second, whatever the daemon does")              \
+    X(DURATION, "--duration", "TIME", "how long to measure, such as 30, 500ms, 5m (10 s)")                   \
+    X(WARMUP, "--warmup", "TIME", "how long to run before that (1 s)")                                       \
+    X(COUNT, "--count", "N", "so many operations in all, instead of a time")                                 \
+    X(OBJECTS, "--objects", "N", "objects in each pool (100k)")                                              \
+    X(VALUE, "--value", "SIZES", "bytes of a value: 64, 16-4K, or 64=80,1K-4K=20 with weights (64)")         \
+    X(SKEW, "--skew", "SKEW", "which objects: uniform, zipf or zipf:EXPONENT (uniform)")                     \
+    X(POOLS, "--pools", "N", "make so many pools and spread the connections over them (1)")                  \
+    X(THREADS, "--threads", "N", "threads that put the load on (1)")                                         \
+    X(SEED, "--seed", "N", "of all random choices (1)")
 
 enum cli_option {
 #define CLI_OPTION_ENUM(symbol, name, metavariable, help) CLI_OPT_##symbol,

@@ -8,7 +8,7 @@
  *   args.c      words of a command: positionals and options; splitting a line into words
  *   value.c     values: text, files, JSON <-> MessagePack
  *   print.c     output: values, tables, sizes, ages
- *   do_*.c      the commands, by topic
+ *   do_*.c      the commands, by topic; the work of `bench` is in client/bench
  *
  * A command is a function that returns an exit code (enum cli_exit) and has reported what went wrong. */
 #ifndef HF_CLI_H
@@ -131,6 +131,7 @@ int cli_bye(struct cli *cli, const struct cli_args *args);
 int cli_methods(struct cli *cli, const struct cli_args *args);
 int cli_call(struct cli *cli, const struct cli_args *args);
 int cli_hold(struct cli *cli, const struct cli_args *args);
+int cli_bench(struct cli *cli, const struct cli_args *args);
 int cli_shell(struct cli *cli, const struct cli_args *args);
 int cli_help_command(struct cli *cli, const struct cli_args *args);
 

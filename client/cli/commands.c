@@ -11,6 +11,38 @@
 #define VALUE_TEXT                                                                                           \
     "VALUE is text; @PATH is what a file holds, - what stdin holds, @@TEXT is @TEXT itself.\n"               \
     "--json after the command takes it as JSON; {\"$bin\": \"BASE64\"} in it is a bin."
+#define BENCH_BITS                                                                                           \
+    (CLI_BIT(MIX) | CLI_BIT(CONNECTIONS) | CLI_BIT(DEPTH) | CLI_BIT(RATE) | CLI_BIT(DURATION) |              \
+     CLI_BIT(WARMUP) | CLI_BIT(COUNT) | CLI_BIT(OBJECTS) | CLI_BIT(VALUE) | CLI_BIT(SKEW) | CLI_BIT(POOLS) | \
+     CLI_BIT(THREADS) | CLI_BIT(SEED))
+#define BENCH_TEXT                                                                                           \
+    "Objects are made in a pool of its own, which is dropped at the end, or with --pool in one that "        \
+    "exists.\n"                                                                                              \
+    "Ctrl-C ends it early and prints what was measured. `bench compare` takes two files written by\n"        \
+    "`holdfast --json bench >FILE` and prints what has changed.\n"                                           \
+    "\n"                                                                                                     \
+    "Closed loop: each connection has --depth requests in flight and sends the next when a reply has "       \
+    "come.\n"                                                                                                \
+    "This finds out how much the daemon can do. But while it stalls nothing is sent, and so hardly "         \
+    "anything\n"                                                                                             \
+    "is seen to be slow: the latencies are those of a load that gives way.\n"                                \
+    "Open loop, --rate N: requests are due at fixed times, N a second in all, and a latency counts from "    \
+    "when\n"                                                                                                 \
+    "its request was due, sent or not. A stall of a second is seen in all the requests of that second, as\n" \
+    "users would see it (no coordinated omission). This finds out how the daemon serves that load.\n"        \
+    "\n"                                                                                                     \
+    "Operations of a mix (get,put has equal weights, get=80,put=20 others):\n"                               \
+    "  get               read the value of an object\n"                                                      \
+    "  put               put a new object, then release it, so that it dies\n"                               \
+    "  retain-own        retain and release an object that the session holds already\n"                      \
+    "  retain-foreign    retain and release an object that another session holds\n"                          \
+    "  store             replace the value of a name\n"                                                      \
+    "  fetch             read the value of a name\n"                                                         \
+    "  lookup            retain the object of a name, then release it\n"                                     \
+    "  link              let the slot of an object refer to another\n"                                       \
+    "  ping              nothing but the way there and back\n"                                               \
+    "Mixes: objects (get=80,put=15,link=5), cache (fetch=90,store=10),\n"                                    \
+    "sessions (retain-foreign=40,retain-own=40,lookup=20)."
 
 const struct cli_command cli_commands[] = {
     /* objects */
@@ -77,6 +109,8 @@ const struct cli_command cli_commands[] = {
     {"shell", "", "read commands from stdin, all in one session",
      "A line is a command as on the command line, with quotes and \\; # starts a comment.", 0, 0, 0, false,
      cli_shell},
+    {"bench", "[compare BEFORE AFTER]", "put load on the daemon and measure it; compare two results",
+     BENCH_TEXT, BENCH_BITS, 0, 3, true, cli_bench},
     {"bye", "", "end the session: leave the shell", NULL, 0, 0, 0, false, cli_bye},
     {"help", "[COMMAND]", "this list, or all about a command", NULL, 0, 0, 1, true, cli_help_command},
     {0},
