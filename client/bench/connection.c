@@ -111,14 +111,19 @@ static bool push_all(struct bench_worker *worker, struct bench_connection *conne
     return want_out(worker, connection, true);
 }
 
-/* May a request be sent on this connection? */
-static inline bool may_send(const struct bench_worker *worker, const struct bench_connection *connection)
+static uint32_t fewer(uint32_t a, uint64_t b)
 {
-    if (connection->sent - connection->answered >= worker->depth)
-        return false;
-    if (worker->open && connection->left != 0 && connection->taken >= connection->assigned)
-        return false;
-    return connection->follow_first != connection->follow_end || connection->left != 0;
+    return a < b ? a : (uint32_t)b;
+}
+
+/* How many requests may be sent now. */
+static uint32_t room_of(const struct bench_worker *worker, const struct bench_connection *connection)
+{
+    uint32_t room = worker->depth - (connection->sent - connection->answered);
+    uint32_t follows = connection->follow_end - connection->follow_first;
+    if (worker->open && connection->left != 0)
+        room = fewer(room, connection->assigned - connection->taken);
+    return connection->left < room ? fewer(room, connection->left + follows) : room;
 }
 
 /* The time from which the latency of the next request runs. */
@@ -132,74 +137,79 @@ static inline uint64_t take_time(struct bench_worker *worker, struct bench_conne
     return bench_schedule_due(&worker->schedule, place);
 }
 
-static inline void take_off(struct bench_worker *worker, struct bench_connection *connection,
-                            const struct bench_flight *flight)
-{
-    connection->flights[connection->sent++ & worker->ring_mask] = *flight;
-    worker->in_flight++;
-}
-
-static uint8_t *put_follow(struct bench_worker *worker, struct bench_connection *connection, uint8_t *at,
-                           uint64_t since_ns)
-{
-    const struct bench_follow *follow = &connection->follows[connection->follow_first++ & worker->ring_mask];
-    const struct bench_flight flight = {
-        .since_ns = since_ns, .patch = follow->patch, .step = follow->step & 15u};
-    at = bench_encode(worker->shared->wire, (enum bench_step)follow->step, at, bench_msgid(connection->sent),
-                      follow->patch, 0);
-    worker->follows--;
-    take_off(worker, connection, &flight);
-    return at;
-}
-
-static const struct bench_draw *next_draw(struct bench_connection *connection)
-{
-    const struct bench_sequence *sequence = &connection->space->sequence;
-    const struct bench_draw *draw = &sequence->draws[connection->cursor];
-    connection->cursor = connection->cursor + 1 == sequence->count ? 0 : connection->cursor + 1;
-    return draw;
-}
-
-static uint8_t *put_draw(struct bench_worker *worker, struct bench_connection *connection, uint8_t *at,
-                         uint64_t since_ns)
+/* Writes the second requests of operations, `room` at most. Returns the place behind. */
+static uint8_t *put_follows(struct bench_worker *worker, struct bench_connection *connection, uint8_t *at,
+                            uint32_t room, uint64_t now_ns)
 {
     const struct bench_wire *wire = worker->shared->wire;
-    const struct bench_draw *draw = next_draw(connection);
-    enum bench_step step = bench_operations[draw->operation].first;
-    struct bench_flight flight = {.since_ns = since_ns,
-                                  .patch = draw->patch,
-                                  .object = draw->object,
-                                  .size = draw->size,
-                                  .step = step & 15u};
-    uint64_t second = 0;
-    if (step == BENCH_STEP_RETAIN_OWN)
-        flight.patch = bench_patch_id((uint64_t)connection->own[draw->object]);
-    else if (step == BENCH_STEP_LINK)
-        second = bench_patch_id((uint64_t)connection->space->ids[draw->object]);
-    at = bench_encode(wire, step, at, bench_msgid(connection->sent), flight.patch, second);
-    if (wire->template[step].value)
-        at = bench_encode_value(wire, at, draw->object, draw->size);
-    if (worker->shared->options->count != 0) {
-        connection->left--;
-        worker->left--;
+    while (room-- > 0 && connection->follow_first != connection->follow_end) {
+        const struct bench_follow *follow =
+            &connection->follows[connection->follow_first++ & worker->ring_mask];
+        struct bench_flight *flight = &connection->flights[connection->sent & worker->ring_mask];
+        flight->since_ns = take_time(worker, connection, now_ns);
+        flight->draw = (struct bench_draw){.patch = follow->patch, .step = follow->step & 15u};
+        at = bench_encode(wire, (enum bench_step)follow->step, at, bench_msgid(connection->sent++),
+                          follow->patch, 0);
+        worker->follows--;
     }
-    take_off(worker, connection, &flight);
     return at;
+}
+
+/* Begins `count` operations, but stops when enough is written for one send. Returns the place behind.
+ *
+ * What is read in each round stands in local variables: the compiler has to assume that a byte written to `at` changes
+ * any other. */
+static uint8_t *put_draws(struct bench_worker *worker, struct bench_connection *connection, uint8_t *at,
+                          uint32_t count, uint64_t now_ns)
+{
+    const struct bench_wire *wire = worker->shared->wire;
+    const struct bench_sequence sequence = connection->space->sequence;
+    const uint8_t *enough = worker->out + BENCH_OUT_SOFT;
+    struct bench_flight *flights = connection->flights;
+    uint32_t mask = worker->ring_mask, sent = connection->sent, cursor = connection->cursor;
+    bool open = worker->open;
+    for (; count > 0 && at < enough; count--) {
+        struct bench_flight *flight = &flights[sent & mask];
+        struct bench_draw draw = sequence.draws[cursor];
+        enum bench_step step = (enum bench_step)draw.step;
+        uint64_t second = 0;
+        cursor = cursor + 1 == sequence.count ? 0 : cursor + 1;
+        if (step == BENCH_STEP_RETAIN_OWN)
+            draw.patch = bench_patch_id((uint64_t)connection->own[draw.object]);
+        else if (step == BENCH_STEP_LINK)
+            second = bench_patch_id((uint64_t)connection->space->ids[draw.object]);
+        flight->since_ns = open ? take_time(worker, connection, now_ns) : now_ns;
+        flight->draw = draw;
+        at = bench_encode(wire, step, at, bench_msgid(sent++), draw.patch, second);
+        if (wire->template[step].value)
+            at = bench_encode_value(wire, at, draw.object, draw.size);
+    }
+    connection->sent = sent;
+    connection->cursor = cursor;
+    return at;
+}
+
+/* Takes `begun` operations off what is left of --count. */
+static void take_left(struct bench_worker *worker, struct bench_connection *connection, uint32_t begun)
+{
+    if (worker->shared->options->count == 0)
+        return;
+    connection->left -= begun;
+    worker->left -= begun;
 }
 
 bool bench_connection_send(struct bench_worker *worker, struct bench_connection *connection, uint64_t now_ns)
 {
+    uint32_t room;
     if (worker->in_flight == 0)
         worker->moved_ns = now_ns; /* waiting begins now */
-    while (connection->rest_size == 0 && may_send(worker, connection)) {
-        uint8_t *at = worker->out;
-        while (may_send(worker, connection) && at - worker->out < (ptrdiff_t)BENCH_OUT_SOFT) {
-            uint64_t since_ns = take_time(worker, connection, now_ns);
-            if (connection->follow_first != connection->follow_end)
-                at = put_follow(worker, connection, at, since_ns);
-            else
-                at = put_draw(worker, connection, at, since_ns);
-        }
+    while (connection->rest_size == 0 && (room = room_of(worker, connection)) != 0) {
+        uint32_t before = connection->sent;
+        uint8_t *at = put_follows(worker, connection, worker->out, room, now_ns);
+        uint32_t follows = connection->sent - before;
+        at = put_draws(worker, connection, at, fewer(room - follows, connection->left), now_ns);
+        take_left(worker, connection, connection->sent - before - follows);
+        worker->in_flight += connection->sent - before;
         if (!push_all(worker, connection, (size_t)(at - worker->out)))
             return false;
     }
@@ -223,12 +233,12 @@ bool bench_connection_flush(struct bench_worker *worker, struct bench_connection
 
 /* ---- Receiving ----------------------------------------------------------------------------------------- */
 
-static bool fail_reply(struct bench_worker *worker, const struct bench_flight *flight,
+static bool fail_reply(struct bench_worker *worker, const struct bench_draw *request,
                        const struct bench_reply *reply, const uint8_t *at, size_t count)
 {
     char quoted[4 * SHOWN + 1] = "";
     size_t end = 0;
-    const char *method = bench_steps[flight->step].method;
+    const char *method = bench_steps[request->step].method;
     if (reply->error != NULL)
         return bench_fail(&worker->problem, HF_ERR_PROTOCOL, "instead of an answer to %s there came: %.*s",
                           method, (int)(reply->error_size < 300 ? reply->error_size : 300), reply->error);
@@ -239,78 +249,80 @@ static bool fail_reply(struct bench_worker *worker, const struct bench_flight *f
                       count > SHOWN ? "..." : "");
 }
 
-/* The reply of the oldest request in flight has come to its end. */
-static inline void land(struct bench_worker *worker, struct bench_connection *connection, uint64_t now_ns)
+/* A right reply to the oldest request in flight has come to its end. */
+static inline void land(struct bench_worker *worker, const struct bench_flight *flight, uint64_t now_ns)
 {
-    const struct bench_flight *flight = &connection->flights[connection->answered++ & worker->ring_mask];
     struct bench_burst *burst = &worker->burst;
     if (flight->since_ns != burst->since_ns) {
         bench_worker_record(worker, now_ns);
         burst->since_ns = flight->since_ns;
     }
-    burst->count[flight->step]++;
-    burst->steps |= 1u << flight->step;
-    worker->in_flight--;
+    burst->count[flight->draw.step]++;
+    burst->steps |= 1u << flight->draw.step;
 }
 
+/* It is followed by a second request, maybe. */
 static inline void follow(struct bench_worker *worker, struct bench_connection *connection,
-                          const struct bench_flight *flight, const struct bench_reply *reply)
+                          const struct bench_draw *request, const struct bench_reply *reply)
 {
-    const struct bench_step_info *step = &bench_steps[flight->step];
+    const struct bench_step_info *step = &bench_steps[request->step];
     if (step->next == BENCH_STEP_NONE || worker->closing)
         return;
     connection->follows[connection->follow_end++ & worker->ring_mask] = (struct bench_follow){
-        .patch = step->result == BENCH_RESULT_ID ? bench_patch_id(reply->id) : flight->patch,
+        .patch = step->result == BENCH_RESULT_ID ? bench_patch_id(reply->id) : request->patch,
         .step = step->next};
     worker->follows++;
 }
 
-static void land_error(struct bench_worker *worker, struct bench_connection *connection,
+static void land_error(struct bench_worker *worker, const struct bench_flight *flight,
                        const struct bench_reply *reply, uint64_t now_ns)
 {
-    const struct bench_flight *flight = &connection->flights[connection->answered++ & worker->ring_mask];
-    worker->in_flight--;
     if (!bench_worker_counts(worker, flight->since_ns))
         return;
-    bench_record_error(&worker->record->step[flight->step], reply->error, reply->error_size);
+    bench_record_error(&worker->record->step[flight->draw.step], reply->error, reply->error_size);
     worker->second_errors++;
     worker->record->last_ns = now_ns;
 }
 
-/* Takes replies from `at` to `end`. How many bytes were used, or -1 with a problem. */
-static ptrdiff_t take_replies(struct bench_worker *worker, struct bench_connection *connection,
-                              const uint8_t *at, const uint8_t *end, uint64_t now_ns)
+/* Takes whole replies, and the begin of a value, from `at` to `end`. Returns the place behind, or NULL with a problem. */
+static const uint8_t *take_replies(struct bench_worker *worker, struct bench_connection *connection,
+                                   const uint8_t *at, const uint8_t *end, uint64_t now_ns)
 {
-    const uint8_t *start = at;
-    struct bench_reply reply;
-    while (at < end) {
-        const struct bench_flight *flight = &connection->flights[connection->answered & worker->ring_mask];
-        if (connection->answered == connection->sent) {
-            bench_fail(&worker->problem, HF_ERR_PROTOCOL, "%zu bytes came that nobody had asked for",
-                       (size_t)(end - at));
-            return -1;
-        }
-        const struct bench_expected expected = {.msgid = bench_msgid(connection->answered),
-                                                .object = flight->object,
-                                                .size = flight->size,
-                                                .step = (enum bench_step)flight->step};
-        enum bench_verdict verdict = bench_check(&expected, at, (size_t)(end - at), &reply);
-        if (verdict == BENCH_MORE)
+    uint32_t answered = connection->answered;
+    enum bench_verdict verdict = BENCH_MORE;
+    struct bench_reply reply = {0};
+    for (; at < end && answered != connection->sent; answered++) {
+        const struct bench_flight *flight = &connection->flights[answered & worker->ring_mask];
+        verdict = bench_check(&flight->draw, bench_msgid(answered), at, (size_t)(end - at), &reply);
+        if (verdict == BENCH_RIGHT && reply.left == 0) {
+            follow(worker, connection, &flight->draw, &reply);
+            land(worker, flight, now_ns);
+        } else if (verdict == BENCH_ERROR) {
+            land_error(worker, flight, &reply, now_ns);
+        } else {
             break;
-        if (verdict == BENCH_WRONG) {
-            fail_reply(worker, flight, &reply, at, (size_t)(end - at));
-            return -1;
         }
         at += reply.size;
-        connection->skip = reply.left;
-        if (verdict == BENCH_ERROR) {
-            land_error(worker, connection, &reply, now_ns);
-        } else if (reply.left == 0) {
-            follow(worker, connection, flight, &reply);
-            land(worker, connection, now_ns);
-        }
     }
-    return at - start;
+    worker->in_flight -= answered - connection->answered;
+    connection->answered = answered;
+    if (at == end)
+        return at;
+    if (answered == connection->sent) {
+        bench_fail(&worker->problem, HF_ERR_PROTOCOL, "%zu bytes came that nobody had asked for",
+                   (size_t)(end - at));
+        return NULL;
+    }
+    if (verdict == BENCH_WRONG) {
+        fail_reply(worker, &connection->flights[answered & worker->ring_mask].draw, &reply, at,
+                   (size_t)(end - at));
+        return NULL;
+    }
+    if (verdict == BENCH_RIGHT) {
+        connection->skip = reply.left;
+        at += reply.size;
+    }
+    return at;
 }
 
 /* Passes over bytes of a value whose reply has been checked. How many. */
@@ -321,8 +333,10 @@ static size_t skip_value(struct bench_worker *worker, struct bench_connection *c
     if (skipped == 0)
         return 0;
     connection->skip -= (uint32_t)skipped;
-    if (connection->skip == 0)
-        land(worker, connection, now_ns); /* no value is followed by a second request */
+    if (connection->skip == 0) { /* no value is followed by a second request */
+        land(worker, &connection->flights[connection->answered++ & worker->ring_mask], now_ns);
+        worker->in_flight--;
+    }
     return skipped;
 }
 
@@ -330,20 +344,16 @@ static size_t skip_value(struct bench_worker *worker, struct bench_connection *c
 static bool digest(struct bench_worker *worker, struct bench_connection *connection, size_t size,
                    uint64_t now_ns)
 {
-    uint8_t *at = worker->in + BENCH_REPLY_MAX;
-    const uint8_t *end = at + size;
-    if (connection->stash_size != 0) {
-        at -= connection->stash_size;
-        memcpy(at, connection->stash, connection->stash_size);
-        connection->stash_size = 0;
-    }
-    at += skip_value(worker, connection, size, now_ns);
-    ptrdiff_t used = take_replies(worker, connection, at, end, now_ns);
-    if (used < 0)
+    uint8_t *start = worker->in + BENCH_REPLY_MAX - connection->stash_size;
+    const uint8_t *end = worker->in + BENCH_REPLY_MAX + size;
+    memcpy(start, connection->stash, connection->stash_size);
+    start += skip_value(worker, connection, size, now_ns); /* of which nothing is in the stash */
+    const uint8_t *behind = take_replies(worker, connection, start, end, now_ns);
+    if (behind == NULL)
         return false;
     /* An unfinished reply is shorter than BENCH_REPLY_MAX: bench_check sees to it. */
-    connection->stash_size = (uint32_t)(end - (at + used));
-    memcpy(connection->stash, at + used, connection->stash_size);
+    connection->stash_size = (uint32_t)(end - behind);
+    memcpy(connection->stash, behind, connection->stash_size);
     bench_worker_record(worker, now_ns);
     return true;
 }

@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-#include "client/bench/wire.h"
-
 uint32_t bench_sequence_length(uint32_t objects, uint32_t sequences)
 {
     uint64_t wanted = 4 * (uint64_t)objects;
@@ -14,14 +12,13 @@ uint32_t bench_sequence_length(uint32_t objects, uint32_t sequences)
     return (uint32_t)(wanted < most ? wanted : most);
 }
 
-static enum bench_operation draw_operation(const struct bench_mix *mix, uint32_t total,
-                                           struct bench_random *random)
+static enum bench_step draw_step(const struct bench_mix *mix, uint32_t total, struct bench_random *random)
 {
     uint32_t point = bench_random_below(random, total);
     unsigned operation = 0;
     while (point >= mix->weight[operation])
         point -= mix->weight[operation++];
-    return (enum bench_operation)operation;
+    return bench_operations[operation].first;
 }
 
 static uint32_t size_of(const struct bench_source *source, uint32_t object)
@@ -45,23 +42,23 @@ static void draw_link(struct bench_draw *draw, const struct bench_source *source
 
 static void draw_one(struct bench_draw *draw, const struct bench_source *source, struct bench_random *random)
 {
-    switch ((enum bench_operation)draw->operation) {
-    case BENCH_OP_GET:
-    case BENCH_OP_RETAIN_FOREIGN:
+    switch ((enum bench_step)draw->step) {
+    case BENCH_STEP_GET:
+    case BENCH_STEP_RETAIN_FOREIGN:
         draw->object = bench_keys_draw(source->keys, random);
         draw->size = size_of(source, draw->object);
         draw->patch = bench_patch_id((uint64_t)source->ids[draw->object]);
         break;
-    case BENCH_OP_STORE:
-    case BENCH_OP_FETCH:
-    case BENCH_OP_LOOKUP:
+    case BENCH_STEP_STORE:
+    case BENCH_STEP_FETCH:
+    case BENCH_STEP_LOOKUP:
         draw->object = bench_keys_draw(source->keys, random);
         draw->size = size_of(source, draw->object);
         draw->patch = bench_patch_name(draw->object);
         break;
-    case BENCH_OP_PUT: draw->size = bench_sizes_draw(source->sizes, random); break;
-    case BENCH_OP_RETAIN_OWN: draw->object = bench_keys_draw(source->own, random); break;
-    case BENCH_OP_LINK: draw_link(draw, source, random); break;
+    case BENCH_STEP_PUT: draw->size = bench_sizes_draw(source->sizes, random); break;
+    case BENCH_STEP_RETAIN_OWN: draw->object = bench_keys_draw(source->own, random); break;
+    case BENCH_STEP_LINK: draw_link(draw, source, random); break;
     default: break;
     }
 }
@@ -77,7 +74,7 @@ bool bench_sequence_make(struct bench_sequence *sequence, const struct bench_sou
         return false;
     sequence->count = count;
     for (uint32_t i = 0; i < count; i++) {
-        sequence->draws[i].operation = draw_operation(source->mix, total, random) & 15u;
+        sequence->draws[i].step = draw_step(source->mix, total, random) & 15u;
         draw_one(&sequence->draws[i], source, random);
     }
     return true;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The operations of a load, drawn before it starts: what is left to do for a request is to read the next 16 bytes.
+/* The operations of a load, drawn before it starts: what is left to do for a request is to read the next 16 bytes. A
+ * draw is the first request of its operation; the patch of BENCH_STEP_RETAIN_OWN is missing, since each connection has
+ * ids of its own, and `object` of BENCH_STEP_LINK is the one to refer to.
  *
  * A sequence belongs to one space (space.h). Connections read it from different places on, each in order and over again
  * from its end, so what a connection does is settled by the seed, however fast others are. */
@@ -12,19 +14,10 @@
 #include "client/bench/keys.h"
 #include "client/bench/operations.h"
 #include "client/bench/sizes.h"
+#include "client/bench/wire.h"
 
 #define BENCH_SEQUENCE_LEAST (1u << 16)
 #define BENCH_SEQUENCE_MOST  (1u << 24) /* draws of all sequences together: 256 MiB */
-
-struct bench_draw {
-    uint64_t patch;     /* see wire.h; of BENCH_OP_RETAIN_OWN nothing: each connection has ids of its own */
-    uint32_t object;    /* whose number the value has; of BENCH_OP_LINK the object to refer to */
-    uint32_t size : 28; /* of the value sent or expected */
-    uint32_t operation : 4;
-};
-
-_Static_assert(sizeof(struct bench_draw) == 16, "a cache line holds four");
-_Static_assert(BENCH_OPERATION_COUNT <= 16 && BENCH_VALUE_MAX < 1u << 28, "operations and sizes fit");
 
 struct bench_sequence {
     struct bench_draw *draws;

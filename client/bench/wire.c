@@ -123,16 +123,16 @@ static size_t bin_head(const uint8_t *at, size_t count, uint32_t size)
 }
 
 /* The value behind the head of a reply. False: it is not there, or wrong. */
-static bool check_value(const struct bench_expected *expected, const uint8_t *at, size_t count,
+static bool check_value(const struct bench_draw *request, const uint8_t *at, size_t count,
                         struct bench_reply *ret)
 {
-    uint32_t size = expected->size;
+    uint32_t size = request->size;
     size_t head = HEAD_SIZE + bin_head(at + HEAD_SIZE, count - HEAD_SIZE, size);
     size_t present = count - head < size ? count - head : size;
     if (head == HEAD_SIZE)
         return false;
     if (size >= BENCH_STAMP_SIZE &&
-        (present < BENCH_STAMP_SIZE || memcmp(at + head, &expected->object, BENCH_STAMP_SIZE) != 0))
+        (present < BENCH_STAMP_SIZE || memcmp(at + head, &request->object, BENCH_STAMP_SIZE) != 0))
         return false;
     ret->size = head + present;
     ret->left = size - (uint32_t)present;
@@ -165,8 +165,8 @@ static bool read_result(enum bench_result_kind kind, struct hfp_cursor *cursor, 
 }
 
 /* A reply that is not simply right: unfinished, an error, or wrong. */
-static enum bench_verdict check_closely(const struct bench_expected *expected, const uint8_t *at,
-                                        size_t count, struct bench_reply *ret)
+static enum bench_verdict check_closely(uint32_t msgid, const uint8_t *at, size_t count,
+                                        struct bench_reply *ret)
 {
     const struct hfp_scan_limits limits = {.frame_max = UINT32_MAX, .depth_max = HFP_DEPTH_STACK};
     struct hfp_scan scan = {0};
@@ -183,22 +183,22 @@ static enum bench_verdict check_closely(const struct bench_expected *expected, c
     ret->error = (const char *)text.at;
     ret->error_size = text.size;
     ret->size = frame.size;
-    return frame.msgid == expected->msgid ? BENCH_ERROR : BENCH_WRONG;
+    return frame.msgid == msgid ? BENCH_ERROR : BENCH_WRONG;
 }
 
-enum bench_verdict bench_check(const struct bench_expected *expected, const uint8_t *at, size_t count,
-                               struct bench_reply *ret)
+enum bench_verdict bench_check(const struct bench_draw *request, uint32_t msgid, const uint8_t *at,
+                               size_t count, struct bench_reply *ret)
 {
     ret->left = 0;
     ret->error = NULL;
     /* Every reply to a message id of five bytes is longer than this head. */
     if (count <= HEAD_SIZE)
         return count >= 2 && (at[0] != 0x94 || at[1] != 0x01) ? BENCH_WRONG : BENCH_MORE;
-    uint64_t head = UINT64_C(0x9401ce0000000000) | (uint64_t)expected->msgid << 8 | 0xc0;
+    uint64_t head = UINT64_C(0x9401ce0000000000) | (uint64_t)msgid << 8 | 0xc0;
     if (hfp_load64(at) == head) {
-        enum bench_result_kind kind = bench_steps[expected->step].result;
+        enum bench_result_kind kind = bench_steps[request->step].result;
         if (kind == BENCH_RESULT_VALUE) {
-            if (check_value(expected, at, count, ret))
+            if (check_value(request, at, count, ret))
                 return BENCH_RIGHT;
         } else {
             struct hfp_cursor cursor = {.at = at + HEAD_SIZE, .end = at + count};
@@ -208,5 +208,5 @@ enum bench_verdict bench_check(const struct bench_expected *expected, const uint
             }
         }
     }
-    return check_closely(expected, at, count, ret);
+    return check_closely(msgid, at, count, ret);
 }

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "client/bench/operations.h"
+#include "client/bench/sizes.h"
 #include "proto/mp.h"
 
 #define BENCH_TEMPLATE_SIZE 48u /* room of a request without its value; all of it is copied */
@@ -28,6 +29,17 @@
 /* A reply that is not a value, or the part of one in front of the value's bytes, is shorter; errors have 512 bytes of
  * text at most. */
 #define BENCH_REPLY_MAX 640u
+
+/* A request. */
+struct bench_draw {
+    uint64_t patch;
+    uint32_t object;    /* whose number its value has, sent or expected */
+    uint32_t size : 28; /* of that value */
+    uint32_t step : 4;
+};
+
+_Static_assert(sizeof(struct bench_draw) == 16, "a cache line holds four");
+_Static_assert(BENCH_STEP_COUNT <= 16 && BENCH_VALUE_MAX < 1u << 28, "steps and sizes fit");
 
 struct bench_template {
     uint8_t bytes[BENCH_TEMPLATE_SIZE];
@@ -97,14 +109,6 @@ enum bench_verdict {
     BENCH_WRONG  /* not the reply to this request */
 };
 
-/* The request whose reply is expected. */
-struct bench_expected {
-    uint32_t msgid;
-    uint32_t object;
-    uint32_t size; /* of the value */
-    enum bench_step step;
-};
-
 struct bench_reply {
     size_t size;
     uint32_t left;
@@ -113,8 +117,8 @@ struct bench_reply {
     size_t error_size;
 };
 
-/* Looks at the `count` bytes at `at`, where a reply begins. Never reads behind them. */
-enum bench_verdict bench_check(const struct bench_expected *expected, const uint8_t *at, size_t count,
-                               struct bench_reply *ret);
+/* Looks at the `count` bytes at `at`, where the reply to a request of that message id begins. Never reads behind them. */
+enum bench_verdict bench_check(const struct bench_draw *request, uint32_t msgid, const uint8_t *at,
+                               size_t count, struct bench_reply *ret);
 
 #endif

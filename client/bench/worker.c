@@ -2,6 +2,7 @@
 #include "client/bench/worker.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -164,6 +165,21 @@ static bool is_done(const struct bench_worker *worker)
            (worker->shared->options->count != 0 && worker->left == 0 && worker->follows == 0);
 }
 
+/* Waits for events, `span_ns` at most. A kernel before Linux 5.11 knows only milliseconds. */
+static int poll_events(struct bench_worker *worker, struct epoll_event *events, uint64_t span_ns)
+{
+    const struct timespec span = {.tv_sec = (time_t)(span_ns / BENCH_SECOND),
+                                  .tv_nsec = (long)(span_ns % BENCH_SECOND)};
+    if (!worker->coarse) {
+        int count = epoll_pwait2(worker->epoll, events, EVENTS, &span, NULL);
+        if (count >= 0 || errno != ENOSYS)
+            return count;
+        worker->coarse = true;
+    }
+    uint64_t ms = span_ns / 1000000 + (span_ns % 1000000 != 0);
+    return epoll_wait(worker->epoll, events, EVENTS, ms < INT_MAX ? (int)ms : INT_MAX);
+}
+
 /* Waits for events until there is something else to do. How many, or -1 with a problem. */
 static int wait_events(struct bench_worker *worker, struct epoll_event *events)
 {
@@ -175,12 +191,9 @@ static int wait_events(struct bench_worker *worker, struct epoll_event *events)
         until_ns = sooner(until_ns, worker->moved_ns + (uint64_t)timeout_ms * 1000000 + 1);
     if (worker->give_up_ns != 0)
         until_ns = sooner(until_ns, worker->give_up_ns);
-    uint64_t span = until_ns > now_ns ? until_ns - now_ns : 0;
-    const struct timespec wait = {.tv_sec = (time_t)(span / BENCH_SECOND),
-                                  .tv_nsec = (long)(span % BENCH_SECOND)};
-    int count = epoll_pwait2(worker->epoll, events, EVENTS, &wait, NULL);
+    int count = poll_events(worker, events, until_ns > now_ns ? until_ns - now_ns : 0);
     if (count < 0 && errno != EINTR) {
-        bench_fail(&worker->problem, HF_ERR_MEMORY, "epoll_pwait2: %s", strerror(errno));
+        bench_fail(&worker->problem, HF_ERR_MEMORY, "epoll_wait: %s", strerror(errno));
         return -1;
     }
     return count < 0 ? 0 : count;

@@ -32,13 +32,8 @@
 /* A request in flight. */
 struct bench_flight {
     uint64_t since_ns; /* sent, or due */
-    uint64_t patch;
-    uint32_t object;
-    uint32_t size : 28;
-    uint32_t step : 4;
+    struct bench_draw draw;
 };
-
-_Static_assert(BENCH_STEP_COUNT <= 16, "a step fits");
 
 /* The second request of an operation, to be sent. */
 struct bench_follow {
@@ -113,6 +108,7 @@ struct bench_worker {
     struct bench_schedule schedule;
     uint64_t due; /* open loop: places of the schedule dealt out */
     int epoll;
+    bool coarse;    /* the kernel waits by milliseconds only */
     uint32_t index; /* among the workers */
     size_t second;  /* of the series */
     uint64_t second_errors;
