@@ -17,7 +17,7 @@
 #define LEAD_NS         UINT64_C(2000000) /* between the making of the threads and the first request */
 #define PROGRESS_MS     100
 #define FILES_SPARE     64
-#define TIDY_TIMEOUT_MS 1000 /* to wait for a daemon that has failed already */
+#define TIDY_TIMEOUT_MS 1000 /* to wait for a daemon that has failed to answer already */
 
 /* All that a run has made. */
 struct run {
@@ -325,18 +325,25 @@ static void drop_pools(struct run *run)
     hf_close(run->admin);
 }
 
+/* Nobody wants to wait long for a daemon that does not answer, but who has said so. */
+static void hurry(const struct run *run, hf_conn *conn)
+{
+    const struct bench_record *record = run->result->record;
+    bool failed = run->problem->code != 0 || (record != NULL && record->unanswered != 0);
+    if (failed && conn != NULL && run->options->timeout_ms > TIDY_TIMEOUT_MS)
+        hf_set_timeout(conn, TIDY_TIMEOUT_MS);
+}
+
 static void tidy_up(struct run *run)
 {
     bench_console_show(run->console, "tidying up");
     for (uint32_t i = 0; run->workers != NULL && i < run->options->threads; i++)
         bench_worker_done(&run->workers[i]);
     for (uint32_t i = 0; run->spaces != NULL && i < run->options->pools; i++) {
-        if (run->problem->code != 0 && run->spaces[i].conn != NULL)
-            hf_set_timeout(run->spaces[i].conn, TIDY_TIMEOUT_MS);
+        hurry(run, run->spaces[i].conn);
         bench_space_done(&run->spaces[i], &run->wire, &run->progress, &run->result->tidying);
     }
-    if (run->problem->code != 0 && run->admin != NULL)
-        hf_set_timeout(run->admin, TIDY_TIMEOUT_MS);
+    hurry(run, run->admin);
     if (run->spaces != NULL)
         drop_pools(run);
     bench_wire_done(&run->wire);

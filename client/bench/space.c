@@ -15,8 +15,12 @@ bool bench_session_open(const struct bench_options *options, const char *pool, h
     int code = hf_connect(options->address, options->timeout_ms, ret_conn);
     if (*ret_conn == NULL)
         return bench_fail_memory(problem);
-    if (code != 0)
-        return bench_fail(problem, code, "%s", hf_last_error(*ret_conn)->text);
+    if (code != 0) {
+        char chosen[512] = "the default address";
+        hf_default_address(chosen, sizeof chosen);
+        return bench_fail(problem, code, "%s: %s", options->address != NULL ? options->address : chosen,
+                          hf_last_error(*ret_conn)->text);
+    }
     return hf_hello(*ret_conn, &hello) == 0 || bench_fail_call(problem, *ret_conn, "opening a session");
 }
 

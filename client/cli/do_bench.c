@@ -18,7 +18,7 @@ static int exit_of(const struct bench_problem *problem)
 static json_t *read_result(struct cli *cli, const char *path)
 {
     json_error_t error;
-    json_t *json = json_load_file(path, 0, &error);
+    json_t *json = json_load_file(path, JSON_DECODE_ANY, &error);
     if (json == NULL)
         cli_error(cli, CLI_LOCAL, "%s: %s", path, error.text);
     return json;
