@@ -41,13 +41,14 @@ static void note_difference(json_t *list, const char *what, const json_t *before
 /* The members of two maps that are not equal. */
 static void note_members(json_t *list, json_t *before, json_t *after)
 {
-    const char *key;
-    json_t *value;
-    json_object_foreach(before, key, value) note_difference(list, key, value, json_object_get(after, key));
-    json_object_foreach(after, key, value)
-    {
+    for (void *at = json_object_iter(before); at != NULL; at = json_object_iter_next(before, at)) {
+        const char *key = json_object_iter_key(at);
+        note_difference(list, key, json_object_iter_value(at), json_object_get(after, key));
+    }
+    for (void *at = json_object_iter(after); at != NULL; at = json_object_iter_next(after, at)) {
+        const char *key = json_object_iter_key(at);
         if (json_object_get(before, key) == NULL)
-            note_difference(list, key, NULL, value);
+            note_difference(list, key, NULL, json_object_iter_value(at));
     }
 }
 

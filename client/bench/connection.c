@@ -284,7 +284,8 @@ static void land_error(struct bench_worker *worker, const struct bench_flight *f
     worker->record->last_ns = now_ns;
 }
 
-/* Takes whole replies, and the begin of a value, from `at` to `end`. Returns the place behind, or NULL with a problem. */
+/* Takes whole replies, and the begin of a value, from `at` to `end`. Returns the place behind, or NULL with a
+ * problem. */
 static const uint8_t *take_replies(struct bench_worker *worker, struct bench_connection *connection,
                                    const uint8_t *at, const uint8_t *end, uint64_t now_ns)
 {

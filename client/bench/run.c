@@ -146,9 +146,10 @@ static bool open_connections(struct run *run)
         if (!bench_worker_init(&run->workers[i], &run->shared, i, share))
             return bench_fail(run->problem, run->workers[i].problem.code, "%s", run->workers[i].problem.text);
     }
-    for (uint32_t number = 0; number < options->connections; number++) {
-        if (!open_connection(run, &run->workers[number % options->threads], number))
+    for (uint32_t number = 0, next = 0; number < options->connections; number++) {
+        if (!open_connection(run, &run->workers[next], number))
             return false;
+        next = next + 1 == options->threads ? 0 : next + 1;
         bench_console_show(run->console, "connecting: %u of %u", number + 1, options->connections);
         if (bench_console_interrupted(run->console))
             return bench_fail(run->problem, BENCH_INTERRUPTED,

@@ -79,6 +79,8 @@ static bool deal(struct bench_worker *worker, uint64_t end_ns, uint64_t now_ns)
     uint64_t last_ns = worker->shared->end_ns;
     uint64_t end = bench_schedule_before(&worker->schedule, sooner(end_ns, last_ns));
     uint64_t first = worker->due;
+    if (worker->count == 0)
+        return true; /* nobody to deal to: that is not so in a run, but only its checks of options see to it */
     for (; worker->due < end; worker->due++) {
         uint64_t due_ns = bench_schedule_due(&worker->schedule, worker->due);
         worker->connections[worker->due % worker->count].assigned++;

@@ -72,6 +72,9 @@ int cli_program(struct cli *cli, char **words, unsigned count);
 /* Help: of everything (NULL) or of one command. */
 void cli_help(FILE *out, const struct cli_command *command);
 
+/* The part of the help of `bench` that is longer than a line or made from lists. */
+void cli_bench_help(FILE *out);
+
 /* Opens the connection and a session that ends with it. Reports. */
 int cli_connect(struct cli *cli);
 

@@ -16,33 +16,9 @@
      CLI_BIT(WARMUP) | CLI_BIT(COUNT) | CLI_BIT(OBJECTS) | CLI_BIT(VALUE) | CLI_BIT(SKEW) | CLI_BIT(POOLS) | \
      CLI_BIT(THREADS) | CLI_BIT(SEED))
 #define BENCH_TEXT                                                                                           \
-    "Objects are made in a pool of its own, which is dropped at the end, or with --pool in one that "        \
-    "exists.\n"                                                                                              \
+    "Objects are made in a pool of its own, dropped at the end, or with --pool in one that exists.\n"        \
     "Ctrl-C ends it early and prints what was measured. `bench compare` takes two files written by\n"        \
-    "`holdfast --json bench >FILE` and prints what has changed.\n"                                           \
-    "\n"                                                                                                     \
-    "Closed loop: each connection has --depth requests in flight and sends the next when a reply has "       \
-    "come.\n"                                                                                                \
-    "This finds out how much the daemon can do. But while it stalls nothing is sent, and so hardly "         \
-    "anything\n"                                                                                             \
-    "is seen to be slow: the latencies are those of a load that gives way.\n"                                \
-    "Open loop, --rate N: requests are due at fixed times, N a second in all, and a latency counts from "    \
-    "when\n"                                                                                                 \
-    "its request was due, sent or not. A stall of a second is seen in all the requests of that second, as\n" \
-    "users would see it (no coordinated omission). This finds out how the daemon serves that load.\n"        \
-    "\n"                                                                                                     \
-    "Operations of a mix (get,put has equal weights, get=80,put=20 others):\n"                               \
-    "  get               read the value of an object\n"                                                      \
-    "  put               put a new object, then release it, so that it dies\n"                               \
-    "  retain-own        retain and release an object that the session holds already\n"                      \
-    "  retain-foreign    retain and release an object that another session holds\n"                          \
-    "  store             replace the value of a name\n"                                                      \
-    "  fetch             read the value of a name\n"                                                         \
-    "  lookup            retain the object of a name, then release it\n"                                     \
-    "  link              let the slot of an object refer to another\n"                                       \
-    "  ping              nothing but the way there and back\n"                                               \
-    "Mixes: objects (get=80,put=15,link=5), cache (fetch=90,store=10),\n"                                    \
-    "sessions (retain-foreign=40,retain-own=40,lookup=20)."
+    "`holdfast --json bench >FILE` and prints what has changed."
 
 const struct cli_command cli_commands[] = {
     /* objects */
@@ -195,6 +171,8 @@ void cli_help(FILE *out, const struct cli_command *command)
             command->summary + 1);
     if (command->more != NULL)
         fprintf(out, "%s\n", command->more);
+    if (command->run == cli_bench)
+        cli_bench_help(out);
     if (command->options != 0) {
         fputs("\nOptions (those of all commands: `holdfast help`):\n", out);
         print_options(out, command->options);

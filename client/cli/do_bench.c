@@ -98,6 +98,25 @@ static int run(struct cli *cli, const struct bench_options *options)
     return exit_code;
 }
 
+void cli_bench_help(FILE *out)
+{
+    fputs("\n"
+          "Closed loop: each connection has --depth requests in flight and sends the next when a reply\n"
+          "has come. This finds out how much the daemon can do. But while it stalls nothing is sent, and\n"
+          "so hardly anything is seen to be slow: the latencies are those of a load that gives way.\n"
+          "Open loop, --rate N: requests are due at fixed times, N a second in all, and a latency counts\n"
+          "from when its request was due, sent or not. A stall of a second is seen in all the requests of\n"
+          "that second, as users would see it (no coordinated omission). This finds out how the daemon\n"
+          "serves that load.\n",
+          out);
+    fputs("\nOperations, to be mixed as get=80,put=20, or with equal weights as get,put:\n", out);
+    for (unsigned i = 0; i < BENCH_OPERATION_COUNT; i++)
+        fprintf(out, "  %-22s %s\n", bench_operations[i].name, bench_operations[i].help);
+    fputs("Mixes that have a name:\n", out);
+    for (const struct bench_named_mix *mix = bench_named_mixes; mix->name != NULL; mix++)
+        fprintf(out, "  %-22s %s: %s\n", mix->name, mix->text, mix->help);
+}
+
 int cli_bench(struct cli *cli, const struct cli_args *args)
 {
     struct bench_options options;
