@@ -222,8 +222,8 @@ static uint64_t granule_bytes(const struct region *region, uint64_t granule)
     return left < REGION_GRANULE ? left : REGION_GRANULE;
 }
 
-/* Whether the file has blocks for all of a range already, written or not: a full disk may refuse to allocate even those.
- * SEEK_HOLE does not tell, since what was never written counts as a hole. */
+/* Whether the file has blocks for all of a range already, written or not: a full disk may refuse to allocate even
+ * those. SEEK_HOLE does not tell, since what was never written counts as a hole. */
 static bool is_allocated(int fd, uint64_t offset, uint64_t size)
 {
     struct {

@@ -122,8 +122,8 @@ const struct option_row option_rows[OPTIONS_COUNT] = {
          .set = set_workers,
          .mean = mean_workers,
          .fix = "give a number from 1 to 64, or auto",
-         .help = "threads that own the pools, 1 to 64; auto (default): one for each core that the\n"
-                 "daemon may run on"},
+         .help = "threads that own the pools, 1 to 64; auto (default): one for each core\n"
+                 "that the daemon may run on"},
     [OPTION_MAX_MEMORY] =
         {.name = "max-memory",
          .section = "limits",
