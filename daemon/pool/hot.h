@@ -13,16 +13,29 @@ static inline void pool_prefetch(const struct pool *pool, uint64_t id)
         bits_prefetch(&pool->heap.hot[id_index(id)]);
 }
 
-/* Pass 1b: the first and last line of its value, all of them up to 1 KiB. */
+/* Values up to here lie in blocks and are copied into replies; with a version behind them, too, they are no larger than a
+ * block. */
+#define POOL_HOT_MAX (BLOCK_MAX - 8u)
+
+/* Where such a value is. */
+static inline const uint8_t *pool_hot_data(const struct pool *pool, const struct hot *hot, uint64_t w0)
+{
+    if ((w0 & W0_INLINE) != 0)
+        return (const uint8_t *)&hot->value;
+    return pool->heap.values.base + (uint64_t)(uint32_t)hot->value * BLOCK_UNIT;
+}
+
+/* Pass 1b: the first and last line of its value, all of them up to 1 KiB. Whether the id is still that of the entry does
+ * not matter: a wrong address brings near what nobody asks for, and no more. */
 static inline void pool_prefetch_value(const struct pool *pool, uint64_t id)
 {
-    const struct hot *hot = heap_find(&pool->heap, id);
-    if (hot == NULL || (hot->w0 & (W0_INLINE | W0_OPEN)) != 0)
+    const struct hot *hot = &pool->heap.hot[id_index(id)];
+    if (unlikely(id_index(id) >= pool->heap.sb->index_top))
         return;
-    const uint8_t *data = value_data(&pool->heap, hot);
     uint32_t size = value_size(hot->value);
-    if (size == 0)
+    if (size == 0 || size > POOL_HOT_MAX)
         return;
+    const uint8_t *data = pool_hot_data(pool, hot, hot->w0);
     for (uint32_t at = 0; at < size && at <= 1024; at += 64)
         bits_prefetch(data + at);
     bits_prefetch(data + size - 1);
@@ -40,16 +53,17 @@ static inline uint64_t pool_work_hot(const struct pool *pool)
     return pool->heap.work;
 }
 
-/* As pool_get(), but does not tell the version; false: ask pool_get() for the error. */
+/* As pool_get() for a value of up to POOL_HOT_MAX bytes, but does not tell the version; false: ask pool_get(). */
 static inline bool pool_get_hot(const struct pool *pool, uint64_t id, struct value_view *ret)
 {
     const struct hot *hot = heap_find(&pool->heap, id);
-    if (unlikely(hot == NULL || (hot->w0 & W0_OPEN) != 0))
+    if (unlikely(hot == NULL))
         return false;
-    ret->form = w0_form(hot->w0);
-    ret->data = value_data(&pool->heap, hot);
+    uint64_t w0 = hot->w0;
+    ret->form = w0_form(w0);
+    ret->data = pool_hot_data(pool, hot, w0);
     ret->size = value_size(hot->value);
-    return true;
+    return likely((w0 & W0_OPEN) == 0 && ret->size <= POOL_HOT_MAX);
 }
 
 #endif

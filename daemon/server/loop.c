@@ -11,11 +11,13 @@
 #include "daemon/pool/hot.h"
 #include "daemon/server/value.h"
 #include "daemon/server/worker.h"
+#include "proto/plain.h"
 #include "proto/rpc.h"
 
 #include <string.h>
 
 static const struct hfp_scan_limits default_limits = {.frame_max = HF_FRAME_MAX, .depth_max = HF_DEPTH_MAX};
+static_assert(HFP_PLAIN_MAX <= HF_FRAME_MAX, "no plain request is above the limit");
 
 /* ---- the hottest methods ---- */
 
@@ -56,13 +58,14 @@ static inline uint8_t *put_value(uint8_t *at, const struct value_view *view)
 
 static_assert(BORROW_MIN + HFP_REPLY_HEAD_MAX + VALUE_HEADER_MAX < CALL_REPLY_SURE,
               "a copied value always fits");
+static_assert(POOL_HOT_MAX < BORROW_MIN, "what the hot path copies is not borrowed elsewhere");
 
 static inline bool hot_get(struct conn *conn, const struct request *request)
 {
     struct output *out = &conn->worker->out;
     struct value_view view;
     if (request->frame.param_count != 1 || request->id == 0 ||
-        !pool_get_hot(conn->entry->pool, request->id, &view) || view.size >= BORROW_MIN)
+        !pool_get_hot(conn->entry->pool, request->id, &view))
         return false;
     reply_end(out, put_value(reply_begin(out, request->frame.msgid), &view));
     return true;
@@ -155,8 +158,7 @@ static inline bool hot_put(struct conn *conn, const struct request *request)
 
 static inline bool execute_hot(struct conn *conn, const struct request *request)
 {
-    if (conn->session == NULL || !conn->requested || request->frame.kind != HFP_REQUEST ||
-        request->frame.param_count == 0)
+    if (conn->session == NULL || !conn->requested || !request->hot)
         return false;
     if (request->method == HF_METHOD_get)
         return hot_get(conn, request);
@@ -175,11 +177,20 @@ static inline bool execute_hot(struct conn *conn, const struct request *request)
 
 /* ---- pass 1 ---- */
 
-static inline void classify(const struct pool *pool, struct request *request)
+static inline void prefetch_entry(const struct pool *pool, struct request *request)
+{
+    if (likely(request->id <= HF_ID_MAX))
+        pool_prefetch(pool, request->id);
+    else
+        request->id = 0;
+}
+
+static void classify(const struct pool *pool, struct request *request)
 {
     const struct hfp_frame *frame = &request->frame;
     request->id = 0;
     request->method = HF_METHOD_NONE;
+    request->hot = frame->kind == HFP_REQUEST && frame->param_count != 0;
     if (frame->kind == HFP_RESPONSE)
         return;
     request->method = (uint16_t)hfp_method_find(request->at + frame->method_at, frame->method_size);
@@ -191,10 +202,8 @@ static inline void classify(const struct pool *pool, struct request *request)
     case HF_METHOD_get:
     case HF_METHOD_retain:
     case HF_METHOD_release:
-        if (hfp_read_uint64(&cursor, &request->id) && request->id <= HF_ID_MAX)
-            pool_prefetch(pool, request->id);
-        else
-            request->id = 0;
+        if (hfp_read_uint64(&cursor, &request->id))
+            prefetch_entry(pool, request);
         return;
     case HF_METHOD_fetch:
     case HF_METHOD_lookup:
@@ -218,18 +227,28 @@ static void scan_batch(struct conn *conn, const uint8_t *bytes, size_t count, st
     const struct pool *pool = conn->entry->pool;
     struct request *request = conn->worker->batch;
     size_t at = 0;
+    bool fresh = scan->at == 0 && scan->state == 0; /* and after each frame again */
     batch->count = 0;
     batch->size = 0;
     batch->result = HFP_FRAME;
     while (batch->count < max && at < count) {
-        batch->result = hfp_scan_next(scan, &default_limits, bytes + at, count - at, &request->frame);
-        if (unlikely(batch->result != HFP_FRAME)) {
-            batch->odd = request->frame;
-            return;
-        }
         request->at = bytes + at;
+        enum hf_method method =
+            fresh ? hfp_plain(bytes + at, count - at, &request->frame, &request->id) : HF_METHOD_NONE;
+        if (likely(method != HF_METHOD_NONE)) {
+            request->method = (uint16_t)method;
+            request->hot = true;
+            prefetch_entry(pool, request);
+        } else {
+            batch->result = hfp_scan_next(scan, &default_limits, bytes + at, count - at, &request->frame);
+            if (unlikely(batch->result != HFP_FRAME)) {
+                batch->odd = request->frame;
+                return;
+            }
+            classify(pool, request);
+            fresh = true;
+        }
         batch->size = at += request->frame.size;
-        classify(pool, request);
         request++;
         batch->count++;
     }

@@ -121,6 +121,7 @@ struct request {
     const uint8_t *at;
     uint64_t id; /* of the hot methods; else 0 */
     uint16_t method;
+    bool hot; /* it has params and wants an answer: a hot method may be executed at once */
 };
 
 /* A large value on its way from the socket into the heap. */
