@@ -27,7 +27,7 @@ struct hold {
     uint32_t ref;   /* its cell; 0: it is the first holder */
 };
 
-static struct hold hold_find(const struct pool *pool, const struct session *s, uint32_t index)
+static inline struct hold hold_find(const struct pool *pool, const struct session *s, uint32_t index)
 {
     const struct hot *hot = &pool->heap.hot[index];
     if (is_first(hot, s))
@@ -52,7 +52,7 @@ static void vector_moved(struct pool *pool, uint32_t value, uint32_t place)
         place_set(pool, value, place);
 }
 
-static void vector_remove(struct pool *pool, struct session *s, uint32_t place)
+static inline void vector_remove(struct pool *pool, struct session *s, uint32_t place)
 {
     uint32_t last = u32vec_pop(&s->holds);
     if (place != s->holds.count) {
@@ -95,9 +95,10 @@ static void first_clear(struct pool *pool, struct session *s, uint32_t index)
 
 /* ---- further holders ---- */
 
-static int further_add(struct pool *pool, struct session *s, uint32_t index, uint32_t n, uint16_t label)
+static inline int further_add(struct pool *pool, struct session *s, uint32_t index, uint32_t n,
+                              uint16_t label)
 {
-    if (!links_prepare(pool, index))
+    if (!links_prepare_hold(pool, index))
         return pool_fail_oom(pool, sizeof(struct tail));
     uint32_t ref = cell_take(&pool->heap, CELL_HOLD);
     if (ref == 0)
@@ -115,7 +116,7 @@ static int further_add(struct pool *pool, struct session *s, uint32_t index, uin
     return 0;
 }
 
-static void further_clear(struct pool *pool, struct session *s, uint32_t index, uint32_t ref)
+static inline void further_clear(struct pool *pool, struct session *s, uint32_t index, uint32_t ref)
 {
     struct cell_hold *cell = cell_at(&pool->heap, ref);
     vector_remove(pool, s, cell->place);
@@ -163,7 +164,8 @@ int hold_add(struct pool *pool, struct session *s, uint32_t index, uint32_t n, u
 }
 
 /* Takes n off a hold that was just found. Returns what is left. */
-static uint32_t hold_take(struct pool *pool, struct session *s, uint32_t index, struct hold hold, uint32_t n)
+static inline uint32_t hold_take(struct pool *pool, struct session *s, uint32_t index, struct hold hold,
+                                 uint32_t n)
 {
     uint32_t left = hold.count - n;
     if (hold.ref == 0) {
@@ -226,8 +228,8 @@ static int fault_at(struct pool *pool, uint32_t k, int err)
     return err;
 }
 
-static int retain_one(struct pool *pool, struct session *s, uint64_t id, uint32_t n, const uint8_t *site,
-                      uint32_t site_size, uint64_t *ret_count)
+static inline int retain_one(struct pool *pool, struct session *s, uint64_t id, uint32_t n,
+                             const uint8_t *site, uint32_t site_size, uint64_t *ret_count)
 {
     uint16_t label = 0;
     if (pool_find(pool, id) == NULL)
@@ -314,7 +316,8 @@ static int check_release(struct pool *pool, struct session *s, const uint64_t *i
     return 0;
 }
 
-static int release_one(struct pool *pool, struct session *s, uint64_t id, uint32_t n, uint64_t *ret_count)
+static inline int release_one(struct pool *pool, struct session *s, uint64_t id, uint32_t n,
+                              uint64_t *ret_count)
 {
     uint32_t index = id_index(id);
     if (unlikely(heap_find(&pool->heap, id) == NULL))

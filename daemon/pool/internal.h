@@ -161,30 +161,7 @@ static inline uint64_t pool_stamp_age_ms(const struct pool *pool, uint32_t stamp
 uint64_t pool_next_version(struct pool *pool);
 void pool_random(struct pool *pool, uint8_t *out, size_t size);
 
-/* ---- links.c: the further cells of an object ---- */
-
-static inline struct tail *tail_of(const struct pool *pool, const struct hot *hot)
-{
-    return (struct tail *)(void *)pool->tails.base + (hot->link - 1);
-}
-/* Makes sure that the next links_add() or place_set() on this object cannot fail. */
-bool links_prepare(struct pool *pool, uint32_t index);
-void links_add(struct pool *pool, uint32_t index, uint32_t ref);
-void links_remove(struct pool *pool, uint32_t index, uint32_t ref);
-/* The hold cell of that session, or 0. */
-uint32_t links_find_hold(const struct pool *pool, uint32_t index, uint32_t session);
-/* The k-th further cell. */
-uint32_t links_get(const struct pool *pool, uint32_t index, uint32_t k);
-uint32_t links_count(const struct pool *pool, uint32_t index);
-void links_held(struct pool *pool, uint32_t index,
-                int64_t change); /* the sum of further counts has changed */
-uint32_t place_get(const struct pool *pool, uint32_t index);
-/* The first holder came (or moved); PLACE_NONE: it went. */
-void place_set(struct pool *pool, uint32_t index, uint32_t place);
-bool links_init(struct pool *pool);
-void links_done(struct pool *pool);
-
-/* ---- holds.c ---- */
+/* ---- holds.c; the further cells of an object: links.h ---- */
 
 /* The session's count on the object; 0: not held. */
 uint64_t hold_count(const struct pool *pool, const struct session *s, uint32_t index);
@@ -254,5 +231,7 @@ int pool_rebuild(struct pool *pool);
 
 /* Ends the running walk, if there is one. */
 void verify_done(struct pool *pool);
+
+#include "daemon/pool/links.h"
 
 #endif

@@ -1,17 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The further cells of an object, so that "all that holds this object" and "the hold of this session on it"
- * both take constant time, while the common object, held once or named once, pays nothing.
- *
- * hot->link is, by w0's link kind:
- *   LINK_NONE  the first holder's place in its session's vector (no further cell)
- *   LINK_CELL  the only cell (no first holder)
- *   LINK_PAIR  the only cell, a hold beside a first holder, whose place the cell keeps: the second holder of
- * an
- *              object costs no tail
- *   LINK_TAIL  a tail: place and cells; more than TAIL_SMALL of them make it crowded: a vector of entries,
- * each
- *              found by (object, session) or (object, cell) through pool->crowd
- * A crowded tail stays crowded until it is empty or collapses to a single cell. */
 #include "daemon/pool/internal.h"
 
 static struct crowd_entry *entries(const struct pool *pool)
@@ -74,23 +61,7 @@ void links_done(struct pool *pool)
     index_done(&pool->crowd);
 }
 
-static struct cell_hold *hold_cell(const struct pool *pool, uint32_t ref)
-{
-    return cell_at(&pool->heap, ref);
-}
-
-static bool is_hold(const struct pool *pool, uint32_t ref)
-{
-    return cell_type(&pool->heap, ref) == CELL_HOLD;
-}
-
 /* ---- tails ---- */
-
-static void set_link(struct hot *hot, uint64_t kind, uint32_t link)
-{
-    hot->w0 = (hot->w0 & ~W0_LINK) | kind << W0_LINK_SHIFT;
-    hot->link = link;
-}
 
 static bool tails_prepare(struct pool *pool)
 {
@@ -213,19 +184,10 @@ static void tail_push(struct pool *pool, uint32_t index, struct tail *tail, uint
     tally(pool, tail, ref, 1);
 }
 
-void links_add(struct pool *pool, uint32_t index, uint32_t ref)
+void tail_add(struct pool *pool, uint32_t index, uint32_t ref)
 {
     struct hot *hot = &pool->heap.hot[index];
     unsigned kind = w0_link(hot->w0);
-    if (kind == LINK_NONE && hot->holder >> 32 == 0) {
-        set_link(hot, LINK_CELL, ref);
-        return;
-    }
-    if (kind == LINK_NONE && is_hold(pool, ref)) {
-        hold_cell(pool, ref)->first_place = hot->link;
-        set_link(hot, LINK_PAIR, ref);
-        return;
-    }
     struct tail *tail;
     if (kind == LINK_TAIL) {
         tail = tail_of(pool, hot);
@@ -280,20 +242,9 @@ static void collapse(struct pool *pool, uint32_t index)
     }
 }
 
-void links_remove(struct pool *pool, uint32_t index, uint32_t ref)
+void tail_remove(struct pool *pool, uint32_t index, uint32_t ref)
 {
-    struct hot *hot = &pool->heap.hot[index];
-    if (w0_link(hot->w0) == LINK_CELL) {
-        assert(hot->link == ref);
-        set_link(hot, LINK_NONE, 0);
-        return;
-    }
-    if (w0_link(hot->w0) == LINK_PAIR) {
-        assert(hot->link == ref);
-        set_link(hot, LINK_NONE, hold_cell(pool, ref)->first_place);
-        return;
-    }
-    struct tail *tail = tail_of(pool, hot);
+    struct tail *tail = tail_of(pool, &pool->heap.hot[index]);
     tally(pool, tail, ref, -1);
     if (tail->crowded) {
         crowd_remove(pool, index, tail, ref);
@@ -310,20 +261,9 @@ void links_remove(struct pool *pool, uint32_t index, uint32_t ref)
 
 /* ---- questions ---- */
 
-static bool is_hold_of(const struct pool *pool, uint32_t ref, uint32_t session)
+uint32_t tail_find_hold(const struct pool *pool, uint32_t index, uint32_t session)
 {
-    return is_hold(pool, ref) && hold_cell(pool, ref)->session == session;
-}
-
-uint32_t links_find_hold(const struct pool *pool, uint32_t index, uint32_t session)
-{
-    const struct hot *hot = &pool->heap.hot[index];
-    unsigned kind = w0_link(hot->w0);
-    if (kind == LINK_NONE)
-        return 0;
-    if (kind != LINK_TAIL)
-        return is_hold_of(pool, hot->link, session) ? hot->link : 0;
-    const struct tail *tail = tail_of(pool, hot);
+    const struct tail *tail = tail_of(pool, &pool->heap.hot[index]);
     if (tail->crowded) {
         struct crowd_key key = {.object = index, .mark = session};
         uint32_t entry = index_find(&pool->crowd, key_hash(key.object, key.mark), &key);
@@ -367,13 +307,11 @@ uint32_t place_get(const struct pool *pool, uint32_t index)
     }
 }
 
-void place_set(struct pool *pool, uint32_t index, uint32_t place)
+void place_set_beside(struct pool *pool, uint32_t index, uint32_t place)
 {
     struct hot *hot = &pool->heap.hot[index];
     unsigned kind = w0_link(hot->w0);
-    if (kind == LINK_NONE) {
-        hot->link = place == PLACE_NONE ? 0 : place;
-    } else if (kind == LINK_PAIR && place == PLACE_NONE) {
+    if (kind == LINK_PAIR && place == PLACE_NONE) {
         set_link(hot, LINK_CELL, hot->link);
     } else if (kind == LINK_PAIR || (kind == LINK_CELL && is_hold(pool, hot->link))) {
         hold_cell(pool, hot->link)->first_place = place;

@@ -123,7 +123,8 @@ static int payload_open(struct pool *pool, const struct value_in *in, struct pay
 }
 
 /* version 0: a new object, whose version is 1 and kept nowhere. */
-static int payload_make(struct pool *pool, const struct value_in *in, uint64_t version, struct payload *ret)
+static inline int payload_make(struct pool *pool, const struct value_in *in, uint64_t version,
+                               struct payload *ret)
 {
     bool versioned = version != 0;
     *ret = (struct payload){.w0 = form_bits(in->form)};
@@ -178,8 +179,9 @@ static void payload_drop(struct pool *pool, const struct payload *payload)
 /* Fills the entry `index`, which nobody can reach yet; *ret_w0 is the word that will give birth to it.
  * `targets` are indexes. On failure all that was prepared is given back, but for `label`, which stays the
  * caller's. */
-static int object_fill(struct pool *pool, struct session *s, uint32_t index, const struct put_spec *spec,
-                       const uint32_t *targets, uint16_t label, uint64_t *ret_w0)
+static inline int object_fill(struct pool *pool, struct session *s, uint32_t index,
+                              const struct put_spec *spec, const uint32_t *targets, uint16_t label,
+                              uint64_t *ret_w0)
 {
     struct heap *heap = &pool->heap;
     struct hot *hot = &heap->hot[index];
@@ -222,7 +224,7 @@ static void object_unfill(struct pool *pool, uint32_t index, uint64_t w0, bool s
 }
 
 /* Births and counts; after this nothing can fail. The session's vector has room. */
-static void object_birth(struct pool *pool, struct session *s, uint32_t index, uint64_t w0)
+static inline void object_birth(struct pool *pool, struct session *s, uint32_t index, uint64_t w0)
 {
     struct heap *heap = &pool->heap;
     struct hot *hot = &heap->hot[index];
@@ -299,7 +301,8 @@ int object_make(struct pool *pool, struct session *s, const struct put_spec *spe
     uint32_t index = index_take(&pool->heap);
     if (index == 0)
         return pool_fail_oom(pool, ARENA_BYTES);
-    err = label_take(pool, spec->tag, spec->tag_size, spec->site, spec->site_size, &label);
+    if (spec->tag_size != 0 || spec->site_size != 0)
+        err = label_take(pool, spec->tag, spec->tag_size, spec->site, spec->site_size, &label);
     if (err == 0)
         err = object_fill(pool, s, index, spec, targets, label, &w0);
     if (err != 0) {
@@ -313,7 +316,8 @@ int object_make(struct pool *pool, struct session *s, const struct put_spec *spe
     return 0;
 }
 
-static int put_once(struct pool *pool, struct session *s, const struct put_spec *spec, uint64_t *ret_id)
+static inline int put_once(struct pool *pool, struct session *s, const struct put_spec *spec,
+                           uint64_t *ret_id)
 {
     uint32_t index = 0;
     int err = object_make(pool, s, spec, &index);
