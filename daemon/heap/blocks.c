@@ -364,6 +364,14 @@ void blocks_free(struct blocks *b, unsigned class, uint64_t offset)
         run_give(b, r);
 }
 
+void blocks_prefetch(const struct blocks *b, unsigned class, uint64_t offset)
+{
+    uint32_t block;
+    uint32_t r = run_of(b, class, offset, &block);
+    bits_prefetch(&runs(b)[r]);
+    bits_prefetch(&bitmap(b, r)[block / 64]);
+}
+
 /* ---- whole pages ---- */
 
 /* An arena of a list with a gap of `pages`, looking at no more than `tries`. */

@@ -99,6 +99,8 @@ void blocks_done(struct blocks *blocks);
 
 int blocks_alloc(struct blocks *blocks, unsigned class, uint64_t *ret_offset);
 void blocks_free(struct blocks *blocks, unsigned class, uint64_t offset);
+/* What blocks_free() of that block will look at. */
+void blocks_prefetch(const struct blocks *blocks, unsigned class, uint64_t offset);
 
 /* Whole pages. Huge ones are charged now and backed by blocks_back() as they are written. */
 int blocks_alloc_pages(struct blocks *blocks, uint64_t pages, uint64_t *ret_offset);

@@ -287,6 +287,8 @@ int value_alloc(struct heap *heap, uint64_t size, bool versioned, uint64_t *ret_
 uint8_t *value_at(const struct heap *heap, uint64_t value, bool versioned);
 /* Frees the block of a word that no entry has any more, unless it is pinned: then the last unpin does. */
 void value_free(struct heap *heap, uint64_t value, bool versioned);
+/* What freeing the value of a living entry looks at. */
+void value_prefetch_free(const struct heap *heap, const struct hot *hot);
 /* Backs [offset, offset+size) of a huge one. */
 int value_back(struct heap *heap, uint64_t value, bool versioned, uint64_t offset, uint64_t size);
 bool value_backed(const struct heap *heap, uint64_t value, bool versioned, uint64_t *ret_at);

@@ -40,13 +40,20 @@ uint8_t *value_at(const struct heap *heap, uint64_t value, bool versioned)
     return heap->values.base + value_offset(block_bytes(value, versioned), value);
 }
 
-static void block_free(struct heap *heap, uint64_t value, bool versioned)
+static inline void block_free(struct heap *heap, uint64_t value, bool versioned)
 {
     uint64_t bytes = block_bytes(value, versioned), offset = value_offset(bytes, value);
     if (bytes > BLOCK_MAX)
         blocks_free_pages(&heap->payloads, payload_pages(bytes), offset);
     else if (bytes > 0)
         blocks_free(&heap->payloads, payload_class(bytes), offset);
+}
+
+void value_prefetch_free(const struct heap *heap, const struct hot *hot)
+{
+    uint64_t bytes = value_block_bytes(hot->w0, hot->value);
+    if ((hot->w0 & W0_INLINE) == 0 && bytes > 0 && bytes <= BLOCK_MAX)
+        blocks_prefetch(&heap->payloads, payload_class(bytes), value_offset(bytes, hot->value));
 }
 
 int value_back(struct heap *heap, uint64_t value, bool versioned, uint64_t offset, uint64_t size)

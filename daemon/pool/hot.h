@@ -41,6 +41,27 @@ static inline void pool_prefetch_value(const struct pool *pool, uint64_t id)
     bits_prefetch(data + size - 1);
 }
 
+/* Pass 1b of a retain or release by `s`: its hold's cell; or the hold's place among those of the session, and what an
+ * object that dies is asked for. */
+static inline void pool_prefetch_hold(const struct pool *pool, const struct session *s, uint64_t id)
+{
+    uint32_t index = id_index(id);
+    const struct hot *hot = &pool->heap.hot[index];
+    if (unlikely(index >= pool->heap.sb->index_top))
+        return;
+    unsigned kind = w0_link(hot->w0);
+    if (kind == LINK_CELL || kind == LINK_PAIR) {
+        bits_prefetch(cell_at(&pool->heap, hot->link));
+    } else if (kind == LINK_NONE && (uint32_t)hot->holder == s->ref && hot->link < s->holds.count) {
+        bits_prefetch(u32vec_at(&s->holds, hot->link));
+        bits_prefetch(&pool->heap.warm[index]);
+        if (hot->holder >> 32 == 1 && hot->in == 0) {
+            value_prefetch_free(&pool->heap, hot);
+            bits_prefetch(pool_hot_data(pool, hot, hot->w0)); /* the next value put may get its block */
+        }
+    }
+}
+
 /* Pass 1 of a fetch or lookup: the bucket of a name. */
 static inline void pool_prefetch_name(const struct pool *pool, struct name_in name)
 {

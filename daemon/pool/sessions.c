@@ -296,8 +296,12 @@ bool session_dying_step(struct pool *pool)
         return false;
     if (s->holds.count > DYING_AHEAD) {
         uint32_t ahead = *u32vec_at(&s->holds, s->holds.count - 1 - DYING_AHEAD);
-        bits_prefetch((ahead & HOLD_CELL_BIT) != 0 ? cell_at(&pool->heap, ahead & ~HOLD_CELL_BIT)
-                                                   : (void *)&pool->heap.hot[ahead]);
+        if ((ahead & HOLD_CELL_BIT) != 0) {
+            bits_prefetch(cell_at(&pool->heap, ahead & ~HOLD_CELL_BIT));
+        } else {
+            bits_prefetch(&pool->heap.hot[ahead]);
+            bits_prefetch(&pool->heap.warm[ahead]); /* asked for its label when it dies */
+        }
     }
     if (hold_drop_last(pool, s)) {
         pool->dying_holds--;

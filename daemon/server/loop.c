@@ -254,13 +254,18 @@ static void scan_batch(struct conn *conn, const uint8_t *bytes, size_t count, st
     }
 }
 
-static void prefetch_values(struct conn *conn, const struct batch *batch)
+/* What is behind the entries, which are near by now. */
+static void prefetch_more(struct conn *conn, const struct batch *batch)
 {
     const struct pool *pool = conn->entry->pool;
-    const struct request *batched = conn->worker->batch;
-    for (unsigned i = 0; i < batch->count; i++) {
-        if (batched[i].method == HF_METHOD_get && batched[i].id != 0)
-            pool_prefetch_value(pool, batched[i].id);
+    const struct request *request = conn->worker->batch;
+    for (const struct request *end = request + batch->count; request < end; request++) {
+        if (request->id == 0)
+            continue;
+        if (request->method == HF_METHOD_get)
+            pool_prefetch_value(pool, request->id);
+        else if (conn->session != NULL)
+            pool_prefetch_hold(pool, conn->session, request->id);
     }
 }
 
@@ -400,7 +405,7 @@ size_t loop_run(struct conn *conn, const uint8_t *bytes, size_t count, struct hf
         struct batch batch;
         scan_batch(conn, bytes + done, count - done, scan, left < BATCH_MAX ? left : BATCH_MAX, &batch);
         if (batch.count > 1)
-            prefetch_values(conn, &batch);
+            prefetch_more(conn, &batch);
         size_t before = done;
         done += execute_batch(conn, &batch, &stopped);
         /* What was scanned of an unfinished frame is kept: to look at all of it again in each turn that was

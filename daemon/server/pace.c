@@ -109,7 +109,8 @@ void pace_tell_time(struct worker *worker)
 bool pace_step(struct worker *worker)
 {
     struct list *at, *after;
-    uint64_t until = 0;
+    uint64_t until = 0; /* the turn's end */
+    uint64_t begun = 0; /* of the step before */
     unsigned spent = 0;
     for (bool more = true; more;) {
         more = false;
@@ -120,9 +121,12 @@ bool pace_step(struct worker *worker)
                 continue;
             worker_clock(worker, entry);
             uint64_t now = uv_hrtime();
+            uint64_t last = begun == 0 ? 0 : now - begun;
             until = until == 0 ? now + TURN_US * 1000 : until;
-            if (now >= until || spent >= TURN_UNITS)
+            /* another one, though longer than the last, is to end within the turn: to give memory back takes long */
+            if (now + 2 * last >= until || spent >= TURN_UNITS)
                 return true;
+            begun = now;
             unsigned units = pool_step(entry->pool, STEP_UNITS);
             spent += units;
             more |= units >= STEP_UNITS;
