@@ -9,7 +9,8 @@
  *   count        retain and release by a second session, the objects stay held by the first
  *   put          put and release of what was put before
  *   session_end  ns an object that dies with its session, whose holds have lost their order before
- *   turn_us      the longest turn of that
+ *   give_back    ns an object for giving its memory back to the system after that
+ *   turn_us      the longest turn of both
  *   memory       two cache lines an object, fetched ahead as a get does, without any of its code: what this machine's
  *                memory alone costs */
 #include "daemon/server/worker.h"
@@ -209,25 +210,36 @@ static void put_all(struct bench *bench)
 
 /* ---- the end of a session ---- */
 
-/* Its turns are those of the worker: each does as much as one turn allows. */
-static double end_session(struct bench *bench, double *ret_turn_us)
+struct end {
+    double dying, giving, turn_us;
+};
+
+static bool all_dead(const struct bench *bench)
 {
     struct pool_stats stats;
-    uint64_t begun = cpu_ns(), longest = 0;
+    pool_stats(bench->entry->pool, &stats);
+    return stats.objects == 0 && stats.holds == 0 && stats.backlog == 0;
+}
+
+/* Its turns are those of the worker: each does as much as one turn allows. */
+static struct end end_session(struct bench *bench)
+{
+    uint64_t begun = cpu_ns(), dead = 0, now = begun, longest = 0;
     pool_session_end(bench->entry->pool, bench->maker.session, REASON_SESSION_END);
     pace_touch(bench->entry);
     for (bool more = true; more;) {
-        uint64_t turn = cpu_ns();
+        uint64_t turn = now;
         more = pace_step(bench->worker);
-        turn = cpu_ns() - turn;
-        longest = turn > longest ? turn : longest;
+        now = cpu_ns();
+        longest = now - turn > longest ? now - turn : longest;
+        if (dead == 0 && all_dead(bench))
+            dead = now;
     }
-    uint64_t spent = cpu_ns() - begun;
-    pool_stats(bench->entry->pool, &stats);
-    if (stats.objects != 0 || stats.holds != 0)
+    if (dead == 0)
         die("objects are left after the end of their session");
-    *ret_turn_us = (double)longest / 1e3;
-    return (double)spent / bench->count;
+    return (struct end){.dying = (double)(dead - begun) / bench->count,
+                        .giving = (double)(now - dead) / bench->count,
+                        .turn_us = (double)longest / 1e3};
 }
 
 /* ---- the memory alone ---- */
@@ -270,7 +282,7 @@ int main(int argc, char **argv)
     static const struct work gets = {write_get, 1, GET_REPLY}, counts = {write_count, 2, 2 * COUNT_REPLY},
                              replaces = {write_replace, 2, COUNT_REPLY + PUT_REPLY};
     static struct bench bench;
-    double get = 1e9, count = 1e9, turn_us;
+    double get = 1e9, count = 1e9;
     uint64_t sum = 0;
     bench.count = (argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1000000) / BATCH * BATCH;
     bench.ids = malloc((bench.count + 1) * sizeof *bench.ids);
@@ -286,10 +298,10 @@ int main(int argc, char **argv)
     }
     /* A release moves the session's last hold to the place of its own: afterwards they are in random order. */
     double put = run(&bench, &bench.maker, &replaces);
-    double end = end_session(&bench, &turn_us);
-    printf("{\"get\": %.2f, \"count\": %.2f, \"put\": %.2f, \"session_end\": %.2f, \"turn_us\": %.1f, "
-           "\"memory\": %.2f, \"checksum\": %llu}\n",
-           get, count, put, end, turn_us, memory, (unsigned long long)sum);
+    struct end end = end_session(&bench);
+    printf("{\"get\": %.2f, \"count\": %.2f, \"put\": %.2f, \"session_end\": %.2f, \"give_back\": %.2f, "
+           "\"turn_us\": %.1f, \"memory\": %.2f, \"checksum\": %llu}\n",
+           get, count, put, end.dying, end.giving, end.turn_us, memory, (unsigned long long)sum);
     close_server(&bench);
     free(bench.ids);
     return 0;
