@@ -40,8 +40,8 @@ class Options(Folder):
     def test_help(self):
         code, out, err = run("--help")
         self.assertEqual((code, err), (0, ""))
-        for option in ("--listen", "--heap", "--max-memory", "--log-level", "--version", "--help", "unix:", "tcp:",
-                       "memfd"):
+        for option in ("--listen", "--heap", "--workers", "--max-memory", "--log-level", "--config", "--check-config",
+                       "--print-config", "--version", "--help", "unix:", "tcp:", "memfd"):
             self.assertIn(option, out)
         for line in out.splitlines():
             self.assertLessEqual(len(line), 100)
