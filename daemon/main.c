@@ -3,6 +3,7 @@
  * takes over what of the options can change. */
 #include "daemon/base/human.h"
 #include "daemon/base/log.h"
+#include "daemon/offline/verify.h"
 #include "daemon/server/server.h"
 #include "daemon/system/command.h"
 #include "daemon/system/machine.h"
@@ -249,6 +250,8 @@ int main(int argc, char **argv)
     case COMMAND_WRONG: return EXIT_USAGE;
     case COMMAND_RUN: break;
     }
+    if (program.command.verify != NULL)
+        return offline_verify(program.command.verify, program.command.json);
     if (options_load(&program.options, &program.command, transport_check, say_complaint, NULL) > 0)
         return EXIT_USAGE;
     log_init(&program.log, STDERR_FILENO, program.options.log_level);

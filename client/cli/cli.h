@@ -9,6 +9,7 @@
  *   value.c     values: text, files, JSON <-> MessagePack
  *   print.c     output: values, tables, sizes, ages
  *   do_*.c      the commands, by topic; the work of `bench` is in client/bench
+ *   offline.c   what the daemon's program does without a daemon: checking pools in files
  *
  * A command is a function that returns an exit code (enum cli_exit) and has reported what went wrong. */
 #ifndef HF_CLI_H
@@ -54,6 +55,7 @@ struct cli_command {
     unsigned min, max;   /* number of positionals */
     bool offline;        /* needs no connection */
     int (*run)(struct cli *cli, const struct cli_args *args);
+    bool argument_offline; /* needs none when it has an argument */
 };
 
 /* All commands; ends with a NULL name. */
@@ -128,6 +130,7 @@ int cli_pool_create(struct cli *cli, const struct cli_args *args);
 int cli_pool_drop(struct cli *cli, const struct cli_args *args);
 int cli_stats(struct cli *cli, const struct cli_args *args);
 int cli_verify(struct cli *cli, const struct cli_args *args);
+int cli_verify_offline(struct cli *cli, const char *path);
 int cli_ping(struct cli *cli, const struct cli_args *args);
 int cli_hello(struct cli *cli, const struct cli_args *args);
 int cli_bye(struct cli *cli, const struct cli_args *args);

@@ -74,8 +74,12 @@ const struct cli_command cli_commands[] = {
     {"pool_drop", "NAME", "end a pool and all objects in it", NULL, CLI_BIT(FORCE), 1, 1, false,
      cli_pool_drop},
     {"stats", "[SECTION]", "print figures of the pool and the daemon", NULL, 0, 0, 1, false, cli_stats},
-    {"verify", "", "let the daemon check every invariant of the pool",
-     "The exit code is 1 if it finds something.", 0, 0, 0, false, cli_verify},
+    {"verify", "[PATH]", "check every invariant of the pool, or of pools in files",
+     "Without PATH the daemon checks the pool while it goes on. PATH is the folder of a daemon that does "
+     "not\n"
+     "run (its --heap), or one pool in it as FOLDER/NAME: `holdfastd --verify` looks at it, and only reads.\n"
+     "The exit code is 1 if something is found.",
+     0, 0, 1, false, cli_verify, true},
     {"ping", "", "see whether the daemon answers, and how fast", NULL, 0, 0, 0, false, cli_ping},
     {"hello", "", "print what the daemon says of itself and of this session", NULL, 0, 0, 0, false,
      cli_hello},

@@ -222,7 +222,8 @@ int cli_verify(struct cli *cli, const struct cli_args *args)
 {
     hf_reply *reply;
     bool ok = false;
-    (void)args;
+    if (args->count > 0)
+        return cli_verify_offline(cli, args->positional[0]);
     int code = hf_verify(cli->conn, &reply);
     hf_item_bool(hf_item_get(hf_reply_item(reply), "ok"), &ok);
     int exit_code = show_map(cli, code, reply);

@@ -82,7 +82,8 @@ int cli_run(struct cli *cli, const struct cli_command *command, const struct cli
     if (args->count < command->min || args->count > command->max)
         return cli_error(cli, CLI_USAGE, "%s takes %s; see `holdfast help %s`", command->name,
                          command->params[0] != '\0' ? command->params : "no argument", command->name);
-    bool own = cli->conn == NULL && !command->offline;
+    bool offline = command->offline || (command->argument_offline && args->count > 0);
+    bool own = cli->conn == NULL && !offline;
     if (own)
         exit_code = cli_connect(cli);
     else if (cli->conn != NULL)

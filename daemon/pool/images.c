@@ -183,9 +183,8 @@ void image_explain(const struct images *images, const struct image *image, char 
 {
     bool no_meta = image_state(image) == IMAGE_NO_META;
     fail(IMAGES_DOUBTFUL, error, error_size,
-         "pool %s: %s/%s%s is missing, and nothing tells why; put it back, or move %s%s away", image->name,
-         images->path, image->name, no_meta ? meta_end : values_end, image->name,
-         no_meta ? values_end : meta_end);
+         "%s/%s%s is missing, and nothing tells why; put it back, or move %s%s away", images->path,
+         image->name, no_meta ? meta_end : values_end, image->name, no_meta ? values_end : meta_end);
 }
 
 /* ---- leftovers ---- */

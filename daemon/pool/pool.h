@@ -367,5 +367,7 @@ int pool_verify_begin(struct pool *pool); /* -HF_E_BUSY: one is running; -HF_E_O
 /* Up to `units` units; true: finished, *ret is filled. */
 bool pool_verify_step(struct pool *pool, unsigned units, struct verify_result *ret);
 void pool_verify_abort(struct pool *pool);
+/* How far the running walk is, 0 to 99. */
+unsigned pool_verify_percent(const struct pool *pool);
 
 #endif

@@ -278,6 +278,38 @@ static unsigned step(struct pool *pool, unsigned units)
     return 0;
 }
 
+/* By experience: of the time of a whole walk. */
+static const uint8_t phase_percent[VERIFY_DONE] = {
+    [VERIFY_ENTRIES] = 60,    [VERIFY_COUNTS] = 10,     [VERIFY_CELLS] = 20,
+    [VERIFY_CELL_ARENAS] = 3, [VERIFY_LIST_ARENAS] = 2, [VERIFY_VALUE_ARENAS] = 5};
+
+static uint64_t phase_end(const struct heap *heap, enum verify_phase phase)
+{
+    switch (phase) {
+    case VERIFY_ENTRIES:
+    case VERIFY_COUNTS: return heap->sb->index_top;
+    case VERIFY_CELLS: return (uint64_t)heap->cells.arenas_top * ARENA_BYTES;
+    case VERIFY_CELL_ARENAS: return heap->cells.arenas_top;
+    case VERIFY_LIST_ARENAS: return heap->lists.arenas_top;
+    case VERIFY_VALUE_ARENAS: return heap->payloads.arenas_top;
+    case VERIFY_DONE: break;
+    }
+    return 1;
+}
+
+unsigned pool_verify_percent(const struct pool *pool)
+{
+    const struct verify *verify = pool->verify;
+    uint64_t at = verify->phase == VERIFY_ENTRIES ? pool->heap.audit_cursor : verify->at;
+    uint64_t end = phase_end(&pool->heap, verify->phase);
+    unsigned percent = 0;
+    for (unsigned phase = 0; phase < verify->phase; phase++)
+        percent += phase_percent[phase];
+    if (verify->phase != VERIFY_DONE && end != 0)
+        percent += (unsigned)(phase_percent[verify->phase] * (at < end ? at : end) / end);
+    return percent < 99 ? percent : 99;
+}
+
 bool pool_verify_step(struct pool *pool, unsigned units, struct verify_result *ret)
 {
     struct verify *verify = pool->verify;

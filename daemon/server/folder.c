@@ -27,7 +27,9 @@ static int clear(struct server *server, const struct image_list *list, char *err
         enum image_state state = image_state(&list->images[k]);
         if (state != IMAGE_NO_META && state != IMAGE_NO_VALUES)
             continue;
-        image_explain(&server->images, &list->images[k], error, error_size);
+        char why[IMAGES_ERROR_MAX];
+        image_explain(&server->images, &list->images[k], why, sizeof why);
+        snprintf(error, error_size, "pool %s: %s", list->images[k].name, why);
         return -1;
     }
     for (size_t k = 0; k < list->count; k++)

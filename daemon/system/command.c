@@ -10,10 +10,10 @@
 #include <string.h>
 
 #define HELP_COLUMN 23
-#define NAMES_MORE  5 /* options that are no values */
+#define NAMES_MORE  7 /* options that are no values */
 #define NAMES_COUNT (OPTIONS_COUNT + NAMES_MORE)
 
-enum { COMMAND_CONFIG = OPTIONS_COUNT + 1, COMMAND_CHECK, COMMAND_PRINT };
+enum { COMMAND_CONFIG = OPTIONS_COUNT + 1, COMMAND_CHECK, COMMAND_PRINT, COMMAND_VERIFY, COMMAND_JSON };
 
 static void print_row(const char *left, const char *help)
 {
@@ -40,6 +40,10 @@ static void print_help(void)
               "(see holdfast.conf(5)); what stands on the command line wins");
     print_row("  --check-config", "tell whether they are right, and exit: 0, or 2 with all that is wrong");
     print_row("  --print-config", "print all values in the form of a file, each with its source, and exit");
+    print_row("  --verify PATH",
+              "check the pools in a folder (or one: FOLDER/NAME) while no daemon works\n"
+              "there, and exit: 0 sound, 1 damaged, 2 usage, 5 not checked; changes nothing");
+    print_row("  --json", "with --verify: its result as JSON");
     print_row("  -V, --version", "print the version and exit");
     print_row("  -h, --help", "print this and exit");
     puts("\nSIGTERM and SIGINT end it: replies are flushed for at most 5 seconds; a second one ends it at "
@@ -89,6 +93,12 @@ static enum command_result take(struct command *command, int option)
         return COMMAND_RUN;
     case COMMAND_CHECK: command->check = true; return COMMAND_RUN;
     case COMMAND_PRINT: command->print = true; return COMMAND_RUN;
+    case COMMAND_VERIFY:
+        if (command->verify != NULL || optarg[0] == '\0')
+            return wrong("--verify", optarg, "give it once, with a folder");
+        command->verify = optarg;
+        return COMMAND_RUN;
+    case COMMAND_JSON: command->json = true; return COMMAND_RUN;
     case 'V': printf("holdfastd %s\n", HF_VERSION); return COMMAND_DONE;
     case 'h': print_help(); return COMMAND_DONE;
     default: return take_option(command, (enum option_id)(option - 1), optarg);
@@ -101,6 +111,8 @@ enum command_result command_parse(struct command *command, int argc, char **argv
         {"config", required_argument, NULL, COMMAND_CONFIG},
         {"check-config", no_argument, NULL, COMMAND_CHECK},
         {"print-config", no_argument, NULL, COMMAND_PRINT},
+        {"verify", required_argument, NULL, COMMAND_VERIFY},
+        {"json", no_argument, NULL, COMMAND_JSON},
         {"version", no_argument, NULL, 'V'},
         {"help", no_argument, NULL, 'h'},
     };
@@ -114,5 +126,7 @@ enum command_result command_parse(struct command *command, int argc, char **argv
     }
     if (optind < argc)
         return wrong("unexpected argument", argv[optind], "options begin with --; try 'holdfastd --help'");
+    if (command->json && command->verify == NULL)
+        return wrong("option", "--json", "it goes with --verify");
     return COMMAND_RUN;
 }

@@ -111,9 +111,9 @@ const struct option_row option_rows[OPTIONS_COUNT] = {
                      .standard = "memfd",
                      .set = set_heap,
                      .fix = "give memfd, or a folder: a path with a slash, as ./heap",
-                     .help = "where pools live: memfd (memory, gone with the daemon; default), or a folder\n"
-                             "on tmpfs or disk (a path with a slash), whose pools outlive the daemon; it\n"
-                             "is made if its last part is missing"},
+                     .help = "where pools live: memfd (memory that is gone with the daemon; default), or a\n"
+                             "folder on tmpfs or disk (a path with a slash), whose pools outlive the\n"
+                             "daemon; it is made if its last part is missing"},
     [OPTION_WORKERS] =
         {.name = "workers",
          .section = "daemon",

@@ -2,101 +2,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Pools in a folder of files: what outlives the daemon, who may work there, what is refused and kept, and what deaths in
 the middle of making or dropping a pool leave."""
-import hashlib
 import os
 import re
-import shutil
 import signal
 import stat
-import struct
 import subprocess
 import sys
-import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 
-from daemon import RELEASE, Daemon, run  # noqa: E402
+from daemon import RELEASE, Daemon  # noqa: E402
+from folder import FolderTest, end, hot_entries, kill, read  # noqa: E402
 from rpc import Closed, poll  # noqa: E402
 
 KILL_AT = os.path.join(os.path.dirname(RELEASE), "tests", "preload", "kill_at.so")
 LEASE_MS = 3600000
 MIB = 1 << 20
-
-
-def read_some(path, size):
-    with open(path, "rb") as file:
-        return file.read(size)
-
-
-def read(path):
-    return read_some(path, -1)
-
-
-def data_of(path):
-    """Every byte that is no hole, with its place, and the length: images are sparse files of many gigabytes."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        at, end = 0, file.seek(0, os.SEEK_END)
-        while True:
-            try:
-                at = file.seek(at, os.SEEK_DATA)
-            except OSError:
-                break
-            hole = file.seek(at, os.SEEK_HOLE)
-            file.seek(at)
-            while at < hole:
-                piece = file.read(min(hole - at, MIB))
-                if piece.strip(b"\0"):
-                    digest.update(b"%d:" % at + piece)
-                at += len(piece)
-    return end, digest.hexdigest()
-
-
-class FolderTest(unittest.TestCase):
-    """self.heap: a folder that does not exist yet."""
-
-    # Both kinds of file systems: the temporary folder, which is often on disk, and memory.
-    base = None
-
-    def setUp(self):
-        self.dir = tempfile.mkdtemp(prefix="hf-", dir=self.base)
-        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
-        self.heap = os.path.join(self.dir, "heap")
-
-    def start(self, *args, **options):
-        daemon = Daemon("--heap", self.heap, *args, tcp=False, **options).start()
-        self.addCleanup(daemon.kill)
-        return daemon
-
-    def refused(self, *words):
-        """The daemon does not start on the folder; its log says all of `words`."""
-        with tempfile.TemporaryDirectory(prefix="hf-") as scratch:
-            code, out, err = run("--heap", self.heap, "--listen", "unix:" + os.path.join(scratch, "s"))
-        self.assertEqual((code, out), (1, ""), err)
-        self.assertNotIn("Sanitizer", err)
-        for word in ("level=error", "event=not_started") + words:
-            self.assertIn(word, err.splitlines()[-1])
-
-    def files(self):
-        return sorted(os.listdir(self.heap))
-
-    def path(self, name):
-        return os.path.join(self.heap, name)
-
-    def state(self, pool):
-        return {name: data_of(self.path(name)) for name in self.files() if pool in name and name != "lock"}
-
-
-def kill(daemon):
-    """As the kernel's OOM killer does it."""
-    daemon.process.kill()
-    daemon.process.wait()
-    daemon.kill()
-
-
-def end(daemon):
-    daemon.stop()
 
 
 class Outlives(FolderTest):
@@ -418,11 +340,6 @@ class Lock(FolderTest):
             pass
         self.heap = missing
         self.refused(self.heap, "Not a directory")
-
-
-def hot_entries(meta):
-    """Where the entries of objects begin: hot_at of the superblock (daemon/heap/format.h)."""
-    return struct.unpack_from("<Q", read_some(meta, 400), 9 * 8)[0]
 
 
 class Refused(FolderTest):

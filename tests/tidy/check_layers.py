@@ -21,6 +21,7 @@ RULES = {
     "daemon/pool/": ("daemon/gc/", "daemon/heap/", "daemon/base/", ERRORS, LIMITS),
     "daemon/transport/": ("daemon/base/", "<uv.h>"),
     "daemon/server/": ("daemon/pool/", "daemon/transport/", "proto/", "daemon/base/", "<uv.h>"),
+    "daemon/offline/": ("daemon/pool/", "daemon/base/", ERRORS, LIMITS),
     "daemon/system/": ("daemon/base/", VERSION, "<uv.h>", "<ini.h>", "<systemd/sd-daemon.h>"),
     "daemon/main.c": ("daemon/", "proto/", "<uv.h>"),
     "proto/": (),
