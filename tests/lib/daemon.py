@@ -4,6 +4,8 @@
 The program is $HOLDFASTD, else build/holdfastd of this tree (RELEASE, for tests that no sanitizer may disturb).
 `with Daemon(...) as d:` gives d.unix (path) and d.tcp ((host, port), a free port that the daemon chose). On leaving,
 the daemon gets SIGTERM and must exit with 0 and without a sanitizer's report.
+
+HF_WORKERS=N gives each daemon N workers, but for those of tests that ask for a number of their own.
 """
 import functools
 import os
@@ -22,6 +24,7 @@ RELEASE = os.path.join(ROOT, "build", "holdfastd")
 HOLDFASTD = os.environ.get("HOLDFASTD") or RELEASE
 TSAN_KNOWN = os.path.join(ROOT, "tests", "tsan.supp")
 LONG = os.environ.get("HF_TEST_LONG", "") not in ("", "0")
+WORKERS = os.environ.get("HF_WORKERS")
 
 REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|ThreadSanitizer|MemorySanitizer"
                     r"|runtime error:|Assertion .* failed")
@@ -61,7 +64,8 @@ class Daemon:
             listen += ["--listen", "unix:" + os.path.join(self.dir, "s")]
         if self.want_tcp:
             listen += ["--listen", "tcp:127.0.0.1:0"]
-        return self.wrap + [self.program] + listen + self.args
+        workers = ["--workers", WORKERS] if WORKERS and "--workers" not in self.args else []
+        return self.wrap + [self.program] + listen + workers + self.args
 
     def start(self):
         self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
