@@ -129,7 +129,7 @@ HEADERS    := $(wildcard client/*.h proto/*.h daemon/*/*.h client/*/*.h tests/*/
 
 # Test programs: in each folder one program for each file of these names; its other files, and those in
 # its lib/, are linked to all of them.
-TEST_FOLDERS := unit sim e2e wire crash fuzz bench
+TEST_FOLDERS := unit sim e2e wire crash fuzz bench soak
 unit.programs  := $(wildcard tests/unit/test_*.c)
 sim.programs   := $(wildcard tests/sim/sim_*.c tests/sim/test_*.c)
 e2e.programs   := $(wildcard tests/e2e/test_*.c)
@@ -137,6 +137,7 @@ wire.programs  := $(wildcard tests/wire/test_*.c)
 crash.programs := $(wildcard tests/crash/attack*.c tests/crash/test_*.c)
 bench.programs := $(wildcard tests/bench/*.c)
 fuzz.programs  := $(wildcard tests/fuzz/fuzz_*.c)
+soak.programs  := tests/soak/soak.c
 
 VERSION   := $(shell sed -n 's/^\#define HF_VERSION  *"\(.*\)".*/\1/p' client/holdfast.h proto/*.h 2>/dev/null | head -n 1)
 SOVERSION := $(firstword $(subst ., ,$(VERSION)))
