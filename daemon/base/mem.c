@@ -1,17 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/base/mem.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #define RESERVE_STEP 4096u
 
+#ifndef HF_DEBUG
+#define HF_DEBUG 0
+#endif
+
 void mem_init(struct mem *mem, struct mem *parent, uint64_t limit)
 {
     memset(mem, 0, sizeof *mem);
     mem->parent = parent;
     mem->limit = limit;
+}
+
+void mem_done(const struct mem *mem)
+{
+    assert(!HF_DEBUG || atomic_load_explicit(&mem->used, memory_order_relaxed) == 0);
+    (void)mem;
 }
 
 void mem_join(struct mem *mem, struct mem *parent, uint64_t limit)

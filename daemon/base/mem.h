@@ -28,6 +28,10 @@ struct mem {
 
 void mem_init(struct mem *mem, struct mem *parent, uint64_t limit);
 
+/* A budget that is used no more: all that was charged has been given back, else it would have shrunk as clients came and
+ * went. Debug builds stop if that is not so. */
+void mem_done(const struct mem *mem);
+
 /* Puts a budget that had no parent under one, with a new limit. What it has used is charged even if that is too
  * much: an image that was made within a limit must not be lost because its recovery needs a little more. */
 void mem_join(struct mem *mem, struct mem *parent, uint64_t limit);

@@ -396,6 +396,8 @@ void server_close(struct server *server)
     if (server->images.path != NULL)
         images_close(&server->images); /* when no pool has its files open any more */
     directory_close(server);
+    mem_done(&server->pools_mem);
+    mem_done(&server->mem);
     uv_loop_close(&server->loop);
     if (server->reserve_fd >= 0)
         close(server->reserve_fd);

@@ -410,5 +410,6 @@ void worker_close(struct worker *worker)
     free(worker->scratch);
     if (worker->has_loop)
         uv_loop_close(&worker->loop);
+    mem_done(&worker->own);
     free(worker);
 }

@@ -641,6 +641,11 @@ void audit_resume(struct client *client)
         examine_next(audit);
 }
 
+struct wire *audit_old_wire(struct client *client)
+{
+    return client->audit == NULL ? NULL : &client->audit->old;
+}
+
 void audit_free(struct client *client)
 {
     if (client->audit == NULL)

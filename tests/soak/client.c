@@ -97,6 +97,26 @@ void client_stop_if_ending(struct client *client)
         pthread_exit(NULL);
 }
 
+static bool read_out(struct wire *wire)
+{
+    struct reply reply;
+    if (wire == NULL || wire->fd < 0)
+        return false;
+    wire->send_max = wire->sent;
+    wire->receive_max = UINT64_MAX;
+    wire_move(wire, 0);
+    while (wire_next(wire, &reply) > 0)
+        continue;
+    if (wire->ended)
+        wire_close(wire);
+    return wire->fd >= 0;
+}
+
+bool client_read_out(struct client *client)
+{
+    return read_out(&client->wire) | read_out(audit_old_wire(client));
+}
+
 /* ---- messages ---- */
 
 uint32_t client_msgid(struct client *client)

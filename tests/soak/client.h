@@ -73,6 +73,8 @@ void client_begin(struct client *client);
 /* A round, in two halves, so that the requests of many clients are under way at once. */
 void client_send(struct client *client);
 void client_receive(struct client *client);
+/* While the daemon ends: reads what comes, whatever it is, and closes what has ended. True: something is open yet. */
+bool client_read_out(struct client *client);
 /* The cycle ends: takes its names away and leaves, by `bye` or by releasing all. */
 void client_leave(struct client *client);
 
@@ -118,6 +120,8 @@ uint64_t check_new_id(struct client *client, hf_item item);
  * In the end client->wire is a connection with the session, or with a new one if that has ended, or there is none
  * because the pool is gone; the model is what was found. */
 void audit_resume(struct client *client);
+/* The old connection, while it is there; else NULL. */
+struct wire *audit_old_wire(struct client *client);
 void audit_free(struct client *client);
 
 #endif

@@ -11,7 +11,7 @@
 
 #define LARGE_MAX   (8u * 1024 * 1024)
 #define LARGE_TOTAL (192ull << 20) /* of all clients */
-#define TICKET_MS   1500u
+#define TICKET_MS   1000u
 #define PART_MAX    1024u
 #define ITEM_MAX    65536u
 

@@ -87,17 +87,18 @@ static void wait_figure(struct soak *soak, hf_conn *conn, const char *section, c
     }
 }
 
-/* Everything in the pool has gone. Bytes that it uses. */
-static uint64_t settle_pool(struct soak *soak, struct incarnation *pool)
+/* Everything in the pool has gone; adds the bytes that it uses. */
+static void settle_pool(struct soak *soak, struct incarnation *pool, struct quiet *ret)
 {
     static const struct {
         const char *section, *key;
         uint64_t want;
     } wants[] = {
-        {"sessions", "open", 1},  {"sessions", "grace", 0}, {"sessions", "ending", 0},
-        {"sessions", "holds", 0}, {"names", "count", 0},    {"tickets", "count", 0},
-        {"gc", "backlog", 0},     {"objects", "count", 0},  {"objects", "open", 0},
-        {"objects", "bytes", 0},  {"objects", "labels", 0}, {"memory", "pinned", 0},
+        {"sessions", "open", 1},      {"sessions", "grace", 0}, {"sessions", "ending", 0},
+        {"sessions", "holds", 0},     {"names", "count", 0},    {"tickets", "count", 0},
+        {"gc", "backlog", 0},         {"objects", "count", 0},  {"objects", "open", 0},
+        {"objects", "bytes", 0},      {"objects", "labels", 0}, {"memory", "pinned", 0},
+        {"memory", "values_live", 0},
     };
     hf_conn *conn = actor_connect(soak, pool->name, "settler", HF_NO_LEASE);
     unname_all(soak, conn, pool->name);
@@ -106,10 +107,11 @@ static uint64_t settle_pool(struct soak *soak, struct incarnation *pool)
         wait_figure(soak, conn, wants[i].section, wants[i].key, wants[i].want);
     if (!actor_verify(soak, conn, pool->name))
         soak_fail(soak, "verify of pool %s is BUSY, with nobody else there", pool->name);
-    uint64_t used = actor_figure(soak, conn, "memory", "used");
+    ret->values += actor_figure(soak, conn, "memory", "values");
+    ret->meta += actor_figure(soak, conn, "memory", "meta");
+    ret->private += actor_figure(soak, conn, "memory", "anon");
     actor_need(soak, conn, hf_bye(conn, NULL), "bye of a settler");
     hf_close(conn);
-    return used;
 }
 
 static void wait_connections(struct soak *soak)
@@ -143,9 +145,9 @@ static void look_when_still(struct soak *soak, struct process_figures *ret)
 void quiet_settle(struct soak *soak, struct quiet *ret)
 {
     char complaint[512];
-    ret->pools_used = 0;
+    *ret = (struct quiet){0};
     for (unsigned i = 0; i < LEDGER_STABLE; i++)
-        ret->pools_used += settle_pool(soak, &soak->ledger.stable[i]);
+        settle_pool(soak, &soak->ledger.stable[i], ret);
     wait_connections(soak);
     look_when_still(soak, &ret->process);
     if (process_complains(&soak->process, complaint, sizeof complaint))

@@ -6,7 +6,8 @@
 #include "tests/soak/soak.h"
 
 struct quiet {
-    uint64_t pools_used; /* bytes, of all pools that stay */
+    uint64_t values, meta,
+        private; /* bytes, of all pools that stay: the two areas of their images, and the rest */
     struct process_figures process;
 };
 

@@ -18,7 +18,9 @@
 #include <unistd.h>
 
 #define MIB             (1024.0 * 1024)
-#define CYCLES_MAX      1000u
+#define CYCLES_MAX      10000u
+#define FLAT_CYCLES     24u
+#define GROWTH_MAX      (LEDGER_STABLE * 256ull * 1024)
 #define PROGRESS_MS     200u
 #define ENDING_REQUESTS 3000u /* are done before the daemon is told to end */
 
@@ -91,10 +93,22 @@ static void each_client(struct driver *driver, void (*act)(struct client *client
         act(&driver->clients[i]);
 }
 
+/* The daemon ends: takes what it still says to any of the clients, so that it need not wait for them. */
+static void read_out(void *data)
+{
+    struct driver *driver = data;
+    for (bool more = true; more; soak_pause_ms(1)) {
+        more = false;
+        for (unsigned i = 0; i < driver->count; i++)
+            more |= client_read_out(&driver->clients[i]);
+    }
+}
+
 static _Noreturn void *drive(void *data)
 {
     struct driver *driver = data;
     struct soak *soak = driver->soak;
+    pthread_cleanup_push(read_out, driver);
     for (;;) {
         pthread_barrier_wait(&soak->barrier);
         each_client(driver, client_begin);
@@ -104,6 +118,7 @@ static _Noreturn void *drive(void *data)
         soak->working--;
         pthread_barrier_wait(&soak->barrier);
     }
+    pthread_cleanup_pop(1);
 }
 
 static void *act(void *data)
@@ -200,11 +215,12 @@ static void run_cycle(struct soak *soak, int64_t begin_ms)
 
 static void tell_cycle(const struct soak *soak, const struct quiet *quiet, uint64_t requests, int64_t ms)
 {
-    printf("%scycle %u: %" PRIu64 " requests in %.1f s; when all had left: pools %.2f MiB, daemon %.1f MiB, "
-           "%u descriptors, %u threads\n",
+    printf("%scycle %u: %" PRIu64
+           " requests in %.1f s; when all had left: pools %.2f + %.2f + %.2f MiB (values, meta, "
+           "private), daemon %.1f MiB, %u descriptors\n",
            isatty(STDERR_FILENO) ? "\r" : "", soak->cycle, requests, (double)ms / 1000,
-           (double)quiet->pools_used / MIB, (double)quiet->process.resident / MIB, quiet->process.descriptors,
-           quiet->process.threads);
+           (double)quiet->values / MIB, (double)quiet->meta / MIB, (double)quiet->private / MIB,
+           (double)quiet->process.resident / MIB, quiet->process.descriptors);
     fflush(stdout);
 }
 
@@ -217,21 +233,64 @@ static void check_same(struct soak *soak, const struct quiet *before, const stru
                   now->process.threads, before->process.descriptors, before->process.threads);
 }
 
+/* Fails if all of the last quarter of the cycles had more of it than any of the second quarter, by more than
+ * GROWTH_MAX and `percent`. */
+static void check_one(struct soak *soak, const struct quiet *cycles, size_t figure_at, unsigned percent,
+                      const char *what)
+{
+    uint64_t most = 0, least = UINT64_MAX;
+    for (unsigned i = 0; i < soak->cycle; i++) {
+        uint64_t figure = *(const uint64_t *)((const char *)&cycles[i] + figure_at);
+        if (i >= soak->cycle / 4 && i < soak->cycle / 2)
+            most = figure > most ? figure : most;
+        if (i >= soak->cycle - soak->cycle / 4)
+            least = figure < least ? figure : least;
+    }
+    uint64_t allowed = most + most * percent / 100 + GROWTH_MAX;
+    printf("%s: at most %.2f MiB in the second quarter of the cycles, at least %.2f MiB in the last (%.2f "
+           "MiB allowed)\n",
+           what, (double)most / MIB, (double)least / MIB, (double)allowed / MIB);
+    if (least > allowed)
+        soak_fail(soak, "%s grows, although in the end of a cycle nothing is there", what);
+}
+
+/* In the same state after the same work the same memory. The first quarter is to warm up. What a pool keeps when it is
+ * empty: one run of each class of blocks that it ever used, each perhaps the last one in an arena of 256 KiB, and room
+ * for as many entries as there ever were at a time. So now and then a record is set, ever more seldom: between the two
+ * quarters that are compared it may be one more arena for each pool. Resident memory has the allocator's and the
+ * sanitizers' own in it, in which other records are set. */
+static void check_flat(struct soak *soak, const struct quiet *cycles)
+{
+    if (soak->cycle < FLAT_CYCLES) {
+        printf("%u cycles: memory was not compared, that takes %u\n", soak->cycle, FLAT_CYCLES);
+        return;
+    }
+    check_one(soak, cycles, offsetof(struct quiet, values), 0, "memory for values");
+    check_one(soak, cycles, offsetof(struct quiet, meta), 0, "memory for objects");
+    check_one(soak, cycles, offsetof(struct quiet, private), 0, "private memory of pools");
+    check_one(soak, cycles, offsetof(struct quiet, process.resident), 5, "resident memory");
+}
+
 static void run_cycles(struct soak *soak)
 {
-    struct quiet before, now;
-    int64_t begin_ms = soak_now_ms();
+    struct quiet before, *cycles = calloc(CYCLES_MAX, sizeof *cycles);
+    int64_t begin_ms = soak_now_ms(), now_ms;
+    if (cycles == NULL)
+        abort();
     quiet_settle(soak, &before);
     do {
         int64_t cycle_ms = soak_now_ms();
         uint64_t requests = soak->tallies[TALLY_REQUESTS];
-        soak->cycle++;
+        struct quiet *now = &cycles[soak->cycle++];
         run_cycle(soak, begin_ms);
-        quiet_settle(soak, &now);
-        tell_cycle(soak, &now, soak->tallies[TALLY_REQUESTS] - requests, soak_now_ms() - cycle_ms);
-        check_same(soak, &before, &now);
+        quiet_settle(soak, now);
+        now_ms = soak_now_ms();
+        tell_cycle(soak, now, soak->tallies[TALLY_REQUESTS] - requests, now_ms - cycle_ms);
+        check_same(soak, &before, now);
     } while (soak->cycle < soak->options.cycles ||
-             soak_now_ms() - begin_ms < (int64_t)soak->options.seconds * 1000);
+             (soak->cycle < CYCLES_MAX && now_ms - begin_ms < (int64_t)soak->options.seconds * 1000));
+    check_flat(soak, cycles);
+    free(cycles);
 }
 
 /* Once more all work, and in the midst of it the daemon is told to end. */
@@ -316,7 +375,7 @@ static void usage(FILE *to)
                 "  --seconds N       begin no further cycle after that (default 1)\n"
                 "  --cycles N        at least so many (default 4)\n"
                 "  --clients N       (default 200)\n"
-                "  --rounds N        batches of requests of each client in a cycle (default 20)\n"
+                "  --rounds N        batches of requests of each client in a cycle (default 8)\n"
                 "  --workers N       of the daemon (default 4)\n"
                 "  --seed N          default $HF_SEED, else the time\n");
 }
@@ -338,7 +397,7 @@ static void read_options(struct soak_options *options, int argc, char **argv)
                                      .cycles = 4,
                                      .clients = 200,
                                      .workers = 4,
-                                     .rounds = 20,
+                                     .rounds = 8,
                                      .seed = seed == NULL ? (uint64_t)time(NULL) : strtoull(seed, NULL, 10)};
     for (int option; (option = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         switch (option) {
