@@ -35,7 +35,7 @@ LISTENING_TCP = re.compile(r"listening on tcp:([^\s\"]+):(\d+)")
 @functools.lru_cache(maxsize=2)
 def _sanitized(path):
     with open(path, "rb") as program:
-        return b"__asan_init" in program.read()
+        return re.search(b"__[at]san_init", program.read()) is not None
 
 
 class Daemon:
