@@ -10,17 +10,18 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define KILL_PAUSE_MS  40u
-#define LIFE_MS        400u /* of a pool, at most... */
-#define ABSENCE_MS     60u  /* ...and between two */
-#define STORM_MAX      48u
-#define STORM_PAUSE_MS 150u
-#define GLUT_BYTES     (6u * 1024 * 1024)
-#define GLUT_VALUE     (256u * 1024)
-#define GLUT_OBJECTS   64u
-#define GLUT_PAUSE_MS  300u
-#define NAME_SIZE      48
-#define HELD           3u /* references of an observer to its own object */
+#define KILL_PAUSE_MS    40u
+#define LIFE_MS          400u /* of a pool, at most... */
+#define ABSENCE_MS       60u  /* ...and between two */
+#define STORM_MAX        48u
+#define STORM_PAUSE_MS   150u
+#define CALM_CONNECTIONS (2 * STORM_MAX)
+#define GLUT_BYTES       (6u * 1024 * 1024)
+#define GLUT_VALUE       (256u * 1024)
+#define GLUT_OBJECTS     64u
+#define GLUT_PAUSE_MS    300u
+#define NAME_SIZE        48
+#define HELD             3u /* references of an observer to its own object */
 
 static bool goes_on(const struct actor *actor)
 {
@@ -270,11 +271,26 @@ static void end_somehow(struct actor *actor, int fd)
     close(fd);
 }
 
+/* Not more than the daemon gets done: a pool keeps room for as many large values as were ever begun at a time, and
+ * that shall be the same in each cycle. */
+static void wait_for_calm(struct actor *actor, hf_conn *conn)
+{
+    struct soak *soak = actor->soak;
+    int64_t until_ms = soak_now_ms() + SOAK_PATIENCE_MS;
+    while (actor_figure(soak, conn, "connections", "open") > soak->options.clients + CALM_CONNECTIONS) {
+        if (soak_now_ms() > until_ms)
+            soak_fail(soak, "connections that were closed long ago are still open");
+        soak_pause_ms(10);
+    }
+}
+
 void storm(struct actor *actor)
 {
     struct soak *soak = actor->soak;
     int fds[STORM_MAX];
+    hf_conn *conn = actor_connect(soak, "default", "stormer", 0);
     while (goes_on(actor)) {
+        wait_for_calm(actor, conn);
         unsigned count = (unsigned)random_between(&actor->random, 1, STORM_MAX);
         for (unsigned i = 0; i < count; i++) {
             const char *why = NULL;
@@ -289,6 +305,8 @@ void storm(struct actor *actor)
             end_somehow(actor, fds[--count]);
         soak_count(soak, TALLY_STORMS, 1);
     }
+    actor_need(soak, conn, hf_bye(conn, NULL), "bye of a stormer");
+    hf_close(conn);
 }
 
 /* ---- the glutton ---- */
