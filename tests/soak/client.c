@@ -278,9 +278,10 @@ static bool cut_due(const struct client *client)
     return false;
 }
 
-static void broken(struct client *client)
+/* Since when its lease may run. */
+static void broken(struct client *client, int64_t since_ms)
 {
-    client->broken_ms = soak_now_ms();
+    client->broken_ms = since_ms;
     if (random_once_in(&client->random, 3))
         client->wake_ms = client->broken_ms + (int64_t)random_below(&client->random, REST_MS);
 }
@@ -289,6 +290,8 @@ static void broken(struct client *client)
 static void cut_half(struct client *client)
 {
     struct reply reply;
+    int64_t since_ms =
+        soak_now_ms(); /* the daemon lets the session go when it has answered, before we have read that */
     wire_half_close(&client->wire);
     while (client_await(client, &client->wire, &reply)) {
         if (client->acked == client->ops_count)
@@ -302,7 +305,7 @@ static void cut_half(struct client *client)
         return;
     }
     wire_close(&client->wire);
-    broken(client);
+    broken(client, since_ms);
 }
 
 static void cut(struct client *client)
@@ -317,7 +320,7 @@ static void cut(struct client *client)
         cut_half(client);
         return;
     }
-    broken(client);
+    broken(client, soak_now_ms());
     if (client->cut == CUT_TAKEOVER)
         client->wake_ms = 0;
     else if (random_once_in(&client->random, 2))
