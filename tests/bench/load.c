@@ -184,10 +184,12 @@ static void print_result(const struct load_plan *plan, const struct load_result 
     double seconds = (double)result->wall_ns / 1e9;
     double requests = (double)result->units * plan->requests_per_unit;
     printf("{\"requests\": %.0f, \"seconds\": %.6f, \"rate\": %.1f, \"cpu_ns\": %.2f, \"server_busy\": %.4f, "
-           "\"own_busy\": %.4f, \"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f, \"max_us\": %.2f}\n",
+           "\"own_busy\": %.4f, \"own_cpu_ns\": %.2f, \"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f, "
+           "\"max_us\": %.2f}\n",
            requests, seconds, requests / seconds, requests > 0 ? (double)result->server_cpu_ns / requests : 0,
            (double)result->server_cpu_ns / (double)result->wall_ns,
            (double)result->own_cpu_ns / (double)result->wall_ns,
+           requests > 0 ? (double)result->own_cpu_ns / requests : 0,
            (double)load_histogram_at(&result->latency, 0.5) / 1e3,
            (double)load_histogram_at(&result->latency, 0.99) / 1e3,
            (double)load_histogram_at(&result->latency, 0.999) / 1e3, (double)result->latency.max_ns / 1e3);

@@ -17,6 +17,10 @@
 #define EVENTS   64
 #define SHOWN    48 /* bytes of a wrong reply that the failure quotes */
 
+/* Told once for each arrival: the kernel need not look a second time at a socket that was read. Nothing is missed, for
+ * what is left after a read is at most what comes later, and that is told again. */
+#define WATCHED (EPOLLIN | (uint32_t)EPOLLET)
+
 struct connection {
     int fd;
     bool wants_out; /* epoll is asked to say when more can be sent */
@@ -80,7 +84,7 @@ static int want_out(struct engine *engine, struct connection *connection, bool w
 {
     if (connection->wants_out == wanted)
         return 0;
-    struct epoll_event event = {.events = EPOLLIN | (wanted ? (uint32_t)EPOLLOUT : 0u),
+    struct epoll_event event = {.events = WATCHED | (wanted ? (uint32_t)EPOLLOUT : 0u),
                                 .data.ptr = connection};
     connection->wants_out = wanted;
     return epoll_ctl(engine->epoll, EPOLL_CTL_MOD, connection->fd, &event);
@@ -163,9 +167,11 @@ static int check_received(struct engine *engine, struct connection *connection)
 static int receive_some(struct engine *engine, struct connection *connection)
 {
     size_t bytes = engine->plan->spec.depth * engine->plan->reply_bytes;
-    ssize_t n =
-        recv(connection->fd, connection->replies + connection->received, bytes - connection->received, 0);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    ssize_t n;
+    do
+        n = recv(connection->fd, connection->replies + connection->received, bytes - connection->received, 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EAGAIN)
         return 0;
     if (n <= 0)
         return fail(engine, "receive: %s", n == 0 ? "closed by the server" : strerror(errno));
@@ -251,7 +257,7 @@ static int open_connection(struct engine *engine, uint32_t number)
         return fail(engine, "connect to %s: %s", engine->run->address, strerror(errno));
     if (plan->protocol->prime && !plan->protocol->prime(plan, connection->fd, connection->own))
         return fail(engine, "connection %u could not be primed", (unsigned)number);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
+    struct epoll_event event = {.events = WATCHED, .data.ptr = connection};
     if (load_set_nonblocking(connection->fd) < 0 ||
         epoll_ctl(engine->epoll, EPOLL_CTL_ADD, connection->fd, &event) < 0)
         return fail(engine, "connection %u: %s", (unsigned)number, strerror(errno));
