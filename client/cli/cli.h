@@ -55,7 +55,6 @@ struct cli_command {
     unsigned min, max;   /* number of positionals */
     bool offline;        /* needs no connection */
     int (*run)(struct cli *cli, const struct cli_args *args);
-    bool argument_offline; /* needs none when it has an argument */
 };
 
 /* All commands; ends with a NULL name. */
@@ -79,6 +78,10 @@ void cli_bench_help(FILE *out);
 
 /* Opens the connection and a session that ends with it. Reports. */
 int cli_connect(struct cli *cli);
+
+/* Runs what needs a connection: with the one that is open, or with one of its own. */
+int cli_online(struct cli *cli, const struct cli_args *args,
+               int (*run)(struct cli *cli, const struct cli_args *args));
 
 /* Reports the last error of the connection; `code` is what the call returned. Returns the exit code for
  * it. */

@@ -79,7 +79,7 @@ const struct cli_command cli_commands[] = {
      "not\n"
      "run (its --heap), or one pool in it as FOLDER/NAME: `holdfastd --verify` looks at it, and only reads.\n"
      "The exit code is 1 if something is found.",
-     0, 0, 1, false, cli_verify, true},
+     0, 0, 1, true, cli_verify},
     {"ping", "", "see whether the daemon answers, and how fast", NULL, 0, 0, 0, false, cli_ping},
     {"hello", "", "print what the daemon says of itself and of this session", NULL, 0, 0, 0, false,
      cli_hello},

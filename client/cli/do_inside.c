@@ -218,16 +218,21 @@ int cli_stats(struct cli *cli, const struct cli_args *args)
     return show_map(cli, code, reply);
 }
 
-int cli_verify(struct cli *cli, const struct cli_args *args)
+static int verify_pool(struct cli *cli, const struct cli_args *args)
 {
     hf_reply *reply;
     bool ok = false;
-    if (args->count > 0)
-        return cli_verify_offline(cli, args->positional[0]);
+    (void)args;
     int code = hf_verify(cli->conn, &reply);
     hf_item_bool(hf_item_get(hf_reply_item(reply), "ok"), &ok);
     int exit_code = show_map(cli, code, reply);
     return exit_code == CLI_OK && !ok ? CLI_ANSWER : exit_code;
+}
+
+int cli_verify(struct cli *cli, const struct cli_args *args)
+{
+    return args->count > 0 ? cli_verify_offline(cli, args->positional[0])
+                           : cli_online(cli, args, verify_pool);
 }
 
 int cli_methods(struct cli *cli, const struct cli_args *args)

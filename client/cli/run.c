@@ -69,6 +69,22 @@ static int check_general(struct cli *cli, const struct cli_args *args)
     return CLI_OK;
 }
 
+int cli_online(struct cli *cli, const struct cli_args *args,
+               int (*run)(struct cli *cli, const struct cli_args *args))
+{
+    bool own = cli->conn == NULL;
+    int exit_code = CLI_OK;
+    if (own)
+        exit_code = cli_connect(cli);
+    else
+        hf_set_timeout(cli->conn, cli->timeout_ms);
+    if (exit_code == CLI_OK)
+        exit_code = run(cli, args);
+    if (own)
+        disconnect(cli, exit_code);
+    return exit_code;
+}
+
 int cli_run(struct cli *cli, const struct cli_command *command, const struct cli_args *args)
 {
     if (cli_given(args, CLI_OPT_HELP)) {
@@ -82,17 +98,7 @@ int cli_run(struct cli *cli, const struct cli_command *command, const struct cli
     if (args->count < command->min || args->count > command->max)
         return cli_error(cli, CLI_USAGE, "%s takes %s; see `holdfast help %s`", command->name,
                          command->params[0] != '\0' ? command->params : "no argument", command->name);
-    bool offline = command->offline || (command->argument_offline && args->count > 0);
-    bool own = cli->conn == NULL && !offline;
-    if (own)
-        exit_code = cli_connect(cli);
-    else if (cli->conn != NULL)
-        hf_set_timeout(cli->conn, cli->timeout_ms);
-    if (exit_code == CLI_OK)
-        exit_code = command->run(cli, args);
-    if (own)
-        disconnect(cli, exit_code);
-    return exit_code;
+    return command->offline ? command->run(cli, args) : cli_online(cli, args, command->run);
 }
 
 static int run_command(struct cli *cli, const char *name, char **words, unsigned count)
