@@ -316,6 +316,19 @@ class Reload(ConfigTest):
             self.assertEqual(client.call("stats", "server")["workers"], 1)
         daemon.stop()
 
+    def test_the_folder_of_the_heaps_stays(self):
+        heap = "heap = %s\n" % self.path("heap")
+        self.write(self.config("unix:" + self.path("s"), more=heap))
+        daemon = self.ready(self.start())
+        for more in (heap, "", "heap = %s\n" % self.path("other"), heap):
+            self.reload(daemon, self.config("unix:" + self.path("s"), more=more))
+        with Client(self.path("s")) as client:
+            client.call("pool_create", "late")
+        self.assertTrue(any("late" in name for name in os.listdir(self.path("heap"))), os.listdir(self.path("heap")))
+        self.assertFalse(os.path.exists(self.path("other")))
+        self.assertEqual(daemon.stderr().count("event=not_changed option=heap from="), 2)
+        daemon.stop()
+
     def test_a_broken_file_changes_nothing(self):
         self.write(self.config("unix:" + self.path("s")))
         daemon = self.ready(self.start())

@@ -148,7 +148,7 @@ class Booted(unittest.TestCase):
         poll(lambda: client.call("stats", "memory")["daemon_limit"] == 333 << 20, "the limit is in force")
         self.booted.wait_for(SERVICE, "ActiveState", "active")
         self.assertEqual(self.pid(), pid)
-        self.assertIn("option=log-level from=info to=debug", self.booted.read("/run/holdfast.log"))
+        self.assertIn('option=log-level from="info" to="debug"', self.booted.read("/run/holdfast.log"))
 
     def test_a_broken_file_changes_nothing(self):
         client = self.client()

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Configuration files of any bytes. What must hold: each line that is neither empty nor a comment is told just once, as a
- * section, a pair, or a complaint with its line; and a pair whose value passes as one is read again as it is. */
+/* Configuration files of any bytes. What must hold: each line that is neither empty nor a comment is told just once, as
+ * a section, a pair, or a complaint with its line; and a pair whose value passes as one is read again as it is. */
 #include "daemon/system/config.h"
 #include "tests/fuzz/fuzz.h"
 
