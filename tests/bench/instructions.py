@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 
-from servers import Failed, Programs, Server, print_table
+from servers import Failed, Programs, Server, table_text
 
 OBJECTS, FEW, MANY = 20000, 4096, 45056
 
@@ -54,7 +54,7 @@ def main(arguments):
         counts = [instructions_of(programs, units, work, options.depth) for units in (FEW, MANY)]
         lines.append([title, f"{(counts[1] - counts[0]) / ((MANY - FEW) * requests):.0f}"])
     title = f"holdfastd {programs.version('holdfast')}, depth {options.depth}"
-    print_table([title, "instructions a request"], lines, False)
+    print(table_text([title, "instructions a request"], lines, False))
     return 0
 
 

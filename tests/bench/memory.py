@@ -3,7 +3,7 @@
 """Bytes an object, everything included: 1 M objects of 16, 64 and 1024 bytes, held by a session or by a name
 alone.
 
-    tests/bench/memory.py [--build build] [--objects 1000000] [--markdown] [--json FILE]
+    tests/bench/memory.py [--build build] [--objects 1000000] [--sizes 16 64 1024] [--markdown]
 
 For each figure a fresh server. Holdfast: growth of its anonymous memory (RssAnon) and of the blocks behind
 its memfds, which are its heap images; redis and memcached: growth of their resident memory, keys of 12
@@ -11,19 +11,15 @@ bytes as the names have. Below the table stands the daemon's own account of the 
 object.
 """
 import argparse
-import json
 import os
 import sys
 import tempfile
 import time
 
 from rpc import Rpc
-from servers import Failed, Programs, Server, machine, print_table
+from servers import Failed, Programs, Server, machine, table_text
 
 SIZES = (16, 64, 1024)
-
-# What the first version has to stay below: (size, item, bytes).
-CEILINGS = ((16, "value", 80), (16, "named", 110))
 
 COLUMNS = (("holdfast", "value", "holdfast, held"), ("holdfast", "named", "holdfast, named"),
            ("redis", "value", "redis"), ("memcached", "value", "memcached"))
@@ -101,25 +97,13 @@ def print_account(size, item, entry, objects):
             print(f"    stats memory.{field:<18} {value:>14}  {value / objects:10.1f} an object")
 
 
-def print_ceilings(results):
-    for size, item, ceiling in CEILINGS:
-        entry = results.get(("holdfast", item, size))
-        if entry:
-            total = sum(entry["bytes"].values())
-            print(f"{size} B {'named' if item == 'named' else 'held'}: {total:.1f} B, at most {ceiling}: "
-                  f"{'reached' if total <= ceiling else 'MISSED'}")
-
-
 def options_of(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build", help="folder of the built programs (build)")
     parser.add_argument("--objects", type=int, default=1000000)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--markdown", action="store_true")
-    parser.add_argument("--json", default="", metavar="FILE", help="every figure (BUILD/bench-memory.json)")
-    options = parser.parse_args(arguments)
-    options.json = options.json or f"{options.build}/bench-memory.json"
-    return options
+    return parser.parse_args(arguments)
 
 
 def main(arguments):
@@ -138,15 +122,10 @@ def main(arguments):
     for size in options.sizes:
         sums = [sum(results[kind, item, size]["bytes"].values()) for kind, item, _ in columns]
         lines.append([f"{size} B"] + [f"{total:.1f}" for total in sums])
-    print_table(["value"] + [title for _, _, title in columns], lines, options.markdown)
+    print(table_text(["value"] + [title for _, _, title in columns], lines, options.markdown))
     for (kind, item, size), entry in results.items():
         if kind == "holdfast":
             print_account(size, item, entry, options.objects)
-    print()
-    print_ceilings(results)
-    with open(options.json, "w", encoding="utf-8") as file:
-        json.dump([{"server": kind, "item": item, "size": size, **entry}
-                   for (kind, item, size), entry in results.items()], file, indent=1)
     return 0
 
 

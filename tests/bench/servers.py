@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Servers under measurement: how each is started, on which core, and how it is filled.
 
-Every server gets the setting in which it is fastest for this work, without persistence and with one thread:
-memcached's `-R 200` lets it answer a batch of 64 without turning to other connections three times (its
+Every server gets the setting in which it is fastest for this work, without persistence and with one thread that
+serves: memcached's `-R 200` lets it answer a batch of 64 without turning to other connections three times (its
 default of 20 halves its rate at depth 64).
 """
 import os
@@ -24,6 +24,7 @@ class Programs:
     """Where the built programs are; a build folder has holdfastd and tests/bench/{load,echo}."""
 
     def __init__(self, build):
+        self.build = build
         self.holdfast = os.path.join(build, "holdfastd")
         self.load = os.path.join(build, "tests/bench/load")
         self.echo = os.path.join(build, "tests/bench/echo")
@@ -74,9 +75,10 @@ class Server:
         path = os.path.join(folder, f"{kind}.socket")
         port = free_port() if transport == "tcp" and kind in ("redis", "memcached") else 0
         self.address = f"unix:{path}" if transport == "unix" else f"tcp:127.0.0.1:{port}"
-        command = list(wrapper) + self._command(path, port, folder, transport) + list(extra)
+        self.folder = folder
+        self.command = list(wrapper) + self._command(path, port, folder, transport) + list(extra)
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(pinned(SERVER_CORE, command), stdout=log, stderr=log,
+            self.process = subprocess.Popen(pinned(SERVER_CORE, self.command), stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL)
         self.pid = self.process.pid
         self._wait()
@@ -86,7 +88,7 @@ class Server:
         if self.kind == "echo":
             return [program, self.address]
         if self.kind == "holdfast":
-            return [program, "--listen", self.address, "--max-memory", "8G"]
+            return [program, "--listen", self.address, "--workers", "1", "--max-memory", "8G"]
         if self.kind == "redis":
             listen = ["--unixsocket", path, "--port", "0"] if unix else ["--port", str(port), "--bind", "127.0.0.1"]
             return [program, "--save", "", "--appendonly", "no", "--dir", folder, "--loglevel", "warning"] + listen
@@ -124,6 +126,11 @@ class Server:
             return True
         except OSError:
             return False
+
+    def command_text(self):
+        """As it was started, without the folders of this run."""
+        words = [os.path.basename(self.command[0])] + self.command[1:]
+        return " ".join(word.replace(self.folder, "DIR") if word else "''" for word in words)
 
     def log_text(self):
         with open(self.log, encoding="utf-8", errors="replace") as log:
@@ -174,13 +181,13 @@ def machine():
     return f"{model}, {os.cpu_count()} cores, kernel {os.uname().release}"
 
 
-def print_table(head, rows, markdown):
-    """Rows of text under a head; the first column to the left, the others to the right."""
-    widths = [max(len(str(line[i])) for line in [head] + rows) for i in range(len(head))]
+def table_text(head, lines, markdown):
+    """Lines of text under a head; the first column to the left, the others to the right."""
+    cells = [[str(cell) for cell in line] for line in [head] + lines]
     if markdown:
-        for line in [head, ["---"] + ["--:"] * (len(head) - 1)] + rows:
-            print("| " + " | ".join(str(cell) for cell in line) + " |")
-        return
-    for line in [head] + rows:
-        cells = [str(line[0]).ljust(widths[0])] + [str(c).rjust(w) for c, w in zip(line[1:], widths[1:])]
-        print("  ".join(cells))
+        cells.insert(1, ["---"] + ["--:"] * (len(head) - 1))
+        return "\n".join("| " + " | ".join(line) + " |" for line in cells)
+    widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
+    return "\n".join("  ".join([line[0].ljust(widths[0])] + [cell.rjust(width)
+                                                             for cell, width in zip(line[1:], widths[1:])])
+                     for line in cells)
