@@ -28,6 +28,9 @@ LTO = 1
 # V=1 prints the commands themselves.
 V = 0
 
+# Options of `make bench-peers`, for example BENCH='--rounds 1 --only get put'; tests/bench/peers.py --help has them.
+BENCH =
+
 # Arguments of `make run`, for example ARGS='--listen tcp:127.0.0.1:7677'.
 ARGS =
 
@@ -49,7 +52,7 @@ PACKAGES_CHECK = check python3 python3-msgpack python3-pynvim nodejs npm systemd
 PACKAGES_ALL = clang clang-format clang-tidy cppcheck libclang-rt-14-dev valgrind \
     golang-go golang-github-ugorji-go-codec-dev neovim
 
-# `make bench` adds the peers it measures beside Holdfast.
+# `make bench-peers` adds the peers it measures beside Holdfast.
 PACKAGES_BENCH = redis-server memcached
 
 # ---- Flags ------------------------------------------------------------------------------------------
@@ -260,7 +263,7 @@ packages-bench:
 
 # ---- Use --------------------------------------------------------------------------------------------
 
-.PHONY: run demo bench
+.PHONY: run demo bench bench-peers
 
 run: packages ## Install what is missing, build, and start holdfastd in the foreground.
 	@$(MAKE) all
@@ -270,9 +273,11 @@ demo: packages ## Load this machine's Debian packages as a graph and watch what 
 	@$(MAKE) all
 	@build/holdfast-demo build/holdfastd
 
-bench: packages-bench ## Measure beside redis, memcached and a bare echo server, under one load generator.
-	@$(MAKE) build/holdfastd build/holdfast $(patsubst tests/%.c,build/tests/%,$(bench.programs))
-	@tests/bench/run.py build
+bench-peers: packages-bench ## Measure beside redis, memcached and a bare echo, and judge (10 minutes on a quiet machine).
+	@$(MAKE) build/holdfastd $(patsubst tests/%.c,build/tests/%,$(bench.programs))
+	@tests/bench/peers.py $(BENCH)
+
+bench: bench-peers
 
 # ---- Tests ------------------------------------------------------------------------------------------
 
@@ -281,7 +286,7 @@ programs = $(foreach folder,$(2),$(patsubst %.c,$(call out,$(1))/%,$($(folder).p
 
 # Long ones first, so that the last minute is not one program on one core.
 C_TESTS  = sim fuzz e2e wire unit
-PY_TESTS = $(filter-out $(MORE_CLIENTS),$(wildcard tests/wire/test_*.py tests/e2e/test_*.py tests/fuzz/test_*.py tests/crash/test_*.py client/*/test_*.py deploy/test_*.py))
+PY_TESTS = $(filter-out $(MORE_CLIENTS),$(wildcard tests/wire/test_*.py tests/e2e/test_*.py tests/fuzz/test_*.py tests/crash/test_*.py client/*/test_*.py deploy/test_*.py tests/bench/test_*.py))
 
 # Preloaded into a daemon by a test.
 PRELOADS = $(patsubst %.c,build/%.so,$(wildcard tests/preload/*.c))
@@ -325,7 +330,7 @@ check-all: packages-all packages-bench ## Everything: both compilers, all saniti
 	@$(MAKE) tests-clang-asan
 	@$(MAKE) tests-valgrind
 	@$(MAKE) tests-fuzz
-	@$(MAKE) bench
+	@$(MAKE) bench-peers BENCH=--quick
 	@echo 'check-all: everything passed'
 
 clang-build: $(clang.binaries)
@@ -433,4 +438,4 @@ distclean: ## Remove all that is not a source.
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
-	@echo; echo 'Options (make NAME=value), explained in the Makefile: CC CLANG PREFIX DESTDIR LTO V ARGS TEST_JOBS SEED FUZZ_S'
+	@echo; echo 'Options (make NAME=value), explained in the Makefile: CC CLANG PREFIX DESTDIR LTO V ARGS BENCH TEST_JOBS SEED FUZZ_S'
