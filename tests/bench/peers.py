@@ -85,7 +85,8 @@ def measure(programs, options):
 def heading(options, versions):
     names = ", ".join(f"{server} {version}" for server, version in versions.items())
     return (f"{machine()}; {names}.\n{options.objects} objects, values of 64 B, 50 connections unless a row says other; "
-            f"medians of {options.rounds} round{'s' * (options.rounds != 1)} of {options.seconds:g} s. \"*\": the server was not the limit itself.")
+            f"medians of {options.rounds} round{'s' * (options.rounds != 1)} of {options.seconds:g} s. \"*\": the server was "
+            f"not the limit itself.")
 
 
 def save_markdown(path, head, tables, closing, commands):
