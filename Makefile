@@ -38,6 +38,9 @@ ARGS =
 TEST_JOBS = 2
 SEED      =
 
+# Seconds that `make soak` works on each flavour of the daemon.
+SOAK_S = 600
+
 # ---- Debian packages: the only list -----------------------------------------------------------------
 
 # To build and run.
@@ -86,7 +89,7 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fram
 
 # ---- Flavours: name, compiler, flags to compile, flags to link --------------------------------------
 
-FLAVOURS = release pic asan tsan hook plain clang clang-asan fuzz
+FLAVOURS = release pic asan tsan lines hook plain clang clang-asan fuzz
 
 release.cc    = $(CC)
 release.flags = -O2 -g $(HARDEN) $(if $(filter 1,$(LTO)),$(if $(findstring clang,$(CC)),,-flto=auto))
@@ -106,6 +109,13 @@ hook.flags    = -O2 -g -DHF_DEBUG=1 -DHF_STORE_HOOK=1
 # The threads: what crosses them, and that nothing else does.
 tsan.cc       = $(CC)
 tsan.flags    = -O1 -g -DHF_DEBUG=1 -fsanitize=thread -fno-omit-frame-pointer
+
+# Calls a function at each load and store. Linked to a library of ours instead of the sanitizer's, which notes what
+# cache lines which thread writes.
+lines.cc      = $(CC)
+lines.flags   = -O2 -g -fsanitize=thread
+lines.link    = $(lines.cc) -O2 -g -Wl,-rpath,'$$ORIGIN/../tests/preload' $(LINK)
+build/lines/holdfastd: build/tests/preload/record_lines.so
 
 # For valgrind, which does not go together with sanitizers.
 plain.cc      = $(CC)
@@ -173,7 +183,7 @@ all: build/holdfastd build/holdfast build/libholdfast.a build/libholdfast.so.$(V
 
 define flavour_rules
 $(1).compile = $$($(1).cc) $$(STANDARD) $$(WARNINGS) $$($(1).flags)
-$(1).link    = $$($(1).cc) $$($(1).flags) $$(LINK)
+$(1).link   ?= $$($(1).cc) $$($(1).flags) $$(LINK)
 
 # The command is a file, so that objects follow a change of it (CC=, LTO=) as well as of this Makefile.
 build/obj/$(1)/command: Makefile FORCE
@@ -294,7 +304,7 @@ PRELOADS = $(patsubst %.c,build/%.so,$(wildcard tests/preload/*.c))
 build/tests/preload/%.so: tests/preload/%.c Makefile
 	$(say) CC $@
 	@mkdir -p $(@D)
-	$(quiet)$(CC) $(STANDARD) $(WARNINGS) -O2 -fPIC -shared $< -o $@
+	$(quiet)$(CC) $(STANDARD) $(WARNINGS) -O2 -fPIC -shared -Wl,-soname,$(@F) $< -o $@
 
 # Foreign clients whose packages are large: only in check-all.
 MORE_CLIENTS = tests/wire/test_go.py tests/wire/test_nvim.py
@@ -304,7 +314,7 @@ run_tests = HOLDFASTD=$(CURDIR)/$(call out,$(1))/holdfastd HOLDFAST=$(CURDIR)/$(
     TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp $(if $(SEED),HF_SEED=$(SEED)) \
     tests/run.py --jobs $(TEST_JOBS) $(2)
 
-.PHONY: check check-all tests-asan tests-clang-asan tests-hook tests-valgrind tests-fuzz clang-build node
+.PHONY: check check-all soak tests-asan tests-clang-asan tests-hook tests-valgrind tests-fuzz clang-build node
 
 # Damaged images once more under the sanitizers; and the single steps without hooks, which act as barriers.
 DAMAGE = $(call out,asan)/tests/crash/test_damage
@@ -314,11 +324,15 @@ STEPS  = $(call out,release)/tests/crash/attack_step
 THREADS_C  = $(addprefix $(call out,tsan)/tests/,e2e/test_two_servers unit/test_mailbox unit/test_log)
 THREADS_PY = tests/e2e/test_workers.py
 
+# The soak's program, of one flavour, on daemons of others; and the daemon that tells where it stores.
+SOAK  = $(call programs,release,soak)
+LINES = $(call out,lines)/holdfastd
+
 check: packages-check ## Install what is missing, build with ASan and UBSan, run the tests (5 minutes on 2 cores).
 	@$(MAKE) all node $(PRELOADS) $(asan.binaries) $(call programs,asan,$(C_TESTS)) $(call programs,hook,crash) $(DAMAGE) \
-	    $(tsan.binaries) $(THREADS_C)
-	@$(call run_tests,tsan,$(THREADS_C) $(THREADS_PY))
-	@$(call run_tests,asan,$(call programs,hook,crash) $(DAMAGE) $(call programs,asan,sim) $(PY_TESTS) $(call programs,asan,$(filter-out sim,$(C_TESTS))) $(TIDY_TESTS))
+	    $(tsan.binaries) $(THREADS_C) $(SOAK) $(LINES)
+	@$(call run_tests,tsan,$(SOAK) $(THREADS_C) $(THREADS_PY))
+	@$(call run_tests,asan,$(SOAK) $(call programs,hook,crash) $(DAMAGE) $(call programs,asan,sim) $(PY_TESTS) $(call programs,asan,$(filter-out sim,$(C_TESTS))) $(TIDY_TESTS))
 
 check-all: packages-all packages-bench ## Everything: both compilers, all sanitizers, valgrind, long simulation, attack and fuzz, bench.
 	@$(MAKE) tidy
@@ -330,13 +344,22 @@ check-all: packages-all packages-bench ## Everything: both compilers, all saniti
 	@$(MAKE) tests-clang-asan
 	@$(MAKE) tests-valgrind
 	@$(MAKE) tests-fuzz
+	@$(MAKE) soak
 	@$(MAKE) bench-peers BENCH=--quick
 	@echo 'check-all: everything passed'
+
+# A few words about memory need many cycles (tests/soak/soak.c), so each flavour has its SOAK_S seconds for itself.
+SOAK_FLAVOURS = release tsan asan
+soak: ## Hundreds of clients, connections and pools that come and go, for SOAK_S seconds each: release, TSan, ASan.
+	@$(MAKE) $(SOAK) $(foreach flavour,$(SOAK_FLAVOURS),$(call out,$(flavour))/holdfastd)
+	@set -e; for daemon in $(foreach flavour,$(SOAK_FLAVOURS),$(call out,$(flavour))/holdfastd); do \
+	    TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp $(if $(SEED),HF_SEED=$(SEED)) \
+	    $(SOAK) --daemon $$daemon --seconds $(SOAK_S) --rounds 20; done
 
 clang-build: $(clang.binaries)
 
 tests-asan tests-clang-asan: tests-%:
-	@$(MAKE) build/holdfastd node $(PRELOADS) $($*.binaries) $(call programs,$*,$(C_TESTS))
+	@$(MAKE) build/holdfastd node $(PRELOADS) $(LINES) $($*.binaries) $(call programs,$*,$(C_TESTS))
 	@$(call run_tests,$*,$(call programs,$*,$(C_TESTS)) $(PY_TESTS))
 
 tests-hook:
@@ -438,4 +461,4 @@ distclean: ## Remove all that is not a source.
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
-	@echo; echo 'Options (make NAME=value), explained in the Makefile: CC CLANG PREFIX DESTDIR LTO V ARGS BENCH TEST_JOBS SEED FUZZ_S'
+	@echo; echo 'Options (make NAME=value), explained in the Makefile: CC CLANG PREFIX DESTDIR LTO V ARGS BENCH TEST_JOBS SEED SOAK_S FUZZ_S'

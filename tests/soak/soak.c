@@ -268,7 +268,7 @@ static void check_flat(struct soak *soak, const struct quiet *cycles)
     check_one(soak, cycles, offsetof(struct quiet, values), 0, "memory for values");
     check_one(soak, cycles, offsetof(struct quiet, meta), 0, "memory for objects");
     check_one(soak, cycles, offsetof(struct quiet, private), 0, "private memory of pools");
-    check_one(soak, cycles, offsetof(struct quiet, process.resident), 5, "resident memory");
+    check_one(soak, cycles, offsetof(struct quiet, process.resident), 10, "resident memory");
 }
 
 static void run_cycles(struct soak *soak)
