@@ -63,8 +63,7 @@ extern const struct cli_command cli_commands[];
 /* A command by its name, in which '-' and '_' are one; NULL if there is none. */
 const struct cli_command *cli_command_find(const char *name);
 
-/* Parses and runs one command (words[0] is its name). Opens no connection: `cli->conn` must be open unless
- * the command is offline. */
+/* Runs one command whose words are parsed: with the connection that is open, or one of its own if it needs one. */
 int cli_run(struct cli *cli, const struct cli_command *command, const struct cli_args *args);
 
 /* Runs the words of a whole command line: options, the command, its arguments. Returns the exit code. */
