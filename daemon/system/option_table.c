@@ -114,16 +114,15 @@ const struct option_row option_rows[OPTIONS_COUNT] = {
                      .help = "where pools live: memfd (memory that is gone with the daemon; default), or a\n"
                              "folder on tmpfs or disk (a path with a slash), whose pools outlive the\n"
                              "daemon; it is made if its last part is missing"},
-    [OPTION_WORKERS] =
-        {.name = "workers",
-         .section = "daemon",
-         .argument = "N",
-         .standard = "auto",
-         .set = set_workers,
-         .mean = mean_workers,
-         .fix = "give a number from 1 to 64, or auto",
-         .help = "threads that own the pools, 1 to 64; auto (default): one for each core\n"
-                 "that the daemon may run on"},
+    [OPTION_WORKERS] = {.name = "workers",
+                        .section = "daemon",
+                        .argument = "N",
+                        .standard = "auto",
+                        .set = set_workers,
+                        .mean = mean_workers,
+                        .fix = "give a number from 1 to 64, or auto",
+                        .help = "threads that own the pools, 1 to 64; auto (default): one for each core\n"
+                                "that the daemon may run on"},
     [OPTION_MAX_MEMORY] =
         {.name = "max-memory",
          .section = "limits",
