@@ -21,11 +21,11 @@ static void find_daemon(char ret[PATH_MAX])
     ssize_t size = readlink("/proc/self/exe", ret, PATH_MAX - sizeof DAEMON);
     char *slash = size <= 0 ? NULL : memrchr(ret, '/', (size_t)size);
     if (slash != NULL) {
-        strcpy(slash + 1, DAEMON);
+        memcpy(slash + 1, DAEMON, sizeof DAEMON);
         if (access(ret, X_OK) == 0)
             return;
     }
-    strcpy(ret, DAEMON);
+    memcpy(ret, DAEMON, sizeof DAEMON);
 }
 
 static bool is_folder(const char *path)

@@ -226,17 +226,14 @@ static uint64_t granule_bytes(const struct region *region, uint64_t granule)
  * those. SEEK_HOLE does not tell, since what was never written counts as a hole. */
 static bool is_allocated(int fd, uint64_t offset, uint64_t size)
 {
-    union {
-        struct fiemap head; /* its extents follow it */
-        char room[sizeof(struct fiemap) + EXTENTS * sizeof(struct fiemap_extent)];
-    } map;
+    _Alignas(struct fiemap) uint8_t bytes[sizeof(struct fiemap) + EXTENTS * sizeof(struct fiemap_extent)];
+    struct fiemap *map = (void *)bytes;
     for (uint64_t at = offset; at < offset + size;) {
-        map.head =
-            (struct fiemap){.fm_start = at, .fm_length = offset + size - at, .fm_extent_count = EXTENTS};
-        if (ioctl(fd, FS_IOC_FIEMAP, &map) != 0 || map.head.fm_mapped_extents == 0)
+        *map = (struct fiemap){.fm_start = at, .fm_length = offset + size - at, .fm_extent_count = EXTENTS};
+        if (ioctl(fd, FS_IOC_FIEMAP, map) != 0 || map->fm_mapped_extents == 0)
             return false;
-        for (uint32_t k = 0; k < map.head.fm_mapped_extents; k++) {
-            const struct fiemap_extent *extent = &map.head.fm_extents[k];
+        for (uint32_t k = 0; k < map->fm_mapped_extents; k++) {
+            const struct fiemap_extent *extent = &map->fm_extents[k];
             if (extent->fe_logical > at)
                 return false;
             at = extent->fe_logical + extent->fe_length;

@@ -198,7 +198,7 @@ static void fill_cells(const struct report *report, size_t line, char cells[COLU
     for (unsigned k = 0; k < 4; k++) {
         snprintf(cells[1 + k], COLUMN_BYTES, "%" PRIu64, figures[k]);
         if (!row->opened)
-            strcpy(cells[1 + k], "-");
+            memcpy(cells[1 + k], "-", 2);
     }
     snprintf(cells[5], COLUMN_BYTES, "%s", findings_of(row) == 0 ? "yes" : "no");
     snprintf(cells[6], COLUMN_BYTES, "%u", findings_of(row));

@@ -3,11 +3,13 @@
 """Pools in a folder of files: what outlives the daemon, who may work there, what is refused and kept, and what deaths in
 the middle of making or dropping a pool leave."""
 import os
+import random
 import re
 import signal
 import stat
 import subprocess
 import sys
+import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
@@ -256,6 +258,79 @@ class Pools(FolderTest):
         third = self.start()
         self.assertNotIn("event=renumbered", third.stderr())
         third.stop()
+
+
+class Crowd(FolderTest):
+    """Many clients make, use and drop pools on several workers when the daemon is killed; what was answered is true."""
+
+    answered = 0  # calls, about
+
+    def work(self, daemon, number, known):
+        """known: pools of this client, each with what it must and what it may hold under the name `n`."""
+        dice = random.Random(number)
+        k = 0
+        try:
+            with daemon.client({"lease_ms": 0}) as client:
+                while True:
+                    k += 1
+                    self.answered += 1
+                    pool = "p%d.%d" % (number, dice.randrange(3))
+                    if pool not in known:
+                        known[pool] = None, None
+                        client.call("pool_create", pool)
+                        known[pool] = (None,)
+                    elif dice.random() < 0.3:
+                        known[pool] += ("dropped",)
+                        client.call("pool_drop", pool, {"force": True})
+                        del known[pool]
+                    else:
+                        value = "%d %d " % (number, k) + "x" * dice.choice((1, 100, 20000, 400000))
+                        known[pool] += (value,)
+                        with daemon.client({"pool": pool, "lease_ms": 0}) as user:
+                            user.call("store", "n", value)
+                        known[pool] = (value,)
+        except (Closed, ConnectionError):
+            pass
+
+    def check(self, daemon, known):
+        with daemon.client() as client:
+            pools = {row["name"] for row in client.call("pools")}
+            for pool, values in known.items():
+                if pool not in pools:
+                    self.assertIn(values[-1], ("dropped", None), "a pool is gone that nobody dropped")
+                    continue
+                with daemon.client({"pool": pool, "lease_ms": 0}) as user:
+                    reply = user.reply("fetch", "n")
+                    self.assertIn(reply.result, values)
+                    self.assertEqual(user.call("verify")["findings"], [])
+            self.assertEqual(pools - set(known), {"default"})
+            names = [name + end_ for name in pools for end_ in (".meta", ".values")]
+            self.assertEqual(self.files(), sorted(names + ["lock"]))
+
+    def test_kills(self):
+        dice = random.Random(3)
+        known = [{} for _ in range(4)]
+        for _ in range(6):
+            daemon = self.start("--workers", "3", "--max-memory", "1G")
+            self.check(daemon, {pool: values for one in known for pool, values in one.items()})
+            for one in known:
+                with daemon.client() as client:
+                    there = {row["name"] for row in client.call("pools")}
+                for pool in list(one):
+                    if pool not in there:
+                        del one[pool]
+                        continue
+                    with daemon.client({"pool": pool, "lease_ms": 0}) as user:
+                        one[pool] = (user.reply("fetch", "n").result,)
+            threads = [threading.Thread(target=self.work, args=(daemon, k, known[k])) for k in range(4)]
+            for thread in threads:
+                thread.start()
+            enough = self.answered + dice.randrange(5, 200)
+            poll(lambda: self.answered >= enough, "pools come and go")
+            kill(daemon)
+            for thread in threads:
+                thread.join()
+        self.start("--workers", "3", "--max-memory", "1G").stop()
 
 
 class Copies(FolderTest):
