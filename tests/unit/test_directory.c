@@ -124,6 +124,33 @@ START_TEST(numbers_begin_again_without_those_in_use)
 }
 END_TEST
 
+START_TEST(a_recovered_pool_keeps_its_number_if_no_other_has_it)
+{
+    struct place place;
+    ck_assert_int_eq(directory_reserve_number(server, "a", 7, &place), 0);
+    ck_assert_uint_eq(place.number, 7);
+    ck_assert_int_eq(directory_reserve_number(server, "b", 3, &place), 0);
+    ck_assert_uint_eq(place.number, 3);
+    ck_assert_int_eq(directory_reserve_number(server, "c", 7, &place), 0);
+    ck_assert_uint_eq(place.number, 8);
+    ck_assert_int_eq(directory_reserve_number(server, "d", 1u << PLACE_NUMBER_BITS, &place), 0);
+    ck_assert_uint_eq(place.number, 9);
+    ck_assert_int_eq(directory_reserve_number(server, "a", 20, &place), -HF_E_EXISTS);
+    directory_ready(server, 3);
+    directory_remove(server, 3);
+    ck_assert_uint_eq(make("e").number, 10); /* not one that was in use a moment ago */
+}
+END_TEST
+
+/* Connections begin there. */
+START_TEST(default_is_at_the_first_worker)
+{
+    make("a");
+    make("b");
+    ck_assert_ptr_eq(make(POOL_DEFAULT).worker, server->workers[0]);
+}
+END_TEST
+
 START_TEST(only_a_place_that_is_not_ready_is_given_up)
 {
     struct call call = {.server = server, .error = error};
@@ -172,6 +199,8 @@ int main(void)
     tcase_add_test(tcase, pools_go_to_the_worker_with_the_fewest);
     tcase_add_test(tcase, a_removed_name_is_free_and_its_number_leads_nowhere);
     tcase_add_test(tcase, numbers_begin_again_without_those_in_use);
+    tcase_add_test(tcase, a_recovered_pool_keeps_its_number_if_no_other_has_it);
+    tcase_add_test(tcase, default_is_at_the_first_worker);
     tcase_add_test(tcase, only_a_place_that_is_not_ready_is_given_up);
     tcase_add_test(tcase, there_is_a_limit_and_an_end_of_memory);
     tcase_add_test(tcase, without_memory_nothing_is_reserved);

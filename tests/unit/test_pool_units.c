@@ -264,10 +264,14 @@ START_TEST(verify_keeps_to_its_units)
 {
     struct verify_result result;
     uint64_t steps = 0, longest = 0, objects = many / 2;
+    unsigned percent = 0, told = 0;
     for (uint64_t i = 0; i < objects; i++)
         put_leaf(&fx, fx.a);
     ck_assert_int_eq(pool_verify_begin(fx.pool), 0);
     for (bool done = false; !done; steps++) {
+        ck_assert_uint_ge(pool_verify_percent(fx.pool), percent);
+        told += pool_verify_percent(fx.pool) > percent;
+        percent = pool_verify_percent(fx.pool);
         uint64_t began = now_ns();
         done = pool_verify_step(fx.pool, UNITS, &result);
         uint64_t took = now_ns() - began;
@@ -276,6 +280,8 @@ START_TEST(verify_keeps_to_its_units)
     ck_assert_uint_eq(result.findings_count, 0);
     ck_assert_uint_eq(result.objects, objects);
     ck_assert_uint_ge(steps, objects / UNITS);
+    ck_assert_uint_gt(told, 20);
+    ck_assert_uint_lt(percent, 100);
     printf("  verify: %llu steps, longest %.0f us\n", (unsigned long long)steps, (double)longest / 1e3);
 }
 END_TEST
