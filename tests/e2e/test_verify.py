@@ -39,7 +39,7 @@ class VerifyTest(FolderTest):
             for pool in "ab":
                 client.call("pool_create", pool)
                 with daemon.client({"pool": pool, "lease_ms": 0}) as user:
-                    user.call("store", "n", [1, 2])
+                    user.call("store", "n", [1, "not inline"])
                     user.call("put", "not held for long")
                     epochs[pool] = user.hello_result["epoch"]
             daemon.process.kill()  # with sessions and garbage in it
