@@ -301,11 +301,14 @@ class Stall(Bench):
             return stat.read().rsplit(")", 1)[1].split()[0] == "T"
 
     def test_an_open_loop_shows_it(self):
-        result, late = self.stall("--rate", self.RATE)
-        # Whatever was due in the first half of it could not be answered before half of it was over.
-        self.assertGreaterEqual(late, self.RATE * self.STALL_S / 2 - 1)
-        if late > result["requests"] / 100:
-            self.assertGreaterEqual(result["latency_us"]["p99"], self.STALL_S / 2 * 1e6)
+        # Where all of them can be in flight, and where they cannot: they count from when they were due.
+        for depth in (256, 1):
+            with self.subTest(depth=depth):
+                result, late = self.stall("--rate", self.RATE, "--depth", depth)
+                # Whatever was due in the first half of it could not be answered before half of it was over.
+                self.assertGreaterEqual(late, self.RATE * self.STALL_S / 2 - 1)
+                if late > result["requests"] / 100:
+                    self.assertGreaterEqual(result["latency_us"]["p99"], self.STALL_S / 2 * 1e6)
 
     def test_a_closed_loop_hides_it(self):
         result, late = self.stall()
