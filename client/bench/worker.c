@@ -265,7 +265,8 @@ static void *run(void *argument)
     worker->record->unanswered = worker->in_flight;
     if (worker->ended_ns == 0)
         worker->ended_ns = worker->record->last_ns;
-    if (worker->second_latency->count + worker->second_errors != 0)
+    uint64_t reported_ns = worker->shared->measure_ns + worker->second * BENCH_SECOND;
+    if (worker->second_latency->count + worker->second_errors != 0 || worker->ended_ns > reported_ns)
         report_second(worker);
     if (worker->problem.code != 0)
         bench_shared_stop(worker->shared);

@@ -10,9 +10,9 @@
 #include "client/bench/zipf.h"
 #include "tests/lib/suite.h"
 
-#define DRAWS 1000000u
+#define DRAWS 400000u
 
-/* libcheck keeps a note of each ck_assert that passes: loops of a million only count what was wrong. */
+/* libcheck keeps a note of each ck_assert that passes: long loops only count what was wrong. */
 
 static struct bench_random random_numbers;
 
@@ -86,8 +86,8 @@ START_TEST(below_is_uniform_and_below)
 }
 END_TEST
 
-/* Of 2^32 equally likely numbers a third would have to stand for two: drawn without care, every third result were twice as
- * likely as the others. */
+/* Of 2^32 equally likely numbers a third would have to stand for two: drawn without care, every third result were
+ * twice as likely as the others. */
 START_TEST(below_is_fair_with_large_bounds_too)
 {
     uint32_t counts[3] = {0};
@@ -108,7 +108,7 @@ START_TEST(unit_numbers_stay_below_one)
         sum += x;
     }
     ck_assert_uint_eq(outside, 0);
-    ck_assert_double_eq_tol(sum / DRAWS, 0.5, 0.002);
+    ck_assert_double_eq_tol(sum / DRAWS, 0.5, 0.003);
 }
 END_TEST
 
@@ -156,9 +156,9 @@ START_TEST(another_exponent_would_be_seen)
     uint32_t counts[COUNT];
     double probability[COUNT];
     draw_zipf(counts, COUNT, 0.99);
-    zipf_probabilities(probability, COUNT, 1.0);
+    zipf_probabilities(probability, COUNT, 1.01);
     ck_assert_double_gt(misfit(counts, probability, COUNT, DRAWS), 1);
-    zipf_probabilities(probability, COUNT, 0.98);
+    zipf_probabilities(probability, COUNT, 0.97);
     ck_assert_double_gt(misfit(counts, probability, COUNT, DRAWS), 1);
 }
 END_TEST
