@@ -96,6 +96,9 @@ class Limits(unittest.TestCase):
         found = judge(results_of([load(210, 0.99, 0.99)] * 3, [load(100, 0.95, 1.0)] * 3))
         self.assertEqual((found.state, found.at_least), (verdict.REACHED, False))
 
+    def test_with_more_than_a_twentieth_of_the_time_left_it_is_not(self):
+        self.assertEqual(judge(results_of([load(900)], [load(100, 0.949, 1.0)])).state, verdict.VOID)
+
     def test_one_odd_round_does_not_void(self):
         odd = load(100, server_busy=0.4, own_busy=0.99)
         self.assertEqual(judge(results_of([load(210)] * 3, [load(100), odd, load(100)])).state, verdict.REACHED)
