@@ -3,8 +3,8 @@
  *
  * The candidates are the model after none of them, after the first, ... after all that were sent whole. The facts are
  * everything this client can see: what its session holds and how often, the values, the slots, its names. One of the
- * candidates must be exactly that; if several are (a request may change nothing that can be seen), it is taken to be the
- * last, which claims least about loose things. */
+ * candidates must be exactly that; if several are (a request may change nothing that can be seen), it is taken to be
+ * the last, which claims least about loose things. */
 #include "proto/errors.h"
 #include "proto/rpc.h"
 #include "tests/soak/client.h"
