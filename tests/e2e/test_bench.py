@@ -306,8 +306,9 @@ class Stall(Bench):
         for depth in (256, 1):
             with self.subTest(depth=depth):
                 result, late = self.stall("--rate", self.RATE, "--depth", depth)
-                # Whatever was due in the first half of it could not be answered before half of it was over.
-                self.assertGreaterEqual(late, self.RATE * self.STALL_S / 2 - 1)
+                # Whatever was due in the first half of it could not be answered before half of it was over. (The
+                # histogram has steps of some percent, so what came just behind that half may count as before it.)
+                self.assertGreaterEqual(late, 0.9 * self.RATE * self.STALL_S / 2)
                 if late > result["requests"] / 100:
                     self.assertGreaterEqual(result["latency_us"]["p99"], self.STALL_S / 2 * 1e6)
 

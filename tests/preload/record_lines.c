@@ -3,7 +3,8 @@
  *
  * A program compiled with -fsanitize=thread calls a function at each load and store, each atomic operation, and each
  * function's begin and end. Linked to this library instead of the sanitizer's, it notes them. Beside those it sees
- * what goes through memcpy, memmove and memset of all libraries, the locks (a lock is written), and libuv's handles that wake
+ * what goes through memcpy, memmove and memset of all libraries, the locks (a lock is written), and libuv's handles
+ * that wake
  * another loop. It does not see what the kernel, libc and libuv write else.
  *
  * $HF_RECORD_LINES names a file of RECORD_BYTES bytes, mapped shared; all is in the machine's order:
