@@ -51,7 +51,7 @@ static uint64_t look(struct attack *a, int fd_meta, int fd_values)
     if (wrong != NULL)
         die(a, "a copy is not recovered as it should be", wrong);
     a->snapshots++;
-    a->swept += a->work.fx.pool->heap.collecting == COLLECT_SWEEP;
+    a->swept += a->work.fx.pool->heap.collecting == COLLECT_SWEEP && a->work.tracing;
     return digest;
 }
 

@@ -35,6 +35,7 @@ struct workload {
     unsigned ended_count;
     uint64_t ring[WORKLOAD_RING];
     bool ring_made;
+    bool tracing; /* the operation is one of the collector alone */
     bool crowded_names; /* more names of the largest class than fit one run of cells */
     uint8_t *pattern;   /* bytes of values */
     bool values_large;  /* values above 300 bytes too */

@@ -181,7 +181,7 @@ STORE_MUTANTS = [
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", help="mutants whose name contains this")
-    parser.add_argument("--quick", action="store_true", help="one in six")
+    parser.add_argument("--quick", action="store_true", help="one in eight")
     parser.add_argument("--seeds", type=int, default=40000, help="of the oracle; a mutant is caught by the first that fails")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -195,7 +195,7 @@ def main():
             crash.Attack("attack_store", ["-O1", "-DHF_STORE_HOOK=1"], STORE_MUTANTS, {"HF_SEEDS": "60", "HF_OPS": "250"},
                          scratch, tree),
         ]
-        return crash.try_all(attacks, options.only, 6 if options.quick else 1)
+        return crash.try_all(attacks, options.only, 8 if options.quick else 1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,23 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""The oracle must catch a broken collector: one in eight of the mutants, all of them with HF_TEST_LONG=1."""
+import os
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+PROGRAM = Path(__file__).resolve().parents[1] / "sim" / "mutants.py"
+
+
+class Mutants(unittest.TestCase):
+    def test_every_mutant_is_caught(self):
+        command = [sys.executable, str(PROGRAM)]
+        if os.environ.get("HF_TEST_LONG", "") in ("", "0"):
+            command.append("--quick")
+        done = subprocess.run(command, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
