@@ -33,9 +33,10 @@ struct program {
     struct server *server;
     struct signals signals;
     struct systemd systemd;
-    bool activated; /* it was given sockets to listen at */
-    bool stopping;
-    const char *folder; /* where this program was called from, with its '/': `holdfast` is there too */
+    bool activated;       /* it was given sockets to listen at */
+    bool stopping, stuck; /* `stuck`: a worker has not answered */
+    bool misread;         /* the last reload was refused */
+    const char *folder;   /* where this program was called from, with its '/': `holdfast` is there too */
     int folder_size;
 };
 
@@ -107,7 +108,7 @@ static void reload(struct program *program)
                     .data = program},
     };
     systemd_reloading(&program->systemd);
-    reload_options(&program->options, &reload);
+    program->misread = !reload_options(&program->options, &reload);
     systemd_reloaded(&program->systemd);
 }
 
@@ -121,8 +122,8 @@ static void stop(struct program *program, int number)
     log_write(&program->log, LOG_LEVEL_INFO, "stopping",
               "signal=%s msg=\"replies are flushed for at most %d s\"",
               number == SIGTERM ? "SIGTERM" : "SIGINT", SERVER_DRAIN_MS / 1000);
-    systemd_stopping(&program->systemd, "sending the last replies");
     server_stop(program->server);
+    systemd_stopping(&program->systemd);
 }
 
 static void on_signal(void *data, int number)
@@ -139,27 +140,54 @@ static void on_signal(void *data, int number)
 static bool alive(void *data)
 {
     struct program *program = data;
-    return server_alive(program->server);
+    bool alive = server_alive(program->server);
+    if (!alive && !program->stuck)
+        log_write(&program->log, LOG_LEVEL_WARN, "stuck",
+                  "msg=\"a worker has not finished a turn since the last look\"");
+    program->stuck = !alive;
+    return alive;
 }
 
-/* "3 pools, 12 sessions, 1.2 M objects; 310 MiB of 14 GiB" */
+static const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+/* "serving 3 pools, 12 sessions, 1.20 M objects, 310 MiB of 14.0 GiB" */
+static void describe_serving(const struct program *program, const struct server_summary *summary, char *text,
+                             size_t size)
+{
+    char objects[HUMAN_MAX], used[HUMAN_MAX], limit[HUMAN_MAX];
+    snprintf(text, size, "serving %llu pool%s, %llu session%s, %s object%s, %s of %s%s",
+             (unsigned long long)summary->pools, plural(summary->pools),
+             (unsigned long long)summary->sessions, plural(summary->sessions),
+             human_count(objects, sizeof objects, summary->objects), plural(summary->objects),
+             human_bytes(used, sizeof used, summary->memory_used),
+             human_bytes(limit, sizeof limit, summary->memory_limit),
+             program->misread ? "; the last reload changed nothing, see the log" : "");
+}
+
+/* For `systemctl status`. */
 static void describe(void *data, char *text, size_t size)
 {
     const struct program *program = data;
     struct server_summary summary;
-    char objects[16], used[16], limit[16];
     server_summary(program->server, &summary);
-    snprintf(text, size, "%llu pools, %llu sessions, %s objects; %s of %s", (unsigned long long)summary.pools,
-             (unsigned long long)summary.sessions, human_count(objects, sizeof objects, summary.objects),
-             human_bytes(used, sizeof used, summary.memory_used),
-             human_bytes(limit, sizeof limit, summary.memory_limit));
+    if (!program->stopping)
+        describe_serving(program, &summary, text, size);
+    else if (summary.waiting == 0)
+        snprintf(text, size, "stopping: the last calls are being answered");
+    else
+        snprintf(text, size, "stopping: %llu client%s to take %s last replies, for at most %d s in all",
+                 (unsigned long long)summary.waiting, summary.waiting == 1 ? " has" : "s have",
+                 summary.waiting == 1 ? "its" : "their", SERVER_DRAIN_MS / 1000);
 }
 
 static void on_stopped(void *data)
 {
     struct program *program = data;
     signals_stop(&program->signals);
-    systemd_stop(&program->systemd);
+    systemd_stop(&program->systemd, "stopping: memory is being given back");
 }
 
 /* Where it listens, and what to try next. Programs that start a daemon wait for these lines. */
@@ -177,6 +205,7 @@ static void announce(struct program *program)
 static int fail(struct program *program, const char *error)
 {
     log_write(&program->log, LOG_LEVEL_ERROR, "not_started", "msg=\"%s\"", error);
+    systemd_failed(error);
     return EXIT_FAILED;
 }
 

@@ -430,6 +430,7 @@ void server_summary(const struct server *server, struct server_summary *ret)
         ret->object_bytes += atomic_load_explicit(&published->object_bytes, memory_order_relaxed);
         ret->sessions += atomic_load_explicit(&published->sessions, memory_order_relaxed);
         ret->memory_used += atomic_load_explicit(&published->memory_used, memory_order_relaxed);
+        ret->waiting += atomic_load_explicit(&published->waiting, memory_order_relaxed);
     }
 }
 

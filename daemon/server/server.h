@@ -67,6 +67,8 @@ bool server_alive(struct server *server);
 struct server_summary {
     uint64_t pools, objects, object_bytes, sessions;
     uint64_t memory_used, memory_limit; /* bytes */
+    uint64_t
+        waiting; /* after server_stop(): connections whose clients have not taken all replies, up to date */
 };
 void server_summary(const struct server *server, struct server_summary *ret);
 
