@@ -53,7 +53,8 @@ static void say_complaint(void *data, const char *file, unsigned line, const cha
              text);
     for (char *at = whole; *at != '\0'; at++)
         *at = (unsigned char)*at < 0x20 || *at == 0x7f ? '?' : *at;
-    fprintf(stderr, "holdfastd: %s\n", whole);
+    fprintf(stderr, "%sholdfastd: %s\n", systemd_journal() ? "<3>" : "",
+            whole); /* an error, see sd-daemon(3) */
 }
 
 /* ---- signals ---- */
