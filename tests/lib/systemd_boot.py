@@ -15,7 +15,6 @@ Whatever makes a boot impossible is an error of start(), which says what systemd
 import json
 import os
 import pty
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -43,26 +42,28 @@ class Systemd:
     def start(self):
         if os.geteuid() != 0:
             raise BootFailed("booting a systemd takes root")
-        empty = os.path.join(self.dir, "empty")
-        os.mkdir(empty)
         console, terminal = pty.openpty()
         # A session of its own: it outlives a runner that kills this one, and cleans up.
         self.process = subprocess.Popen(["unshare", "--mount", "--propagation", "private", SCRIPT, self.dir,
-                                         self.tree or empty, os.ttyname(terminal)], stdin=subprocess.PIPE,
+                                         self.tree or "", os.ttyname(terminal)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
         self._read(console)
         self._read(os.dup(self.process.stdout.fileno()))
         try:
             self._wait(self._booted, "systemd has reached basic.target")
         except BaseException:
-            self.stop()
+            self._end()
             raise
         finally:
             os.close(terminal)
         return self
 
     def stop(self):
-        """Kills all that was started there. What is still mounted or running afterwards is an error."""
+        """Kills all that was started there. What stays all the same is an error."""
+        if self._end() != 0:
+            raise BootFailed("the end of the boot failed:\n" + self.console())
+
+    def _end(self):
         code = 0
         if self.process:
             self.process.stdin.close()
@@ -71,9 +72,9 @@ class Systemd:
             for reader in self.readers:
                 reader.join(DEADLINE_S)
         self.process = self.pid = None
-        shutil.rmtree(self.dir)
-        if code != 0:
-            raise BootFailed("the boot's end failed:\n" + self.console())
+        if os.path.exists(self.dir):
+            os.rmdir(self.dir)  # the script has made it empty, or has not begun
+        return code
 
     def __enter__(self):
         return self.start()

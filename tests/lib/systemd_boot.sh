@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # systemd_boot.sh DIR TREE CONSOLE: boots systemd for systemd_boot.py and ends it when standard input ends. Runs in a
-# mount namespace of its own, as root. DIR: an empty folder to mount things below. TREE: a folder whose files are laid
-# over the new root, as DESTDIR has them. CONSOLE: a terminal.
+# mount namespace of its own, as root. DIR: an empty folder to mount things below, removed at the end. TREE: a folder
+# whose files are laid over the new root, as DESTDIR has them; or empty. CONSOLE: a terminal.
 #
 # The booted system cannot reach a file of this machine but those in /usr, which it sees read-only: its root is a tmpfs
 # that is filled here, and the old root is unmounted before systemd starts. What systemd does at boot to /run, /tmp,
@@ -11,6 +11,7 @@
 # change the machine otherwise. It is the first process of a PID namespace: when that is killed, all that it has
 # started is killed by the kernel.
 set -euo pipefail
+umask 022
 
 if [ "${1:-}" != --inside ]; then
     dir=$1 tree=$2 console=$3
@@ -18,6 +19,31 @@ if [ "${1:-}" != --inside ]; then
         { echo "systemd_boot: not started in a mount namespace of its own" >&2; exit 1; }
     root=$dir/root groups=$dir/groups
     mkdir "$root" "$groups"
+
+    # ---- the end: the test's, or its death ----
+    group='' boot='' input=''
+    end() {
+        local code=$?
+        set +e
+        trap '' PIPE # a test that has died reads no more
+        [ ! -e "$group/cgroup.kill" ] || echo 1 >"$group/cgroup.kill"
+        [ -z "$boot" ] || kill -KILL "$boot" 2>/dev/null
+        [ -z "$input" ] || kill "$input" 2>/dev/null
+        wait
+        # The last of its processes may be still on its way out.
+        for ((i = 0; i < 200; i++)); do
+            [ -e "$group" ] || break
+            find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.05
+        done
+        [ ! -e "$group" ] || { echo "systemd_boot: control groups below $group stay" >&2; code=1; }
+        cd /
+        for name in "$root" "$groups"; do
+            ! mountpoint -q "$name" || umount -l "$name"
+        done
+        rmdir "$root" "$groups" "$dir" # empty ones: nothing is ever removed here with what is in it
+        exit $code
+    }
+    trap end EXIT
 
     # ---- the root ----
     mount -t tmpfs -o mode=755 holdfast-boot "$root"
@@ -52,36 +78,19 @@ if [ "${1:-}" != --inside ]; then
         dbus.socket systemd-initctl.socket systemd-udevd.service systemd-update-utmp.service; do
         ln -s /dev/null "etc/systemd/system/$unit"
     done
-    tar -C "$tree" -c . | tar --no-overwrite-dir --no-same-owner -x
+    [ -z "$tree" ] || cp -RT "$tree" .
 
     # ---- a control group of its own, so that those systemd makes can be removed again ----
     mount -t cgroup2 cgroup2 "$groups"
     own=$groups$(sed -n 's/^0:://p' /proc/self/cgroup)
     [ -d "$own" ] || own=$groups
     group=$own/holdfast-boot-$$
-    # ---- the end: the test's, or its death ----
-    boot='' input=''
-    end() {
-        local code=$?
-        [ ! -e "$group/cgroup.kill" ] || echo 1 >"$group/cgroup.kill"
-        [ -z "$boot" ] || kill -KILL "$boot" 2>/dev/null || true
-        [ -z "$input" ] || kill "$input" 2>/dev/null || true
-        wait
-        # The last of its processes may be still on its way out.
-        for ((i = 0; i < 200; i++)); do
-            find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && exit $code
-            sleep 0.05
-        done
-        echo "systemd_boot: the control groups below $group cannot be removed" >&2
-        exit 1
-    }
     mkdir "$group"
-    trap end EXIT
 
     (
         echo "$BASHPID" >"$group/cgroup.procs"
-        exec setpriv --pdeathsig KILL unshare --kill-child --pid --fork --mount --propagation private --cgroup --uts --ipc --net \
-            /bin/bash "$0" --inside "$root"
+        exec setpriv --pdeathsig KILL unshare --kill-child --pid --fork --mount --propagation private \
+            --cgroup --uts --ipc --net /bin/bash "$0" --inside "$root"
     ) </dev/null &
     boot=$!
     cat <&0 >/dev/null &
@@ -114,6 +123,7 @@ for name in / /run /dev /tmp /var/tmp; do
     [ "$(stat -f -c %T "$name")" = tmpfs ] || { echo "systemd_boot: $name is not the one made here" >&2; exit 1; }
 done
 exec setpriv --bounding-set \
-    -sys_time,-sys_module,-sys_rawio,-sys_boot,-syslog,-mac_admin,-mac_override,-wake_alarm,-block_suspend,-audit_control,-audit_read,-audit_write,-perfmon,-bpf \
+    "$(printf -- '-%s,' sys_time sys_module sys_rawio sys_boot syslog mac_admin mac_override wake_alarm \
+        block_suspend audit_control audit_read audit_write perfmon)-bpf" \
     env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin container=holdfast-boot \
     /lib/systemd/systemd --system --unit=basic.target --show-status=no
