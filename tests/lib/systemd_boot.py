@@ -34,6 +34,7 @@ class Systemd:
         self.tree = tree
         self.process = None  # the script
         self.pid = None      # systemd, as this machine numbers it
+        self.terminal = None # kept open, so that reading its other end does not end before there is a systemd
         self.said = bytearray()
         self.readers = []
 
@@ -42,10 +43,10 @@ class Systemd:
     def start(self):
         if os.geteuid() != 0:
             raise BootFailed("booting a systemd takes root")
-        console, terminal = pty.openpty()
+        console, self.terminal = pty.openpty()
         # A session of its own: it outlives a runner that kills this one, and cleans up.
         self.process = subprocess.Popen(["unshare", "--mount", "--propagation", "private", SCRIPT, self.dir,
-                                         self.tree or "", os.ttyname(terminal)], stdin=subprocess.PIPE,
+                                         self.tree or "", os.ttyname(self.terminal)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
         self._read(console)
         self._read(os.dup(self.process.stdout.fileno()))
@@ -54,8 +55,6 @@ class Systemd:
         except BaseException:
             self._end()
             raise
-        finally:
-            os.close(terminal)
         return self
 
     def stop(self):
@@ -69,6 +68,7 @@ class Systemd:
             self.process.stdin.close()
             code = self.process.wait(DEADLINE_S)
             self.process.stdout.close()
+            os.close(self.terminal)
             for reader in self.readers:
                 reader.join(DEADLINE_S)
         self.process = self.pid = None

@@ -84,7 +84,7 @@ if [ "${1:-}" != --inside ]; then
     mount -t cgroup2 cgroup2 "$groups"
     own=$groups$(sed -n 's/^0:://p' /proc/self/cgroup)
     [ -d "$own" ] || own=$groups
-    group=$own/holdfast-boot-$$
+    group=$own/$(basename "$dir")
     mkdir "$group"
 
     (
