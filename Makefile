@@ -48,7 +48,7 @@ PACKAGES_RUN = gcc libc6-dev make pkg-config libuv1-dev libmsgpack-dev libjansso
     libsystemd-dev libinih-dev
 
 # `make check` adds: libcheck, what the stock foreign clients among the tests run on, and a systemd to be booted.
-PACKAGES_CHECK = check python3 python3-msgpack python3-pynvim nodejs npm systemd util-linux iproute2
+PACKAGES_CHECK = check python3 python3-msgpack python3-pynvim nodejs npm systemd util-linux mount
 
 # `make check-all`, `tidy` and `format` add: the second compiler, the fuzzer's run time, checkers, and two
 # more foreign clients.

@@ -188,7 +188,7 @@ static void on_stopped(void *data)
 {
     struct program *program = data;
     signals_stop(&program->signals);
-    systemd_stop(&program->systemd, "stopping: memory is being given back");
+    systemd_stop(&program->systemd, "stopping: the pools are being closed");
 }
 
 /* Where it listens, and what to try next. Programs that start a daemon wait for these lines. */
@@ -206,7 +206,7 @@ static void announce(struct program *program)
 static int fail(struct program *program, const char *error)
 {
     log_write(&program->log, LOG_LEVEL_ERROR, "not_started", "msg=\"%s\"", error);
-    systemd_failed(error);
+    systemd_starting("not started", error);
     return EXIT_FAILED;
 }
 
@@ -243,6 +243,8 @@ static int run(struct program *program)
         .heap_dir = program->options.heap_dir,
         .log = &program->log,
     };
+    if (config.heap_dir != NULL) /* which takes as long as reading them */
+        systemd_starting("opening the pools", config.heap_dir);
     if (places(program, &config, fds, listen, error, sizeof error) != 0 ||
         server_open(&program->server, &config, error, sizeof error) != 0)
         return fail(program, error);

@@ -137,6 +137,11 @@ static void look_every(struct systemd *systemd, uint64_t ms)
         uv_timer_start(&systemd->timer, on_timer, ms, ms);
 }
 
+void systemd_starting(const char *what, const char *text)
+{
+    (void)sd_notifyf(0, "STATUS=%s: %s", what, text);
+}
+
 void systemd_start(struct systemd *systemd, uv_loop_t *loop, const struct systemd_source *source)
 {
     uint64_t watchdog_us = 0;
@@ -154,11 +159,6 @@ void systemd_start(struct systemd *systemd, uv_loop_t *loop, const struct system
      * milliseconds is beyond what a timer can do. */
     uint64_t half_ms = systemd->watched ? watchdog_us / 2000 : SYSTEMD_STATUS_MS;
     look_every(systemd, half_ms == 0 ? 1 : half_ms < SYSTEMD_STATUS_MS ? half_ms : SYSTEMD_STATUS_MS);
-}
-
-void systemd_failed(const char *text)
-{
-    (void)sd_notifyf(0, "STATUS=not started: %s", text);
 }
 
 void systemd_reloading(struct systemd *systemd)

@@ -42,11 +42,11 @@ int systemd_sockets(int *fds, unsigned max, char *error, size_t error_size);
 /* Whether stderr is the journal's, which wants a level before each line and writes the time itself. */
 bool systemd_journal(void);
 
+/* Before systemd_start(): the status is "what: text", what is being done, or why it cannot start. */
+void systemd_starting(const char *what, const char *text);
+
 /* Serving begins: READY, and from now on STATUS and, if there is a watchdog, WATCHDOG out of the loop. */
 void systemd_start(struct systemd *systemd, uv_loop_t *loop, const struct systemd_source *source);
-
-/* It cannot begin: `text` says why. Before, and in place of, systemd_start(). */
-void systemd_failed(const char *text);
 
 /* Options are being read again; done with that. */
 void systemd_reloading(struct systemd *systemd);

@@ -152,7 +152,7 @@ class Notified(Folder):
             self.hear_until(r"\ASTATUS=stopping: 1 client has to take its last replies, for at most 5 s in all\Z")
             reply = client.recv()
             self.assertEqual((reply.msgid, len(reply.value())), (asked, 8 * MIB))
-        self.hear_until(r"\ASTATUS=stopping: memory is being given back\Z")
+        self.hear_until(r"\ASTATUS=stopping: the pools are being closed\Z")
         self.assertEqual(daemon.wait_exit(), 0)
         daemon.check_log()
         self.assertEqual(self.hear_all(), [])
@@ -165,6 +165,17 @@ class Notified(Folder):
         said = self.hear_all()
         self.assertEqual(len(said), 1)
         self.assertRegex(said[0], r"\ASTATUS=not started: unix:%s: a file that is not a socket" % self.path("s"))
+
+    def test_pools_in_files_are_opened_before_it_is_ready(self):
+        heap = self.path("heap")
+        for objects in (0, 1):  # the second time they are recovered
+            daemon = self.notified("--heap", heap)
+            self.assertEqual(self.hear(), "STATUS=opening the pools: " + heap)
+            self.assertRegex(self.hear(), r"\AREADY=1\nSTATUS=serving 1 pool, 0 sessions, %d object" % objects)
+            with Client(self.path("s")) as client:
+                client.call("store", "k", 1)
+            daemon.stop()
+            self.hear_all()
 
     # The watchdog --------------------------------------------------------------------------------
 

@@ -341,6 +341,16 @@ class Booted(unittest.TestCase):
                                            "touch", place + "/try")
                 self.assertEqual(code == 0, allowed, (who, place))
 
+    def test_pools_in_files_outlive_it(self):
+        for heap in ("/var/lib/holdfast/heap", "/run/holdfast/heap"):
+            self.booted.write(CONFIG, "[daemon]\nheap = %s\n" % heap)
+            self.client().call("store", "k", heap)
+            self.systemctl("kill", "--signal=KILL", SERVICE)
+            self.assertEqual(self.client().call("fetch", "k"), heap)
+            self.systemctl("restart", SERVICE)
+            self.assertEqual(self.client().call("fetch", "k"), heap)
+            self.systemctl("stop", SERVICE)
+
     def test_tcp_comes_from_the_socket_unit(self):
         self.systemctl("stop", *UNITS)
         self.drop_in(SOCKET, "[Socket]\nListenStream=127.0.0.1:7677\n")

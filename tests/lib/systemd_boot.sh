@@ -41,7 +41,7 @@ if [ "${1:-}" != --inside ]; then
             ! mountpoint -q "$name" || umount -l "$name"
         done
         rmdir "$root" "$groups" "$dir" # empty ones: nothing is ever removed here with what is in it
-        exit $code
+        exit "$code"
     }
     trap end EXIT
 
@@ -71,6 +71,7 @@ if [ "${1:-}" != --inside ]; then
     : >dev/console && mount --bind "$console" dev/console
     echo root:x:0:0:root:/root:/bin/sh >etc/passwd
     echo root:x:0: >etc/group
+    echo holdfast-boot >etc/hostname
     tr -d - </proc/sys/kernel/random/uuid >etc/machine-id # there is one: nobody is asked for a first boot's settings
     # Of no use here: the machine's file systems, its audit, its message bus.
     for unit in proc-sys-fs-binfmt_misc.automount sys-fs-fuse-connections.mount sys-kernel-config.mount \
@@ -112,8 +113,6 @@ fi
 mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys
 mount -t cgroup2 -o nosuid,nodev,noexec cgroup2 sys/fs/cgroup
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts dev/pts
-ip link set lo up
-hostname holdfast-boot
 # No chroot: the kernel gives a process in one no user namespace (PrivateUsers=).
 pivot_root . old
 cd /

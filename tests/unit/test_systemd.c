@@ -138,7 +138,7 @@ START_TEST(silent_without_systemd)
     systemd_stopping(&systemd_);
     ck_assert(!uv_loop_alive(&loop));
     systemd_stop(&systemd_, "bye");
-    systemd_failed("why");
+    systemd_starting("not started", "why");
     ck_assert_uint_eq(asked, 0);
     ck_assert_uint_eq(take(), 0);
 }
@@ -220,9 +220,9 @@ START_TEST(stopping_tells_what_it_waits_for_and_feeds_no_watchdog)
 }
 END_TEST
 
-START_TEST(a_failure_says_why)
+START_TEST(what_it_does_before_it_starts)
 {
-    systemd_failed("no room");
+    systemd_starting("not started", "no room");
     take_only("STATUS=not started: no room");
 }
 END_TEST
@@ -532,7 +532,7 @@ int main(void)
     tcase_add_test(states, without_a_watchdog_it_looks_every_few_seconds);
     tcase_add_test(states, reloading_then_ready_again);
     tcase_add_test(states, stopping_tells_what_it_waits_for_and_feeds_no_watchdog);
-    tcase_add_test(states, a_failure_says_why);
+    tcase_add_test(states, what_it_does_before_it_starts);
     tcase_add_test(states, a_long_status_is_cut);
     TCase *watchdog = suite_case(suite, "watchdog", setup, teardown);
     tcase_add_test(watchdog, it_is_fed_while_all_are_alive);
