@@ -155,9 +155,31 @@ static void on_drain(struct worker *worker, struct message *message)
     worker_wake(worker);
 }
 
+/* What the drain was over for, for whoever reads the log. */
+static void tell_left(struct worker *worker)
+{
+    struct list *at, *after;
+    unsigned unsent = 0, calls = 0, moving = 0, runnable = 0;
+    list_each(at, after, &worker->conns)
+    {
+        const struct conn *conn = list_entry(at, struct conn, link);
+        bool open = conn->state != CONN_CLOSING;
+        unsent += open && conn->queued > 0;
+        calls += open && (conn->pending != NULL || conn->staging != NULL);
+        moving += open && conn->leaving != NULL;
+        runnable += open && !list_empty(&conn->in_runnable);
+    }
+    if (unsent + calls + moving + runnable > 0)
+        log_write(worker->log, LOG_LEVEL_WARN, "left",
+                  "worker=%u unsent=%u calls=%u moving=%u waiting=%u msg=\"connections cut off at the end\"",
+                  worker->index, unsent, calls, moving, runnable);
+}
+
 static void on_close(struct worker *worker, struct message *message)
 {
     worker->closing = true;
+    if (message == &worker->close_at_once && !worker->closed)
+        tell_left(worker);
     if (message == &worker->close_at_once)
         close_all(worker);
     else
