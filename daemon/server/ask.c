@@ -199,8 +199,17 @@ static void forget(struct call *call, void *state)
         destroy(question);
 }
 
+/* Others may have ended once this one drains: a question to them would never come back. */
+static bool may_travel(const struct call *call, const struct worker *only)
+{
+    bool here = only == call->worker || call->server->workers_count == 1;
+    return here || !call->worker->draining;
+}
+
 int call_ask(struct call *call, const struct ask *ask, struct worker *only)
 {
+    if (!may_travel(call, only))
+        return -HF_E_DRAINING;
     assert(ask->args_size <= ASK_ARGS_MAX);
     struct question *question = create(call, ask, only);
     if (question == NULL)

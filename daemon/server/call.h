@@ -282,7 +282,7 @@ struct ask {
 };
 
 /* Asks one worker (`only`) or all (NULL). Returns what `finish` returned, CALL_AGAIN while the question is away (to be
- * handed through), or -HF_E_OOM. */
+ * handed through), -HF_E_OOM, or -HF_E_DRAINING if others had to be asked while the daemon ends. */
 int call_ask(struct call *call, const struct ask *ask, struct worker *only);
 /* For `finish`: replies with an array of the rows gathered; with the one value gathered. */
 int call_rows(struct call *call, struct question *question);

@@ -97,6 +97,8 @@ static struct arrival *prepare(struct conn *conn, uint32_t place)
 int conn_move(struct call *call, const struct place *place)
 {
     struct conn *conn = call->conn;
+    if (conn->worker->draining) /* the other worker may have ended */
+        return -HF_E_DRAINING;
     conn->leaving = prepare(conn, place->number);
     conn->leaving_to = place->worker;
     if (conn->leaving != NULL)

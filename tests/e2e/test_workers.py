@@ -363,5 +363,33 @@ class Ending(unittest.TestCase):
             client.close()
 
 
+    def test_nothing_is_asked_of_workers_that_may_have_ended(self):
+        daemon = Daemon("--workers", str(WORKERS)).start()
+        self.addCleanup(daemon.kill)
+        admin = daemon.client()
+        for name in POOLS:
+            admin.call("pool_create", name)
+        slow = daemon.client({"pool": "p0"})  # what it does not read keeps the daemon from its end
+        slow.call("store", "large", "x" * 5000000)
+        other, fresh = daemon.client({"pool": "p1"}), daemon.client()
+        fresh.notify("ping")
+        for n in range(2):
+            slow.request("fetch", "large")
+        poll(lambda: other.call("stats", "requests")["by_method"].get("fetch", 0) == 2, "it is asked for")
+        daemon.terminate()
+        poll(lambda: (other.reply("put", 1).error or "").startswith("DRAINING"), "the end has begun")
+        for asks in (("stats",), ("pools",), ("sessions", {"pool": "*"}), ("sessions", {"pool": "p0"})):
+            self.assertEqual(other.code(*asks), "DRAINING", asks)
+        self.assertEqual(len(other.call("sessions", {"pool": "p1"})), 1)  # that is here
+        poll(lambda: (fresh.reply("hello", {"pool": "p2"}).error or "").startswith("DRAINING"), "it cannot move")
+        for _ in range(2):
+            self.assertEqual(len(slow.recv().value()), 5000000)
+        self.assertEqual(daemon.wait_exit(), 0)
+        daemon.check_log()
+        self.assertNotIn("drain_over", daemon.stderr())
+        for client in (admin, slow, other, fresh):
+            client.close()
+
+
 if __name__ == "__main__":
     unittest.main()
