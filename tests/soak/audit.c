@@ -523,6 +523,8 @@ static bool say_hello_again(struct audit *audit)
         check_expiry(client);
         return true;
     }
+    if (reply.code == HF_E_DRAINING)
+        client_stop_if_ending(client);
     if (reply.code != 0)
         client_fail(client, "hello with the key: %.*s", (int)reply.error_size, reply.error);
     if (client->lost)
