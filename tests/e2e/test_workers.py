@@ -177,6 +177,7 @@ class Moving(WorkersTest):
             crowd.append(client)
         self.assertTrue(full == "closed" or full.startswith("LIMIT"))
         fds = "/proc/%d/fd" % daemon.process.pid
+        daemon.wait_line(re.compile("event=refused"))  # written when the one refused is closed
         poll(lambda: len(os.listdir(fds)) == 64, "the reserve is taken back")
         self.assertEqual(mover.code("hello", {"pool": "other"}), "LIMIT")
         for client in crowd:
