@@ -1,27 +1,72 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "daemon/gc/reap.h"
+/* Death by count and the reaper. No recursion: a chain of ten million is a queue that is never longer than the objects
+ * that died and are not yet freed.
+ *
+ * Nothing here is logged in the undo log: what is dead cannot be reached, and freeing is one store (generation + 1,
+ * FREE) after which the id can never be valid again. */
+#include "daemon/gc/internal.h"
 
-void reap_check(struct heap *heap, uint32_t index)
+void object_dies(struct gc *gc, uint32_t index)
 {
+    struct heap *heap = gc->heap;
     struct hot *hot = &heap->hot[index];
-    if (hot->in != 0 || is_held_outside(hot) || w0_state(hot->w0) != W0_ALIVE)
-        return;
     hot->w0 = (hot->w0 & ~W0_STATE) | W0_ZERO;
     slots_unmake(heap, index);
-    hot->in = heap->zero_head;
-    heap->zero_head = index;
-    heap->zero_count++;
     heap->alive--;
     heap->open -= (hot->w0 & W0_OPEN) != 0;
     heap->value_bytes -= value_size(hot->value);
 }
 
-/* All its slots are dropped: gives its memory back and ends its generation. */
-static void free_object(struct heap *heap, uint32_t index, reap_freed *freed, void *owner)
+void gc_unresolved(struct gc *gc, uint32_t index)
 {
+    gc->cyclic = true;
+    if (gc->unresolved++ == 0)
+        gc->unresolved_since_ms = gc->now_ms;
+    gc->unresolved_bytes += value_size(gc->heap->hot[index].value);
+}
+
+/* Only slots keep it. If they make a cycle with its own, nobody would ever free it. */
+static void suspect(struct gc *gc, uint32_t index)
+{
+    if (!heap_may_have_cycles(gc->heap))
+        gc->cyclic = false;
+    else if (w0_ns(gc->heap->hot[index].w0) != 0)
+        gc_unresolved(gc, index);
+}
+
+void gc_dropped(struct gc *gc, uint32_t index)
+{
+    const struct hot *hot = &gc->heap->hot[index];
+    if (w0_state(hot->w0) != W0_ALIVE)
+        return;
+    if (hot->in != 0)
+        suspect(gc, index);
+    else
+        object_lost(gc, index);
+}
+
+void object_lost(struct gc *gc, uint32_t index)
+{
+    struct heap *heap = gc->heap;
+    struct hot *hot = &heap->hot[index];
+    if (unlikely(gc_is_guarded(gc, index))) {
+        if (!gc->owner.deliver(gc->owner.arg, index) && !freeset_has(&gc->waiting, index))
+            freeset_add(&gc->waiting, index);
+        if (gc_is_guarded(gc, index) || is_held_outside(hot))
+            return;
+    }
+    object_dies(gc, index);
+    hot->in = heap->zero_head;
+    heap->zero_head = index;
+    heap->zero_count++;
+}
+
+void object_free(struct gc *gc, uint32_t index, bool later)
+{
+    struct heap *heap = gc->heap;
     struct hot *hot = &heap->hot[index];
     uint64_t w0 = hot->w0;
-    freed(owner, index);
+    gc->owner.freed(gc->owner.arg, index);
     if ((w0 & W0_INLINE) == 0)
         value_free(heap, hot->value, (w0 & W0_VERSIONED) != 0);
     slots_free(heap, index);
@@ -29,25 +74,28 @@ static void free_object(struct heap *heap, uint32_t index, reap_freed *freed, vo
     image_set(heap, &hot->w0, (w0_gen(w0) + 1) | W0_FREE);
     if (w0_gen(w0) + 1 == W0_GEN_LAST)
         heap->retired++;
+    else if (later)
+        index_give_later(heap, index);
     else
         index_give(heap, index);
     heap->freed++;
 }
 
-unsigned reap_step(struct heap *heap, unsigned units, unsigned frees, reap_freed *freed, void *owner)
+unsigned gc_reap(struct gc *gc, unsigned units, unsigned frees)
 {
+    struct heap *heap = gc->heap;
     unsigned spent = 0;
     while (heap->zero_head != 0 && spent < units && frees > 0) {
         uint32_t index = heap->zero_head;
         struct hot *hot = &heap->hot[index];
         spent++;
         if (hot->link != 0) {
-            uint32_t target = slots_pop(heap, index);
-            if (target != 0) {
+            uint32_t edge = slots_pop(heap, index);
+            if (edge != 0) {
                 /* the queue goes on with the parent first: children wait below it */
                 heap->zero_head = hot->in;
-                in_drop(heap, index, hot->link, target);
-                reap_check(heap, target);
+                in_drop(heap, index, hot->link, edge);
+                gc_drop(gc, edge & SLOT_TARGET);
                 hot->in = heap->zero_head;
                 heap->zero_head = index;
             }
@@ -55,7 +103,7 @@ unsigned reap_step(struct heap *heap, unsigned units, unsigned frees, reap_freed
         }
         heap->zero_head = hot->in;
         heap->zero_count--;
-        free_object(heap, index, freed, owner);
+        object_free(gc, index, false);
         frees--;
     }
     heap->work += spent;

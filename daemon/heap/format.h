@@ -75,13 +75,20 @@ struct hot {
     uint32_t link;   /* D see W0_LINK */
 };
 struct warm {
-    uint64_t slots;   /* T two slots, or block position 32 (low) and number of slots 32 */
+    uint64_t slots;   /* T two slots (SLOT_...), or block position 32 (low) and number of slots 32 */
     uint32_t created; /* T stamp, STAMP_MS units since the image's first start */
     uint16_t label;   /* T tag and site, a label's number; 0: none */
     uint16_t
         since; /* first holder's age: stamp since `created`, as a 5+11 bit float; only told, never judged by */
 };
 #define LABEL_LAST 65535u
+
+/* A slot: nil (0), or an index and a mark. Slots without the mark were given at birth and name an older object, so
+ * among themselves they never make a cycle. */
+#define SLOT_TARGET 0x7fffffffu
+#define SLOT_LINKED                                                                                          \
+    0x80000000u /* T made by link, or by a put_many whose item names itself or one that is born after it */
+
 static_assert(sizeof(struct hot) == 32 && sizeof(struct warm) == 16, "48 bytes an object");
 #define STAMP_MS 64u
 
@@ -146,10 +153,11 @@ enum cell_type {
 #define CELL_RUN  16384u
 #define CELL_UNIT 8u /* a cell's ref is its offset in the area in these units; 31 bits */
 
-struct cell_hold { /* a holder but the first */
+#define COUNT_GUARD UINT32_MAX /* more than any session may count */
+struct cell_hold {             /* a holder but the first, or a guard: then count is COUNT_GUARD */
     uint32_t object, session;
     uint32_t count, since; /* T; stamp */
-    uint32_t place;        /* D in the session's vector */
+    uint32_t place;        /* D in the session's vector of holds, or of guards */
     uint32_t first_place;  /* D LINK_PAIR: of the first holder in its session's vector */
     uint32_t label;        /* T site of the retain; a label's number, 0: none */
     uint32_t spare;

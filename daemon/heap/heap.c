@@ -87,6 +87,8 @@ static int derive(struct heap *heap)
     heap->payloads.work = heap->lists.work = heap->cells.work = &heap->work;
     blocks_keep_types(&heap->cells, sb->types_at);
     bool ok = freeset_init(&heap->free_index, sb->index_end) &&
+              freeset_init(&heap->quarantine, sb->index_end) &&
+              reserve_init(&heap->marks, bits_round_up(sb->index_end, 64) / 8) &&
               reserve_init(&heap->pins, (1u << 20) * sizeof(struct pin));
     return ok ? 0 : -ENOMEM;
 }
@@ -230,6 +232,8 @@ void heap_close(struct heap *heap)
     blocks_done(&heap->lists);
     blocks_done(&heap->cells);
     freeset_done(&heap->free_index, mem);
+    freeset_done(&heap->quarantine, mem);
+    reserve_done(&heap->marks, mem);
     reserve_done(&heap->pins, mem);
     index_done(&heap->pin_index);
     region_unmap(&heap->meta);
@@ -259,13 +263,20 @@ void image_rollback(struct heap *heap)
 #define HOT_PIECE  (ARENA_BYTES / (uint32_t)sizeof(struct hot))
 #define WARM_PIECE (ARENA_BYTES / (uint32_t)sizeof(struct warm))
 
+bool table_know(struct heap *heap, uint64_t end)
+{
+    return freeset_grow(&heap->free_index, heap->mem, end) &&
+           freeset_grow(&heap->quarantine, heap->mem, end) &&
+           reserve_grow(&heap->marks, heap->mem, bits_round_up(end, 64) / 8);
+}
+
 int table_grow(struct heap *heap)
 {
     uint64_t end = heap->sb->index_end;
     uint32_t target = (uint32_t)clamp(heap->index_ready + (uint64_t)HOT_PIECE, 0, end);
     if (target == heap->index_ready)
         return -ENOMEM;
-    if (!freeset_grow(&heap->free_index, heap->mem, target))
+    if (!table_know(heap, target))
         return -ENOMEM;
     if ((uint64_t)target * sizeof(struct hot) > heap->hot_backed) {
         int err = region_back(&heap->meta, heap->sb->hot_at + heap->hot_backed, ARENA_BYTES, true);
@@ -314,6 +325,21 @@ void index_give(struct heap *heap, uint32_t index)
         heap->spare_index[heap->spare_index_count++] = index;
     else
         freeset_add(&heap->free_index, index);
+}
+
+void index_give_later(struct heap *heap, uint32_t index)
+{
+    freeset_add(&heap->quarantine, index);
+}
+
+void quarantine_end(struct heap *heap, uint32_t first)
+{
+    uint64_t word = ((const uint64_t *)(const void *)heap->quarantine.level[0].base)[first / 64];
+    for (; word != 0; word &= word - 1) {
+        uint32_t index = first + bits_lowest(word);
+        freeset_remove(&heap->quarantine, index);
+        freeset_add(&heap->free_index, index);
+    }
 }
 
 /* ---- background ---- */

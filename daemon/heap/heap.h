@@ -9,7 +9,9 @@
  *
  * Invariants: sb->index_top <= index_ready; an index below the top is FREE and in free_index, or taken by an
  * operation under way, or ALIVE, or ZERO and in the zero queue, or retired. `in` of an object is the number
- * of slots of objects that are not FREE which name it. The undo log is empty between operations.
+ * of slots of objects that are not FREE which name it (of a condemned object, see COLLECT_SWEEP, it is not
+ * kept). slots_linked, slots_plain and slots_against count the slots of objects that are not FREE. The undo
+ * log is empty between operations.
  *
  * Errors: 0 or negative errno (-ENOMEM: budget or file system spent). */
 #ifndef HEAP_HEAP_H
@@ -33,6 +35,10 @@ struct pin {
     bool versioned;
 };
 
+/* What a collection of cycles asks of everyone else (gc/gc.h is its owner). MARK: a reference that comes must not
+ * be hidden from it. SWEEP: what is alive and not marked is condemned, its id is GONE. */
+enum collecting { COLLECT_NONE, COLLECT_MARK, COLLECT_SWEEP };
+
 #define SPARE_CELLS   64u
 #define SPARE_INDEXES 64u
 
@@ -42,8 +48,11 @@ struct heap {
     struct undo_log *log;
     struct hot *hot;
     struct warm *warm;
+    struct reserve marks; /* the collection's, one bit an index; as long as the table */
+    enum collecting collecting;
     struct blocks cells, lists, payloads;
     struct freeset free_index;
+    struct freeset quarantine;           /* free indexes that may not be used before the collection's end */
     uint32_t spare_index[SPARE_INDEXES]; /* free ones on top of that, newest last: they are in the cache */
     uint32_t spare_index_count;
     uint32_t index_ready;             /* indexes below are backed */
@@ -51,6 +60,10 @@ struct heap {
 
     uint64_t alive, open, value_bytes, retired, made,
         freed; /* objects alive, of them open, bytes of their values ... */
+
+    /* Slots that name something, by how they came to be; of the linked ones, those whose target's index is not
+     * above their own. See heap_may_have_cycles(). */
+    uint64_t slots_plain, slots_linked, slots_against;
 
     struct reserve pins;
     struct index pin_index;
@@ -64,7 +77,7 @@ struct heap {
 
     uint64_t work; /* units of work ever done in loops over what clients made or sent; see pool_work() */
 
-    uint32_t zero_head; /* the queue of the dead, through `in`; 0 ends (gc/reap.h) */
+    uint32_t zero_head; /* the queue of the dead, through `in`; 0 ends (gc/reap.c) */
     uint64_t zero_count;
 
     /* The running audit's own count of slots (pool/verify.c); NULL: none. It has counted the entries below
@@ -177,6 +190,22 @@ static inline oid_t heap_id(const struct heap *heap, uint32_t index)
     return serial << 32 | index;
 }
 
+static inline bool heap_is_marked(const struct heap *heap, uint32_t index)
+{
+    return ((const uint64_t *)(const void *)heap->marks.base)[index / 64] >> (index % 64) & 1;
+}
+
+static inline void heap_mark(struct heap *heap, uint32_t index)
+{
+    ((uint64_t *)(void *)heap->marks.base)[index / 64] |= 1ull << (index % 64);
+}
+
+/* Whether a living object is found to be unreachable and waits to be freed. */
+static inline bool heap_is_condemned(const struct heap *heap, uint32_t index)
+{
+    return heap->collecting == COLLECT_SWEEP && !heap_is_marked(heap, index);
+}
+
 /* The entry of a living object, or NULL if the id names none. */
 static inline struct hot *heap_find(const struct heap *heap, oid_t id)
 {
@@ -185,16 +214,23 @@ static inline struct hot *heap_find(const struct heap *heap, oid_t id)
     if (unlikely(index >= heap->sb->index_top || id >> 53 != 0))
         return NULL;
     struct hot *hot = &heap->hot[index];
-    return likely((hot->w0 & (W0_GEN | W0_STATE)) == (gen | W0_ALIVE)) && index != 0 ? hot : NULL;
+    bool alive = likely((hot->w0 & (W0_GEN | W0_STATE)) == (gen | W0_ALIVE)) && index != 0;
+    return alive && likely(!heap_is_condemned(heap, index)) ? hot : NULL;
 }
 
 /* An index to build an object in; its entry is FREE. 0: no memory. Give it back with index_give() if nothing
  * came of it. */
 uint32_t index_take(struct heap *heap);
 void index_give(struct heap *heap, uint32_t index);
+/* The same, but the index is not given out before quarantine_end() has come to it. */
+void index_give_later(struct heap *heap, uint32_t index);
+/* Frees what is in quarantine among the 64 indexes from `first`, a multiple of 64. */
+void quarantine_end(struct heap *heap, uint32_t first);
 /* Whether the table should be made ready ahead of need, and doing it (one piece). */
 bool table_wants_room(const struct heap *heap);
 int table_grow(struct heap *heap);
+/* Private memory for indexes below `end`; false: none. */
+bool table_know(struct heap *heap, uint64_t end);
 
 /* ---- slots pointing at an object ---- */
 
@@ -204,26 +240,53 @@ static inline bool audit_has(const struct heap *heap, uint32_t from, uint32_t sl
     return from < heap->audit_cursor || (from == heap->audit_cursor && slot < heap->audit_slot);
 }
 
-static inline void in_add(struct heap *heap, uint32_t from, uint32_t slot, uint32_t to)
+/* One more or less (change: 1 or -1) of the slots that name something. */
+static inline void count_slot(struct heap *heap, uint32_t from, uint32_t edge, uint64_t change)
 {
+    if ((edge & SLOT_LINKED) == 0) {
+        heap->slots_plain += change;
+        return;
+    }
+    heap->slots_linked += change;
+    heap->slots_against += (edge & SLOT_TARGET) <= from ? change : 0;
+}
+
+/* A slot (SLOT_..., not nil) of object `from` comes or goes. */
+static inline void in_add(struct heap *heap, uint32_t from, uint32_t slot, uint32_t edge)
+{
+    uint32_t to = edge & SLOT_TARGET;
     heap->hot[to].in++;
+    count_slot(heap, from, edge, 1);
     if (unlikely(heap->audit != NULL) && audit_has(heap, from, slot))
         heap->audit[to]++;
 }
 
-static inline void in_drop(struct heap *heap, uint32_t from, uint32_t slot, uint32_t to)
+static inline void in_drop(struct heap *heap, uint32_t from, uint32_t slot, uint32_t edge)
 {
+    uint32_t to = edge & SLOT_TARGET;
     heap->hot[to].in--;
+    count_slot(heap, from, edge, UINT64_MAX);
     if (unlikely(heap->audit != NULL) && audit_has(heap, from, slot))
         heap->audit[to]--;
+}
+
+/* False: it is certain that no slots make a cycle. Without linked slots all lead from newer to older objects; with
+ * nothing but linked slots that do not go against the order of indexes, all lead upwards. */
+static inline bool heap_may_have_cycles(const struct heap *heap)
+{
+    return heap->slots_linked != 0 && (heap->slots_plain != 0 || heap->slots_against != 0);
 }
 
 /* ---- slots of an object (slots.c) ---- */
 
 uint32_t slots_count(const struct heap *heap, uint32_t index);
+/* The target of a slot, 0: nil; and the slot as it is kept (SLOT_...). */
 uint32_t slots_get(const struct heap *heap, uint32_t index, uint32_t slot);
-/* Prepares the slots of an entry under construction: sets warm->slots and returns the w0 bits in *ret_ns;
- * does not touch `in`.
+uint32_t slots_edge(const struct heap *heap, uint32_t index, uint32_t slot);
+/* The slots from `slot` (below the count) on that lie side by side: their place, and how many. */
+const uint32_t *slots_span(const struct heap *heap, uint32_t index, uint32_t slot, uint32_t *ret_count);
+/* Prepares the slots of an entry under construction from `targets` (SLOT_...): sets warm->slots and returns the w0
+ * bits in *ret_ns; does not touch `in`.
  * -ENOMEM: nothing allocated. */
 int slots_prepare(struct heap *heap, uint32_t index, const uint32_t *targets, uint32_t count,
                   uint64_t *ret_ns);
@@ -233,13 +296,13 @@ struct slots_old {
     uint32_t room[2];
     unsigned count;
 };
-/* Stores (by image_store) `target` into an existing slot, or appends when slot == count. Does not touch
+/* Stores (by image_store) `target` (SLOT_...) into an existing slot, or appends when slot == count. Does not touch
  * `in`. -ENOMEM: nothing stored. */
 int slots_store(struct heap *heap, uint32_t index, uint32_t slot, uint32_t target, struct slots_old *old);
 void slots_old_free(struct heap *heap, const struct slots_old *old);
 /* Unmaking the list of an object that is dead or was never alive: begin, pop `link` times, free. Pop takes
- * the last slot off and frees segments as they become empty, so that a list of millions can be unmade in
- * steps. */
+ * the last slot off, tells it as it was kept, and frees segments as they become empty, so that a list of
+ * millions can be unmade in steps. */
 void slots_unmake(struct heap *heap, uint32_t index);
 uint32_t slots_pop(struct heap *heap, uint32_t index);
 void slots_free(struct heap *heap, uint32_t index);

@@ -15,6 +15,7 @@ struct recovery {
     uint64_t values_end; /* bytes of the values region in which something may lie */
     uint64_t *undone;    /* the words that the rollback has changed, in the order of the log */
     struct reserve marks, stack, counts; /* counts: slots that point at each object */
+    struct reserve delivered;            /* one bit an object: its guard becomes a hold */
     uint64_t stack_count;
     uint32_t ring[RING];
     uint32_t ring_head, ring_count;
@@ -78,7 +79,7 @@ static int find_extents(struct recovery *r)
         region_data_end(&heap->meta, sb->cells_at, sb->cells_at + sb->cells_bytes) - sb->cells_at;
     uint64_t lists = region_data_end(&heap->meta, sb->blocks_at, heap->meta.size) - sb->blocks_at;
     r->values_end = region_data_end(&heap->values, 0, heap->values.size);
-    bool ok = freeset_grow(&heap->free_index, heap->mem, sb->index_end < top + 1 ? sb->index_end : top + 1) &&
+    bool ok = table_know(heap, sb->index_end < top + 1 ? sb->index_end : top + 1) &&
               blocks_claim_begin(&heap->cells, arenas_of(cells)) &&
               blocks_claim_begin(&heap->lists, arenas_of(lists)) &&
               region_admit(&heap->meta, 0, PAGE_BYTES + UNDO_BYTES) == 0 &&
@@ -279,16 +280,26 @@ static int claim_cell(void *owner, uint32_t ref, unsigned type)
 
 /* ---- 4 and 5: roots and marks ---- */
 
+static bool has_bit(const struct reserve *bits, uint32_t index)
+{
+    return bits->base[index / 8] >> (index % 8) & 1;
+}
+
 static bool is_marked(const struct recovery *r, uint32_t index)
 {
-    return r->marks.base[index / 8] >> (index % 8) & 1;
+    return has_bit(&r->marks, index);
+}
+
+static void set_bit(const struct reserve *bits, uint32_t index)
+{
+    bits->base[index / 8] |= (uint8_t)(1u << (index % 8));
 }
 
 static int push(struct recovery *r, uint32_t index)
 {
     if (is_marked(r, index))
         return 0;
-    r->marks.base[index / 8] |= (uint8_t)(1u << (index % 8));
+    set_bit(&r->marks, index);
     if (!reserve_grow(&r->stack, r->heap->mem, (r->stack_count + 1) * 4))
         return -ENOMEM;
     ((uint32_t *)(void *)r->stack.base)[r->stack_count++] = index;
@@ -303,10 +314,10 @@ static int mark_slots(struct recovery *r, uint32_t index)
         return refused(r, &heap->lists, "object %u: %s", index, wrong);
     uint32_t count = slots_count(heap, index);
     for (uint32_t slot = 0; slot < count; slot++) {
-        uint32_t target = slots_get(heap, index, slot);
-        if (target == 0)
+        uint32_t edge = slots_edge(heap, index, slot), target = edge & SLOT_TARGET;
+        if (edge == 0)
             continue;
-        if (target >= heap->sb->index_top)
+        if (target == 0 || target >= heap->sb->index_top)
             return damaged(r, "object %u, slot %u: points to entry %u, which is none", index, slot, target);
         int err = push(r, target);
         if (err != 0)
@@ -342,8 +353,23 @@ static int mark_cell(void *owner, uint32_t ref, unsigned type)
 {
     struct recovery *r = owner;
     const struct cell_hold *cell = cell_at(r->heap, ref);
-    bool root = type == CELL_TICKET || cell_is_name(type) || (type == CELL_HOLD && goes_on(r, cell->session));
-    return root ? push(r, cell->object) : 0;
+    bool hold = type == CELL_HOLD && cell->count != COUNT_GUARD && goes_on(r, cell->session);
+    return hold || type == CELL_TICKET || cell_is_name(type) ? push(r, cell->object) : 0;
+}
+
+/* A guard whose object nothing else keeps becomes a hold. One after the other: what a hold keeps that was delivered
+ * before a kill, it would keep in the recovery after that too. */
+static int mark_guard(void *owner, uint32_t ref, unsigned type)
+{
+    struct recovery *r = owner;
+    const struct cell_hold *cell = cell_at(r->heap, ref);
+    if (type != CELL_HOLD || cell->count != COUNT_GUARD)
+        return 0;
+    if (!goes_on(r, cell->session) || is_marked(r, cell->object))
+        return 0;
+    set_bit(&r->delivered, cell->object);
+    int err = push(r, cell->object);
+    return err != 0 ? err : drain(r);
 }
 
 static int mark(struct recovery *r)
@@ -362,7 +388,9 @@ static int mark(struct recovery *r)
             return err;
     }
     int err = cells_each(heap, mark_cell, r);
-    return err != 0 ? err : drain(r);
+    if (err == 0)
+        err = drain(r);
+    return err != 0 ? err : cells_each(heap, mark_guard, r);
 }
 
 /* ---- 6: counts and claims ---- */
@@ -395,9 +423,11 @@ static int count_and_claim(struct recovery *r)
             return err;
         uint32_t count = slots_count(heap, index);
         for (uint32_t slot = 0; slot < count; slot++) {
-            uint32_t target = slots_get(heap, index, slot);
-            if (target != 0)
-                ((uint32_t *)(void *)r->counts.base)[target]++;
+            uint32_t edge = slots_edge(heap, index, slot);
+            if (edge == 0)
+                continue;
+            ((uint32_t *)(void *)r->counts.base)[edge & SLOT_TARGET]++;
+            count_slot(heap, index, edge, 1);
         }
         heap->alive++;
         heap->value_bytes += value_size(heap->hot[index].value);
@@ -407,13 +437,19 @@ static int count_and_claim(struct recovery *r)
 
 /* ---- 7: truth in order; holds before objects before sessions ---- */
 
-static int void_cell(void *owner, uint32_t ref, unsigned type)
+/* Guards are delivered, and holds and guards of sessions that do not go on are void. */
+static int settle_hold(void *owner, uint32_t ref, unsigned type)
 {
     struct recovery *r = owner;
     struct cell_hold *cell = cell_at(r->heap, ref);
+    if (type == CELL_HOLD && cell->count == COUNT_GUARD && goes_on(r, cell->session) &&
+        has_bit(&r->delivered, cell->object)) {
+        image_set(r->heap, (uint64_t *)(void *)&cell->count, (uint64_t)cell->since << 32 | 1);
+        return 0;
+    }
     if (type != CELL_HOLD || goes_on(r, cell->session))
         return 0;
-    r->result.voided++;
+    r->result.voided += cell->count != COUNT_GUARD;
     image_set(r->heap, (uint64_t *)(void *)cell, 0);
     cell_give(r->heap, ref);
     return 0;
@@ -461,9 +497,10 @@ static void settle_entries(struct recovery *r)
 static int verify(struct recovery *r)
 {
     struct heap *heap = r->heap;
-    uint64_t top = heap->sb->index_top;
-    if (!reserve_init(&r->marks, top / 8 + 1) || !reserve_init(&r->stack, top * 4) ||
-        !reserve_init(&r->counts, top * 4) || !reserve_grow(&r->marks, heap->mem, top / 8 + 1) ||
+    uint64_t top = heap->sb->index_top, bits = top / 8 + 1;
+    if (!reserve_init(&r->marks, bits) || !reserve_init(&r->delivered, bits) ||
+        !reserve_init(&r->stack, top * 4) || !reserve_init(&r->counts, top * 4) ||
+        !reserve_grow(&r->marks, heap->mem, bits) || !reserve_grow(&r->delivered, heap->mem, bits) ||
         !reserve_grow(&r->counts, heap->mem, top * 4))
         return -ENOMEM;
     int err = check_entries(r);
@@ -494,8 +531,7 @@ static int back_table(struct heap *heap)
     uint64_t hot = heap->hot_backed / sizeof(struct hot), warm = heap->warm_backed / sizeof(struct warm);
     uint64_t ready = hot < warm ? hot : warm;
     heap->index_ready = (uint32_t)(ready < sb->index_end ? ready : sb->index_end);
-    bool ok = region_charge(&heap->meta, PAGE_BYTES + UNDO_BYTES) &&
-              freeset_grow(&heap->free_index, heap->mem, heap->index_ready) &&
+    bool ok = region_charge(&heap->meta, PAGE_BYTES + UNDO_BYTES) && table_know(heap, heap->index_ready) &&
               back_rest(&heap->meta, sb->hot_at, table_pages(sb->index_top, sizeof(struct hot)),
                         heap->hot_backed) &&
               back_rest(&heap->meta, sb->warm_at, table_pages(sb->index_top, sizeof(struct warm)),
@@ -520,7 +556,7 @@ static int settle(struct recovery *r)
         return -ENOMEM;
     trim(&heap->meta, sb->hot_at, heap->hot_backed, sb->warm_at);
     trim(&heap->meta, sb->warm_at, heap->warm_backed, sb->blocks_at);
-    (void)cells_each(heap, void_cell, r);
+    (void)cells_each(heap, settle_hold, r);
     settle_entries(r);
     (void)cells_each(heap, end_session, r);
     image_set(heap, &heap->sb->starts, heap->sb->starts + 1);
@@ -553,6 +589,7 @@ int heap_recover(struct heap *heap, const struct recover_config *config, struct 
         err = settle(&r);
     mem_free(heap->mem, r.undone, r.result.undone * sizeof *r.undone);
     reserve_done(&r.marks, heap->mem);
+    reserve_done(&r.delivered, heap->mem);
     reserve_done(&r.stack, heap->mem);
     reserve_done(&r.counts, heap->mem);
     if (err == -ENOMEM)

@@ -2,7 +2,8 @@
 /* Recovery: the only way to open an image, and the strict walker of the tests.
  *
  * Reachability is truth: an object lives if a hold of a session that goes on, a name or a ticket leads to it.
- * Everything else, allocated or not, is free space. The steps:
+ * Everything else, allocated or not, is free space; but an object that only a guard is left on is kept, and the guard
+ * becomes a hold. The steps:
  *
  *   1 find extents, roll the operation under way back          5 mark from the roots
  *   2 check each entry                                         6 in index order: count, claim blocks

@@ -65,9 +65,21 @@ static uint32_t *slot_at(const struct heap *heap, uint32_t index, uint32_t slot)
     return list_at(heap, list[slot / SEGMENT_SLOTS]) + slot % SEGMENT_SLOTS;
 }
 
-uint32_t slots_get(const struct heap *heap, uint32_t index, uint32_t slot)
+uint32_t slots_edge(const struct heap *heap, uint32_t index, uint32_t slot)
 {
     return *slot_at(heap, index, slot);
+}
+
+uint32_t slots_get(const struct heap *heap, uint32_t index, uint32_t slot)
+{
+    return slots_edge(heap, index, slot) & SLOT_TARGET;
+}
+
+const uint32_t *slots_span(const struct heap *heap, uint32_t index, uint32_t slot, uint32_t *ret_count)
+{
+    uint32_t left = slots_count(heap, index) - slot, row = SEGMENT_SLOTS - slot % SEGMENT_SLOTS;
+    *ret_count = w0_ns(heap->hot[index].w0) == NS_SEGMENTS && row < left ? row : left;
+    return slot_at(heap, index, slot);
 }
 
 /* ---- making ---- */
@@ -260,12 +272,12 @@ void slots_unmake(struct heap *heap, uint32_t index)
 uint32_t slots_pop(struct heap *heap, uint32_t index)
 {
     struct hot *hot = &heap->hot[index];
-    uint32_t slot = --hot->link, target = slots_get(heap, index, slot);
+    uint32_t slot = --hot->link, edge = slots_edge(heap, index, slot);
     if (w0_ns(hot->w0) == NS_SEGMENTS && slot % SEGMENT_SLOTS == 0) {
         const uint32_t *directory = list_at(heap, (uint32_t)heap->warm[index].slots);
         list_free(heap, SEGMENT_SLOTS, (uint64_t)directory[slot / SEGMENT_SLOTS] * BLOCK_UNIT);
     }
-    return target;
+    return edge;
 }
 
 void slots_free(struct heap *heap, uint32_t index)

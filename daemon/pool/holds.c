@@ -79,6 +79,7 @@ static void first_set(struct pool *pool, struct session *s, uint32_t index, uint
     image_store(&pool->heap, &hot->holder, holder_word(s, n));
     warm->since = since_pack(pool_stamp(pool) - warm->created);
     place_set(pool, index, u32vec_push(&s->holds, index));
+    gc_held(&pool->gc, index);
     s->held_bytes += value_size(hot->value);
     s->references += n;
     pool->holds++;
@@ -215,7 +216,7 @@ bool hold_drop_last(struct pool *pool, struct session *s)
         image_set(&pool->heap, &pool->heap.hot[index].holder, 0);
         first_clear(pool, s, index);
     }
-    reap_check(&pool->heap, index);
+    gc_drop(&pool->gc, index);
     return true;
 }
 

@@ -142,7 +142,8 @@ int pool_holders(struct pool *pool, uint64_t id, struct holder_row *rows, unsign
 static bool passes(const struct pool *pool, uint32_t index, const struct scan_filter *filter)
 {
     const struct hot *hot = &pool->heap.hot[index];
-    if (w0_state(hot->w0) != W0_ALIVE || value_size(hot->value) < filter->min_size)
+    if (w0_state(hot->w0) != W0_ALIVE || heap_is_condemned(&pool->heap, index) ||
+        value_size(hot->value) < filter->min_size)
         return false;
     if (!filter->has_tag)
         return true;

@@ -9,7 +9,7 @@
 #include "daemon/base/deadlines.h"
 #include "daemon/base/index.h"
 #include "daemon/base/u32vec.h"
-#include "daemon/gc/reap.h"
+#include "daemon/gc/gc.h"
 #include "daemon/heap/heap.h"
 #include "daemon/pool/pool.h"
 
@@ -33,7 +33,8 @@ struct session {
     bool anonymous;
     enum reason reason; /* of its end */
     void *owner;
-    struct u32vec holds; /* objects held first, or cells of holds */
+    struct u32vec holds;  /* objects held first, or cells of holds */
+    struct u32vec guards; /* their cells */
 };
 
 /* The further outside references of an object that has more than one reference outside. */
@@ -70,6 +71,7 @@ struct after {
 
 struct pool {
     struct heap heap;
+    struct gc gc;
     struct mem mem;
     char name[HF_POOL_NAME_MAX + 1];
     struct fault fault;
@@ -102,6 +104,9 @@ struct pool {
     uint32_t crowd_used, crowd_free;
     struct index crowd;
     uint64_t holds, hold_cells;
+
+    struct index guards; /* by object */
+    uint64_t guards_delivered;
 
     struct after after;
     struct reserve scratch; /* targets and indexes of a put_many */
@@ -174,6 +179,16 @@ void hold_drop(struct pool *pool, struct session *s, uint32_t index, uint32_t n)
 /* Releases the last hold of a session that is ending; false: none left. */
 bool hold_drop_last(struct pool *pool, struct session *s);
 struct session *session_of_ref(const struct pool *pool, uint32_t ref);
+
+/* ---- guards.c ---- */
+
+bool guards_init(struct pool *pool);
+/* Enters a guard whose cell is in place into all that is derived. -HF_E_OOM: nothing entered. */
+int guard_enter(struct pool *pool, uint32_t ref);
+/* As gc_owner.deliver. */
+bool guard_deliver(void *pool, uint32_t index);
+/* Cancels the last guard of a session that is ending; false: none left. */
+bool guard_drop_last(struct pool *pool, struct session *s);
 
 /* ---- labels.c ---- */
 

@@ -59,6 +59,7 @@ static inline void links_add(struct pool *pool, uint32_t index, uint32_t ref)
 {
     struct hot *hot = &pool->heap.hot[index];
     bool first = w0_link(hot->w0) == LINK_NONE;
+    gc_held(&pool->gc, index);
     if (first && hot->holder >> 32 == 0) {
         set_link(hot, LINK_CELL, ref);
     } else if (likely(first && is_hold(pool, ref))) {

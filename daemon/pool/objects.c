@@ -177,7 +177,7 @@ static void payload_drop(struct pool *pool, const struct payload *payload)
 /* ---- making ---- */
 
 /* Fills the entry `index`, which nobody can reach yet; *ret_w0 is the word that will give birth to it.
- * `targets` are indexes. On failure all that was prepared is given back, but for `label`, which stays the
+ * `targets` are SLOT_... On failure all that was prepared is given back, but for `label`, which stays the
  * caller's. */
 static inline int object_fill(struct pool *pool, struct session *s, uint32_t index,
                               const struct put_spec *spec, const uint32_t *targets, uint16_t label,
@@ -233,6 +233,7 @@ static inline void object_birth(struct pool *pool, struct session *s, uint32_t i
     heap->made++;
     heap->open += (w0 & W0_OPEN) != 0;
     heap->value_bytes += value_size(hot->value);
+    gc_born(&pool->gc, index);
     if (s == NULL)
         return;
     hot->link = u32vec_push(&s->holds, index);
@@ -245,8 +246,10 @@ static inline void object_birth(struct pool *pool, struct session *s, uint32_t i
 static void object_count_slots(struct pool *pool, uint32_t index, const uint32_t *targets, uint32_t count)
 {
     for (uint32_t k = 0; k < count; k++)
-        if (targets[k] != 0)
+        if (targets[k] != 0) {
             in_add(&pool->heap, index, k, targets[k]);
+            gc_linked(&pool->gc, index, targets[k] & SLOT_TARGET);
+        }
 }
 
 /* The items of a put_many, which may name each other. */
@@ -254,9 +257,16 @@ struct items {
     const struct put_spec *specs;
     const uint32_t *index; /* of their entries */
     uint32_t count;
+    uint32_t at; /* the one whose refs are resolved */
 };
 
-/* Checks refs and turns them into indexes. */
+/* The slot that names an item: items are born in their order. */
+static uint32_t slot_of_item(const struct items *items, uint64_t item)
+{
+    return items->index[item] | (item >= items->at ? SLOT_LINKED : 0);
+}
+
+/* Checks refs and turns them into slots (SLOT_...). */
 static int resolve_refs(struct pool *pool, const struct put_spec *spec, const struct items *items,
                         uint32_t *targets)
 {
@@ -271,7 +281,7 @@ static int resolve_refs(struct pool *pool, const struct put_spec *spec, const st
             /* whatever keeps an open object but its creator would leave it open for ever */
             if (ref != 0 && items->specs[item].open)
                 return fail_unsealed(pool, 0);
-            targets[k] = ref == 0 ? 0 : items->index[item];
+            targets[k] = ref == 0 ? 0 : slot_of_item(items, item);
             continue;
         }
         const struct hot *hot = pool_find(pool, ref);
@@ -350,7 +360,7 @@ struct batch {
 static int batch_build(struct pool *pool, struct session *s, const struct put_spec *specs, uint32_t count,
                        struct batch *batch)
 {
-    const struct items items = {.specs = specs, .index = batch->index, .count = count};
+    struct items items = {.specs = specs, .index = batch->index, .count = count};
     uint32_t at = 0;
     for (; batch->taken < count; batch->taken++) {
         batch->index[batch->taken] = index_take(&pool->heap);
@@ -359,6 +369,7 @@ static int batch_build(struct pool *pool, struct session *s, const struct put_sp
     }
     for (uint32_t k = 0; k < count; k++) {
         const struct put_spec *spec = &specs[k];
+        items.at = k;
         int err = resolve_refs(pool, spec, &items, batch->targets + at);
         if (err == 0)
             err = label_take(pool, spec->tag, spec->tag_size, spec->site, spec->site_size, &batch->label[k]);
@@ -599,16 +610,22 @@ int pool_seal(struct pool *pool, struct session *s, uint64_t id)
     return 0;
 }
 
+/* target: an index, 0: nil; previous: what stands in that slot (SLOT_...). */
 static int link_once(struct pool *pool, uint32_t index, uint32_t slot, uint32_t target, uint32_t previous)
 {
     struct slots_old old;
-    if (slots_store(&pool->heap, index, slot, target, &old) != 0)
+    uint32_t edge = target == 0 ? 0 : target | SLOT_LINKED;
+    if (slots_store(&pool->heap, index, slot, edge, &old) != 0)
         return pool_fail_oom(pool, ARENA_BYTES);
-    if (target != 0)
-        in_add(&pool->heap, index, slot, target);
+    if (edge != 0) {
+        in_add(&pool->heap, index, slot, edge);
+        gc_linked(&pool->gc, index, target);
+        if (unlikely(w0_ns(pool->heap.hot[index].w0) == 1) && slot == 0)
+            gc_first_slot(&pool->gc, index);
+    }
     if (previous != 0) {
         in_drop(&pool->heap, index, slot, previous);
-        pool_after_drop(pool, previous);
+        pool_after_drop(pool, previous & SLOT_TARGET);
     }
     pool_commit(pool);
     slots_old_free(&pool->heap, &old);
@@ -629,8 +646,8 @@ int pool_link(struct pool *pool, uint64_t id, uint64_t slot, uint64_t target, ui
                             "the slot is beyond the number of slots; that number itself appends");
     if (slot == HF_SLOTS_MAX || (to != NULL && to->in > UINT32_MAX - 2 * HF_REFS_MAX))
         return pool_fail_id(pool, HF_E_LIMIT, id, "an object has at most 16777216 slots");
-    uint32_t previous = slot < count ? slots_get(&pool->heap, index, (uint32_t)slot) : 0;
-    *ret_previous = previous == 0 ? 0 : heap_id(&pool->heap, previous);
+    uint32_t previous = slot < count ? slots_edge(&pool->heap, index, (uint32_t)slot) : 0;
+    *ret_previous = previous == 0 ? 0 : heap_id(&pool->heap, previous & SLOT_TARGET);
     int err = link_once(pool, index, (uint32_t)slot, id_index(target), previous);
     if (err == -HF_E_OOM && pool_make_room(pool) && heap_find(&pool->heap, id) != NULL &&
         (target == 0 || heap_find(&pool->heap, target) != NULL))

@@ -28,8 +28,9 @@ bool pool_name_fits(const uint8_t *name, uint32_t size)
 static bool init_parts(struct pool *pool)
 {
     uint64_t scratch = (HF_REFS_MAX + 2ull * HF_IDS_MAX) * 8;
-    return sessions_init(pool) && names_init(pool) && tickets_init(pool) && labels_init(pool) &&
-           links_init(pool) && reserve_init(&pool->scratch, scratch) &&
+    return gc_init(&pool->gc, &pool->heap, &(struct gc_owner){pool, object_freed, guard_deliver}) == 0 &&
+           sessions_init(pool) && names_init(pool) && tickets_init(pool) && labels_init(pool) &&
+           links_init(pool) && guards_init(pool) && reserve_init(&pool->scratch, scratch) &&
            reserve_grow(&pool->scratch, &pool->mem, scratch);
 }
 
@@ -137,10 +138,12 @@ void pool_close(struct pool *pool)
     sessions_done(pool);
     index_done(&pool->names);
     index_done(&pool->tickets);
+    index_done(&pool->guards);
     deadlines_done(&pool->ticket_deadlines);
     labels_done(pool);
     links_done(pool);
     reserve_done(&pool->scratch, &pool->mem);
+    gc_done(&pool->gc);
     heap_close(&pool->heap);
     free(pool);
 }
@@ -275,19 +278,22 @@ void pool_commit(struct pool *pool)
         cell_give(&pool->heap, after->cells[k]);
     after->cells_count = 0;
     for (uint32_t k = 0; k < after->drops_count; k++)
-        reap_check(&pool->heap, after->drops[k]);
+        gc_drop(&pool->gc, after->drops[k]);
     after->drops_count = 0;
     for (uint32_t k = 0; k < after->labels_count; k++)
         label_drop(pool, after->labels[k]);
     after->labels_count = 0;
     if (unlikely(pool->heap.zero_head != 0))
-        (void)reap_step(&pool->heap, INLINE_UNITS, POOL_INLINE_DEATHS, object_freed, pool);
+        (void)gc_reap(&pool->gc, INLINE_UNITS, POOL_INLINE_DEATHS);
+    if (unlikely(pool->gc.owed != 0))
+        gc_pay(&pool->gc);
 }
 
 #define ROOM_UNITS 4096u
 
 bool pool_make_room(struct pool *pool)
 {
+    gc_need_memory(&pool->gc);
     if (!pool_has_work(pool) || pool->heap.log->n != 0)
         return false;
     return pool_step(pool, ROOM_UNITS) > 0;
@@ -327,6 +333,7 @@ void pool_tick(struct pool *pool, uint64_t now_ms, uint64_t lease_ms)
 {
     if (now_ms > pool->now_ms)
         pool->now_ms = now_ms;
+    gc_tick(&pool->gc, pool->now_ms);
     if (lease_ms > pool->lease_ms)
         pool->lease_ms = lease_ms;
 }
@@ -346,20 +353,24 @@ static bool lease_is_due(const struct pool *pool)
 bool pool_has_work(const struct pool *pool)
 {
     return pool->heap.zero_head != 0 || pool->dying != NULL || ticket_is_due(pool) || lease_is_due(pool) ||
-           heap_has_work(&pool->heap);
+           heap_has_work(&pool->heap) || gc_has_work(&pool->gc);
 }
 
+/* A collection begins only when nothing is dead and no session is ending, so that what was let go before is not taken
+ * for alive. */
 unsigned pool_step(struct pool *pool, unsigned units)
 {
-    unsigned spent = 0;
+    unsigned spent = 0, done;
     while (spent < units) {
         if (pool->heap.zero_head != 0)
-            spent += reap_step(&pool->heap, units - spent, UINT32_MAX, object_freed, pool);
+            spent += gc_reap(&pool->gc, units - spent, UINT32_MAX);
         else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool)) {
             pool->heap.work++;
             spent++;
         } else if (spent != 0 && units - spent < POOL_UNITS_PIECE && heap_has_work(&pool->heap))
             return units; /* a piece of memory costs more than what is left: the next step begins with it */
+        else if (!heap_has_work(&pool->heap) && (done = gc_step(&pool->gc, units - spent)) != 0)
+            spent += done;
         else if (heap_step(&pool->heap))
             spent += POOL_UNITS_PIECE; /* time, not work: nothing is looked at */
         else
@@ -377,7 +388,8 @@ void pool_next_due(const struct pool *pool, uint64_t *ret_now_ms, uint64_t *ret_
 {
     const struct deadline *ticket = deadlines_first(&pool->ticket_deadlines);
     const struct deadline *lease = deadlines_first(&pool->leases);
-    *ret_now_ms = ticket != NULL ? ticket->at : UINT64_MAX;
+    uint64_t collection = gc_next_due(&pool->gc);
+    *ret_now_ms = ticket != NULL && ticket->at < collection ? ticket->at : collection;
     *ret_lease_ms = lease != NULL ? lease->at : UINT64_MAX;
 }
 

@@ -19,6 +19,7 @@
 #ifndef POOL_POOL_H
 #define POOL_POOL_H
 
+#include "daemon/gc/facts.h"
 #include "daemon/heap/format.h"
 #include "proto/errors.h"
 #include "proto/limits.h"
@@ -351,6 +352,26 @@ struct scan_filter {
 /* Ids from cursor (0 starts); looks at a bounded number of objects a call. -HF_E_NOTFOUND: no such sid. */
 int pool_scan(struct pool *pool, uint64_t cursor, const struct scan_filter *filter, uint64_t *ret_ids,
               unsigned max, unsigned *ret_count, uint64_t *ret_cursor);
+
+/* ---- guards ---- */
+
+/* When nothing else keeps the object it is not freed: the guard becomes one hold of its session, once. -HF_E_GONE, UNSEALED,
+ * CONFLICT (it has one already), OOM. A guard ends with its session. */
+int pool_guard(struct pool *pool, struct session *s, uint64_t id);
+/* Takes the session's guard back. -HF_E_GONE, UNSEALED, CONFLICT (it has none there). */
+int pool_unguard(struct pool *pool, struct session *s, uint64_t id);
+bool pool_is_guarded(const struct pool *pool, uint64_t id);
+
+/* ---- collections of cycles; they run in pool_step() ---- */
+
+/* Asks for a full collection that begins after this call; all that was let go before is taken into account. */
+struct gc_ticket pool_collect(struct pool *pool, bool dry_run);
+/* Whether it is done; then *ret is what it did (or the last one of its sort). */
+bool pool_collect_done(const struct pool *pool, struct gc_ticket ticket, struct gc_result *ret);
+void pool_gc_stats(const struct pool *pool, struct gc_stats *ret);
+const struct gc_config *pool_gc_config(const struct pool *pool);
+/* In force at once. */
+void pool_gc_set_config(struct pool *pool, const struct gc_config *config);
 
 /* ---- verify: walks every invariant in steps while the pool goes on ---- */
 

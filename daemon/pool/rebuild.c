@@ -27,6 +27,7 @@ struct checking {
     struct pool *pool;
     const struct recover_config *config;
     struct index pairs;         /* cells of holds, by session and object */
+    struct index guards;        /* cells of guards, by object */
     struct found_list sessions; /* that go on */
     uint32_t twice;             /* the cell that is one too many, and what it is */
     const char *text;
@@ -105,11 +106,38 @@ static bool pair_same(const void *owner, uint32_t ref, const void *key)
     return has->session == wanted->session && has->object == wanted->object;
 }
 
+static uint64_t guard_hash(const void *owner, uint32_t ref)
+{
+    return bits_mix(((const struct cell_hold *)cell_at(&((const struct pool *)owner)->heap, ref))->object);
+}
+
+static bool guard_same(const void *owner, uint32_t ref, const void *key)
+{
+    const struct cell_hold *has = cell_at(&((const struct pool *)owner)->heap, ref), *wanted = key;
+    return has->object == wanted->object;
+}
+
+static int check_guard(struct checking *checking, uint32_t ref)
+{
+    struct pool *pool = checking->pool;
+    const struct cell_hold *cell = cell_at(&pool->heap, ref);
+    if (!recover_goes_on(&pool->heap, checking->config, cell->session))
+        return 0;
+    if (index_find(&checking->guards, guard_hash(pool, ref), cell) != 0)
+        return twice(checking, ref, "a second guard on its object");
+    if (!index_prepare(&checking->guards))
+        return -ENOMEM;
+    index_insert(&checking->guards, guard_hash(pool, ref), ref);
+    return 0;
+}
+
 static int check_hold(struct checking *checking, uint32_t ref)
 {
     struct pool *pool = checking->pool;
     const struct cell_hold *cell = cell_at(&pool->heap, ref);
     uint64_t first = pool->heap.hot[cell->object].holder, hash = pair_hash(pool, ref);
+    if (cell->count == COUNT_GUARD)
+        return check_guard(checking, ref);
     if (!recover_goes_on(&pool->heap, checking->config, cell->session))
         return 0;
     if ((first >> 32 != 0 && (uint32_t)first == cell->session) ||
@@ -178,15 +206,16 @@ static int check_sids(struct checking *checking)
 int pool_check(struct pool *pool, const struct recover_config *config, char *error, size_t error_size)
 {
     struct checking checking = {.pool = pool, .config = config};
-    int err =
-        index_init(&checking.pairs, &pool->mem, pool->heap.sb->index_end * 4ull, pool, pair_hash, pair_same)
-            ? cells_each(&pool->heap, check_cell, &checking)
-            : -ENOMEM;
+    uint64_t most = pool->heap.sb->index_end * 4ull;
+    bool ready = index_init(&checking.pairs, &pool->mem, most, pool, pair_hash, pair_same) &&
+                 index_init(&checking.guards, &pool->mem, most, pool, guard_hash, guard_same);
+    int err = ready ? cells_each(&pool->heap, check_cell, &checking) : -ENOMEM;
     if (err == 0)
         err = check_sids(&checking);
     if (err == -EINVAL)
         snprintf(error, error_size, "cell %u: %s", checking.twice, checking.text);
     index_done(&checking.pairs);
+    index_done(&checking.guards);
     list_done(pool, &checking.sessions);
     return err;
 }
@@ -299,6 +328,8 @@ static int enter_cell(void *owner, uint32_t ref, unsigned type)
     struct pool *pool = owner;
     void *cell = cell_at(&pool->heap, ref);
     int err = 0;
+    if (type == CELL_HOLD && ((const struct cell_hold *)cell)->count == COUNT_GUARD)
+        return guard_enter(pool, ref);
     if (type == CELL_HOLD)
         err = enter_hold(pool, ref, cell);
     else if (type == CELL_TICKET)
@@ -338,6 +369,7 @@ static int settle(struct pool *pool)
 
 int pool_rebuild(struct pool *pool)
 {
+    gc_recovered(&pool->gc);
     int err = enter_sessions(pool);
     if (err == 0)
         err = enter_entries(pool);

@@ -64,6 +64,7 @@ bool sessions_init(struct pool *pool)
 static void session_free(struct pool *pool, struct session *s)
 {
     u32vec_done(&s->holds, &pool->mem);
+    u32vec_done(&s->guards, &pool->mem);
     mem_free(&pool->mem, s, sizeof *s);
 }
 
@@ -89,9 +90,10 @@ bool session_dispose(struct pool *pool)
     struct session **list = pool->first != NULL ? &pool->first : &pool->dying, *s = *list;
     if (s == NULL)
         return false;
-    if (s->holds.room > U32VEC_CHUNK) {
-        s->holds.count = s->holds.room - 2 * U32VEC_CHUNK;
-        u32vec_trim(&s->holds, &pool->mem);
+    struct u32vec *vec = s->holds.room > U32VEC_CHUNK ? &s->holds : &s->guards;
+    if (vec->room > U32VEC_CHUNK) {
+        vec->count = vec->room - 2 * U32VEC_CHUNK;
+        u32vec_trim(vec, &pool->mem);
         return true;
     }
     *list = list == &pool->first ? s->next : s->next_dying;
@@ -303,6 +305,8 @@ bool session_dying_step(struct pool *pool)
             bits_prefetch(&pool->heap.warm[ahead]); /* asked for its label when it dies */
         }
     }
+    if (guard_drop_last(pool, s))
+        return true;
     if (hold_drop_last(pool, s)) {
         pool->dying_holds--;
         return true;

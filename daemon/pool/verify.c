@@ -103,7 +103,9 @@ static const char *wrong_links(const struct pool *pool, uint32_t index)
         *(const uint32_t *)cell_at(&pool->heap, hot->link) != index)
         return "its only further cell names another object";
     if (hot->holder >> 32 == 0)
-        return w0_link(hot->w0) == LINK_NONE && hot->in == 0 ? "it is alive, but nothing holds it" : NULL;
+        return w0_link(hot->w0) == LINK_NONE && hot->in == 0 && !freeset_has(&pool->gc.waiting, index)
+                   ? "it is alive, but nothing holds it"
+                   : NULL;
     const struct session *s = session_of_ref(pool, (uint32_t)hot->holder);
     uint32_t place = place_get(pool, index);
     if (s == NULL || s->ref != (uint32_t)hot->holder)
@@ -117,7 +119,7 @@ static void check_entry(struct pool *pool, uint32_t index)
 {
     struct verify *verify = pool->verify;
     const struct hot *hot = &pool->heap.hot[index];
-    if (w0_state(hot->w0) != W0_ALIVE)
+    if (w0_state(hot->w0) != W0_ALIVE || heap_is_condemned(&pool->heap, index))
         return;
     verify->result.objects++;
     const char *wrong =
@@ -126,6 +128,8 @@ static void check_entry(struct pool *pool, uint32_t index)
         wrong = slots_check(&pool->heap, index, SLOTS_ALLOCATED);
     if (wrong == NULL)
         wrong = wrong_links(pool, index);
+    if (wrong == NULL)
+        wrong = gc_check(&pool->gc, index);
     if (wrong != NULL)
         finding(verify, "object %llu: %s", (unsigned long long)heap_id(&pool->heap, index), wrong);
 }
@@ -137,17 +141,19 @@ static uint32_t slots_in_force(const struct heap *heap, uint32_t index)
     return state == W0_ALIVE ? slots_count(heap, index) : state == W0_ZERO ? heap->hot[index].link : 0;
 }
 
-static void count_slot(struct pool *pool, uint32_t index, uint32_t slot)
+static void audit_slot(struct pool *pool, uint32_t index, uint32_t slot)
 {
     struct heap *heap = &pool->heap;
     uint32_t target = slots_get(heap, index, slot);
     if (target == 0)
         return;
-    if (target >= heap->sb->index_top || w0_state(heap->hot[target].w0) == W0_FREE)
-        finding(pool->verify, "object %llu: slot %u points to a free entry",
-                (unsigned long long)heap_id(heap, index), slot);
-    else
+    bool alive = target < heap->sb->index_top && w0_state(heap->hot[target].w0) == W0_ALIVE &&
+                 !heap_is_condemned(heap, target);
+    if (alive)
         heap->audit[target]++;
+    else if (!heap_is_condemned(heap, index)) /* of two condemned ones either may go first, nobody counts */
+        finding(pool->verify, "object %llu: slot %u points to a dead object",
+                (unsigned long long)heap_id(heap, index), slot);
 }
 
 static unsigned step_entries(struct pool *pool, unsigned units)
@@ -160,7 +166,7 @@ static unsigned step_entries(struct pool *pool, unsigned units)
             check_entry(pool, index);
         uint32_t slots = slots_in_force(heap, index);
         for (; heap->audit_slot < slots && spent < units; spent++)
-            count_slot(pool, index, heap->audit_slot++);
+            audit_slot(pool, index, heap->audit_slot++);
         if (heap->audit_slot < slots)
             return spent;
         heap->audit_slot = 0;
@@ -179,7 +185,7 @@ static unsigned step_counts(struct pool *pool, unsigned units)
     for (; spent < units && verify->at < heap->sb->index_top; spent++, verify->at++) {
         const struct hot *hot = &heap->hot[verify->at];
         uint32_t in = w0_state(hot->w0) == W0_ALIVE ? hot->in : 0;
-        if (in != heap->audit[verify->at])
+        if (!heap_is_condemned(heap, (uint32_t)verify->at) && in != heap->audit[verify->at])
             finding(verify, "object %llu: %u slots are counted, %u point at it",
                     (unsigned long long)heap_id(heap, (uint32_t)verify->at), in, heap->audit[verify->at]);
     }
@@ -187,6 +193,20 @@ static unsigned step_counts(struct pool *pool, unsigned units)
 }
 
 /* ---- cells ---- */
+
+static const char *wrong_guard(const struct pool *pool, uint32_t ref, const struct cell_hold *cell)
+{
+    const struct session *s = session_of_ref(pool, cell->session);
+    if (s == NULL || s->ref != cell->session)
+        return "a guard of no session";
+    if (cell->place >= s->guards.count || *u32vec_at(&s->guards, cell->place) != ref)
+        return "its place in its session's vector is wrong";
+    if (!gc_is_guarded(&pool->gc, cell->object))
+        return "the collector does not know this guard";
+    return index_find(&pool->guards, bits_mix(cell->object), &cell->object) == ref
+               ? NULL
+               : "the guard is not found by its object";
+}
 
 static const char *wrong_hold(const struct pool *pool, uint32_t ref, const struct cell_hold *cell)
 {
@@ -206,6 +226,8 @@ static const char *wrong_cell(struct pool *pool, uint32_t ref, unsigned type)
     bool has_object = type == CELL_HOLD || type == CELL_TICKET || cell_is_name(type);
     if (has_object && (object >= pool->heap.sb->index_top || w0_state(pool->heap.hot[object].w0) != W0_ALIVE))
         return "it names an object that is not alive";
+    if (type == CELL_HOLD && ((const struct cell_hold *)cell)->count == COUNT_GUARD)
+        return wrong_guard(pool, ref, cell);
     if (has_object && w0_link(pool->heap.hot[object].w0) == LINK_NONE)
         return "its object knows of no further cells";
     if (type == CELL_HOLD)

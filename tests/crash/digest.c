@@ -11,7 +11,7 @@ struct walk {
     uint64_t sum;
     uint8_t *seen;   /* by index */
     uint32_t *queue; /* indexes found, in order; each once */
-    uint32_t count;
+    uint32_t count, added;
 };
 
 static uint64_t hash(const void *data, size_t size, uint64_t kind)
@@ -27,7 +27,8 @@ enum part {
     PART_HOLD,
     PART_NAME,
     PART_TICKET,
-    PART_SESSION
+    PART_SESSION,
+    PART_GUARD
 };
 
 static void add(struct walk *walk, enum part part, const uint64_t *words, size_t count)
@@ -91,7 +92,8 @@ static int add_cell(void *owner, uint32_t ref, unsigned type)
     uint32_t index = *(const uint32_t *)cell;
     if (type == CELL_HOLD) {
         const struct cell_hold *hold = cell;
-        add_hold(walk, index, hold->session, hold->count, label_digest(heap, (uint16_t)hold->label));
+        if (hold->count != COUNT_GUARD)
+            add_hold(walk, index, hold->session, hold->count, label_digest(heap, (uint16_t)hold->label));
     } else if (type == CELL_TICKET) {
         const struct cell_ticket *ticket = cell;
         add(walk, PART_TICKET,
@@ -135,6 +137,28 @@ static void add_object(struct walk *walk, uint32_t index)
     }
 }
 
+static void add_found(struct walk *walk)
+{
+    while (walk->added < walk->count)
+        add_object(walk, walk->queue[walk->added++]);
+}
+
+/* One whose object nothing else keeps is as good as the hold that recovery makes of it. */
+static int add_guard(void *owner, uint32_t ref, unsigned type)
+{
+    struct walk *walk = owner;
+    const struct cell_hold *cell = cell_at(&walk->pool->heap, ref);
+    if (type != CELL_HOLD || cell->count != COUNT_GUARD)
+        return 0;
+    uint64_t sid = kept_sid(walk->pool, cell->session);
+    if (sid != 0 && walk->seen[cell->object])
+        add(walk, PART_GUARD, (uint64_t[]){sid, heap_id(&walk->pool->heap, cell->object)}, 2);
+    else
+        add_hold(walk, cell->object, cell->session, 1, 0);
+    add_found(walk);
+    return 0;
+}
+
 uint64_t digest_count(const struct pool *pool, uint64_t *ret_objects)
 {
     const struct heap *heap = &pool->heap;
@@ -146,8 +170,8 @@ uint64_t digest_count(const struct pool *pool, uint64_t *ret_objects)
             add_hold(&walk, index, (uint32_t)hot->holder, hot->holder >> 32, 0);
     }
     (void)cells_each(heap, add_cell, &walk);
-    for (uint32_t k = 0; k < walk.count; k++)
-        add_object(&walk, walk.queue[k]);
+    add_found(&walk);
+    (void)cells_each(heap, add_guard, &walk);
     free(walk.seen);
     free(walk.queue);
     *ret_objects = walk.count;

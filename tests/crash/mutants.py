@@ -13,6 +13,7 @@ is no longer found is an error: the list follows the code.
 """
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -129,7 +130,7 @@ MUTANTS = [
     ("labels given back inside the operation", "daemon/pool/internal.h",
      "        pool->after.labels[pool->after.labels_count++] = label;", "        label_drop(pool, label);"),
     ("death inside the operation", "daemon/pool/internal.h",
-     "    pool->after.drops[pool->after.drops_count++] = index;", "    reap_check(&pool->heap, index);"),
+     "    pool->after.drops[pool->after.drops_count++] = index;", "    gc_drop(&pool->gc, index);"),
     ("a first holder's birth outside the log", "daemon/pool/holds.c",
      "    image_store(&pool->heap, &hot->holder, holder_word(s, n));", "    image_set(&pool->heap, &hot->holder, holder_word(s, n));"),
     ("a first holder's count outside the log", "daemon/pool/holds.c",
@@ -184,8 +185,8 @@ MUTANTS = [
     ("recovery keeps derived flags", "daemon/heap/recover.c",
      "        hot->w0 &= ~W0_DERIVED;\n", ""),
     ("recovery ends sessions before it voids their holds", "daemon/heap/recover.c",
-     "    (void)cells_each(heap, void_cell, r);\n", "    (void)cells_each(heap, end_session, r);\n"
-     "    (void)cells_each(heap, void_cell, r);\n"),
+     "    (void)cells_each(heap, settle_hold, r);\n", "    (void)cells_each(heap, end_session, r);\n"
+     "    (void)cells_each(heap, settle_hold, r);\n"),
     ("recovery keeps first holders that end", "daemon/heap/recover.c",
      "                image_set(heap, &hot->holder, 0);\n", "                ;\n"),
 ]
@@ -214,7 +215,7 @@ STEP_MUTANTS = [
     ("step: death before the commit", "daemon/pool/pool.c",
      "    struct after *after = &pool->after;\n    image_commit(&pool->heap);\n",
      "    struct after *after = &pool->after;\n    for (uint32_t k = 0; k < after->drops_count; k++)\n"
-     "        reap_check(&pool->heap, after->drops[k]);\n    image_commit(&pool->heap);\n"),
+     "        gc_drop(&pool->gc, after->drops[k]);\n    image_commit(&pool->heap);\n"),
     ("step: a cell's place given to the log before its value", "daemon/heap/heap.h",
      """    log->record[n].old = *word;
     region_stored(&heap->meta);
@@ -235,18 +236,18 @@ def run(command, **options):
 class Attack:
     """One attack program, how it is compiled, and the objects of the sound tree."""
 
-    def __init__(self, name, flags, mutants, environment, scratch, tree):
+    def __init__(self, name, flags, mutants, environment, scratch, tree, folder="tests/crash", sources=SOURCES):
         self.name, self.flags, self.mutants, self.environment = name, FLAGS + flags, mutants, environment
         self.tree, self.objects, self.mine = tree, scratch / f"{name}-sound", scratch / f"{name}-mutant"
         self.program = scratch / name
-        self.sources = [*SOURCES, f"tests/crash/{name}.c", *sorted(str(p.relative_to(tree)) for g in GLOBS for p in tree.glob(g))]
-        self.compiler = os.environ.get("CC") or "gcc"
+        self.sources = [*sources, f"{folder}/{name}.c", *sorted(str(p.relative_to(tree)) for g in GLOBS for p in tree.glob(g))]
+        self.compiler = shlex.split(os.environ.get("CC") or "gcc")
 
     def compile(self, objects, sources):
         objects.mkdir(exist_ok=True)
         for source in sources:
             target = objects / (source.replace("/", "_") + ".o")
-            done = run([self.compiler, *self.flags, "-c", source, "-o", str(target)], cwd=self.tree)
+            done = run([*self.compiler, *self.flags, "-c", source, "-o", str(target)], cwd=self.tree)
             if done.returncode != 0:
                 raise RuntimeError(f"{source} does not compile:\n{done.stderr}")
 
@@ -268,7 +269,7 @@ class Attack:
 
     def run(self, objects, environment):
         """(exit code, last line) of the attack linked from these objects."""
-        done = run([self.compiler, *[str(o) for o in sorted(objects.glob("*.o"))], "-o", str(self.program)])
+        done = run([*self.compiler, *[str(o) for o in sorted(objects.glob("*.o"))], "-o", str(self.program)])
         if done.returncode != 0:
             raise RuntimeError(done.stderr)
         try:
@@ -303,6 +304,27 @@ class Attack:
         return None
 
 
+def try_all(attacks, only, stride):
+    """Tries those whose name contains `only`, one in `stride` of them. The exit code."""
+    tried = failed = 0
+    for attack in attacks:
+        chosen = [m for m in attack.mutants if only is None or only in m[0]][::stride]
+        if not chosen:
+            continue
+        wrong = attack.sound()
+        if wrong is not None:
+            print(f"the unchanged tree fails: {wrong}")
+            return 1
+        for mutant in chosen:
+            wrong = attack.try_mutant(mutant)
+            tried += 1
+            if wrong is not None:
+                failed += 1
+                print(f"  FAILED  {mutant[0]}: {wrong}", flush=True)
+    print(f"{tried - failed} passed, {failed} failed")
+    return 1 if failed or not tried else 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", help="mutants whose name contains this")
@@ -310,7 +332,6 @@ def main():
     parser.add_argument("--seeds", type=int, default=12)
     parser.add_argument("--operations", type=int, default=250)
     options = parser.parse_args()
-    tried = failed = 0
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         tree = scratch / "tree"
@@ -321,24 +342,7 @@ def main():
                    {"HF_SEEDS": str(options.seeds), "HF_OPS": str(options.operations)}, scratch, tree),
             Attack("attack_step", ["-O2"], STEP_MUTANTS, {"HF_SEEDS": "8", "HF_OPS": "40"}, scratch, tree),
         ]
-        for attack in attacks:
-            chosen = [m for m in attack.mutants if options.only is None or options.only in m[0]]
-            if options.quick:
-                chosen = chosen[::5]
-            if not chosen:
-                continue
-            wrong = attack.sound()
-            if wrong is not None:
-                print(f"the unchanged tree fails: {wrong}")
-                return 1
-            for mutant in chosen:
-                wrong = attack.try_mutant(mutant)
-                tried += 1
-                if wrong is not None:
-                    failed += 1
-                    print(f"  FAILED  {mutant[0]}: {wrong}", flush=True)
-    print(f"{tried - failed} passed, {failed} failed")
-    return 1 if failed or not tried else 0
+        return try_all(attacks, options.only, 5 if options.quick else 1)
 
 
 if __name__ == "__main__":

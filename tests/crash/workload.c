@@ -235,6 +235,57 @@ static void op_session(struct workload *w)
     }
 }
 
+/* A ring that refers to something else, held by the first session until op_drop_ring(). */
+static void op_ring(struct workload *w)
+{
+    struct put_spec specs[WORKLOAD_RING];
+    uint64_t refs[WORKLOAD_RING][2], other = any_id(w);
+    if (w->ring_made)
+        return;
+    for (uint32_t k = 0; k < WORKLOAD_RING; k++) {
+        refs[k][0] = POOL_ITEM((k + 1) % WORKLOAD_RING);
+        refs[k][1] = other;
+        specs[k] = (struct put_spec){.value = any_value(w), .refs = refs[k], .refs_count = 2};
+    }
+    if (pool_put_many(w->fx.pool, w->session[0], specs, WORKLOAD_RING, w->ring) != 0)
+        return;
+    w->ring_made = true;
+    for (uint32_t k = 0; k < WORKLOAD_RING; k++)
+        tell(w, w->ring[k]);
+}
+
+static void op_drop_ring(struct workload *w)
+{
+    uint64_t counts[WORKLOAD_RING];
+    if (w->ring_made)
+        (void)pool_release(w->fx.pool, w->session[0], w->ring, WORKLOAD_RING, 1, counts);
+    w->ring_made = false;
+}
+
+static void op_guard(struct workload *w)
+{
+    uint64_t id = any_id(w);
+    if (random_once_in(&w->random, 3))
+        (void)pool_unguard(w->fx.pool, any_session(w), id);
+    else
+        (void)pool_guard(w->fx.pool, any_session(w), id);
+}
+
+static void op_collect(struct workload *w)
+{
+    (void)pool_collect(w->fx.pool, random_once_in(&w->random, 8));
+}
+
+/* Collecting has no effect that a client could see, so a good piece of it is one operation. */
+static void op_trace(struct workload *w)
+{
+    struct gc *gc = &w->fx.pool->gc;
+    if (gc->phase >= GC_MARK)
+        (void)gc_step(gc, (unsigned)random_between(&w->random, 1, 100));
+    else
+        (void)pool_step(w->fx.pool, 1);
+}
+
 /* A single unit: more of them are several operations, each with an effect of its own. */
 static void op_step(struct workload *w)
 {
@@ -248,9 +299,11 @@ static void op_time(struct workload *w)
 }
 
 static void (*const operations[])(struct workload *) = {
-    op_put,  op_put,    op_put,    op_put_many, op_set,     op_write_seal, op_link,  op_link,
-    op_link, op_retain, op_retain, op_release,  op_release, op_release,    op_share, op_claim,
-    op_name, op_unname, op_lookup, op_store,    op_session, op_step,       op_step,  op_time,
+    op_put,   op_put,   op_put,    op_put_many, op_set,     op_write_seal, op_link,
+    op_link,  op_link,  op_retain, op_retain,   op_release, op_release,    op_release,
+    op_share, op_claim, op_name,   op_unname,   op_lookup,  op_store,      op_session,
+    op_step,  op_step,  op_time,   op_step,     op_step,    op_guard,      op_collect,
+    op_trace, op_trace, op_trace,  op_trace,    op_ring,    op_drop_ring,
 };
 #define OPERATIONS (sizeof operations / sizeof operations[0])
 

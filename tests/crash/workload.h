@@ -15,6 +15,7 @@
 #define WORKLOAD_NAMES    12u
 #define WORKLOAD_TICKETS  8u
 #define WORKLOAD_ENDED    64u
+#define WORKLOAD_RING     3u
 #define WORKLOAD_TRACKED  4096u /* indexes whose generations are watched */
 
 struct workload {
@@ -32,6 +33,8 @@ struct workload {
     uint32_t told[WORKLOAD_TRACKED]; /* generation + 1 of the newest id given out, by index */
     uint64_t ended[WORKLOAD_ENDED];  /* sids of sessions that were ended, the newest ones */
     unsigned ended_count;
+    uint64_t ring[WORKLOAD_RING];
+    bool ring_made;
     bool crowded_names; /* more names of the largest class than fit one run of cells */
     uint8_t *pattern;   /* bytes of values */
     bool values_large;  /* values above 300 bytes too */

@@ -435,6 +435,10 @@ static void open_pool(struct sim *sim)
         sim_fail(sim, "pool_open answered %s: %s", code_name(-rc), error);
     sim_check(sim, pool_epoch(sim->pool) == config.epoch);
     pool_tick(sim->pool, sim->now_ms, sim->lease_ms);
+    /* the model knows counts, not cycles; collections have a simulation of their own (sim_gc.c) */
+    struct gc_config gc = *pool_gc_config(sim->pool);
+    gc.enabled = false;
+    pool_gc_set_config(sim->pool, &gc);
 }
 
 static void make_names(struct sim *sim)

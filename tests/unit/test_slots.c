@@ -73,7 +73,7 @@ static bool is(uint32_t index, uint32_t count)
         slots_check(&heap, index, SLOTS_BOUNDS) != NULL)
         return false;
     for (uint32_t slot = 0; slot < count; slot++)
-        if (slots_get(&heap, index, slot) != targets[slot])
+        if (slots_edge(&heap, index, slot) != targets[slot])
             return false;
     return true;
 }
@@ -128,8 +128,8 @@ START_TEST(inline_slots_need_no_block)
         ck_assert_int_eq(make(count, &index[count]), 0);
     ck_assert_uint_eq(heap.lists.live_bytes, 0);
     ck_assert_int_eq(store(index[2], 0, 99), 0);
-    ck_assert_uint_eq(slots_get(&heap, index[2], 0), 99);
-    ck_assert_uint_eq(slots_get(&heap, index[2], 1), targets[1]);
+    ck_assert_uint_eq(slots_edge(&heap, index[2], 0), 99);
+    ck_assert_uint_eq(slots_edge(&heap, index[2], 1), targets[1]);
     ck_assert_int_eq(store(index[2], 0, targets[0]), 0);
     for (uint32_t count = 0; count <= 2; count++)
         unmake(index[count], 1);
@@ -198,9 +198,9 @@ START_TEST(a_store_that_is_undone_changes_nothing)
         uint64_t live = heap.lists.live_bytes;
         ck_assert_int_eq(slots_store(&heap, index, count, 4711, &old), 0);
         ck_assert_uint_eq(slots_count(&heap, index), count + 1);
-        ck_assert_uint_eq(slots_get(&heap, index, count), 4711);
+        ck_assert_uint_eq(slots_edge(&heap, index, count), 4711);
         if (count > 0)
-            ck_assert_uint_eq(slots_get(&heap, index, count - 1), targets[count - 1]);
+            ck_assert_uint_eq(slots_edge(&heap, index, count - 1), targets[count - 1]);
         image_rollback(&heap);
         ck_assert_msg(is(index, count), "a list of %u", count);
         if (count > 0) {

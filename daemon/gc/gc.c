@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The state machine of a full collection: what begins one, what follows what, what it did. */
+#include "daemon/gc/internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- life ---- */
+
+int gc_init(struct gc *gc, struct heap *heap, const struct gc_owner *owner)
+{
+    *gc = (struct gc){.heap = heap,
+                      .owner = *owner,
+                      .config = {.enabled = true,
+                                 .growth_percent = GC_GROWTH_PERCENT,
+                                 .objects_least = GC_OBJECTS_LEAST,
+                                 .bytes_least = GC_BYTES_LEAST,
+                                 .full_after_ms = GC_FULL_AFTER_MS},
+                      .again = GC_NONE,
+                      .again_cursor = GC_NONE};
+    uint64_t indexes = heap->sb->index_end;
+    bool ok = reserve_init(&gc->stack, indexes * sizeof(uint32_t)) && freeset_init(&gc->guarded, indexes) &&
+              freeset_init(&gc->waiting, indexes) && reserve_grow(&gc->stack, heap->mem, PAGE_BYTES);
+    gc->stack_room = (uint32_t)(gc->stack.charged / sizeof(uint32_t));
+    return ok ? 0 : -ENOMEM;
+}
+
+void gc_recovered(struct gc *gc)
+{
+    gc->live_objects = gc->heap->alive;
+    gc->live_bytes = gc_bytes(gc->heap);
+}
+
+void gc_done(struct gc *gc)
+{
+    if (gc->heap == NULL)
+        return;
+    reserve_done(&gc->stack, gc->heap->mem);
+    freeset_done(&gc->guarded, gc->heap->mem);
+    freeset_done(&gc->waiting, gc->heap->mem);
+}
+
+/* ---- barriers and guards ---- */
+
+void gc_born_while_collecting(struct gc *gc, uint32_t index)
+{
+    heap_mark(gc->heap, index);
+    gc->owed += gc->tax + gc->tax_bytes * (uint64_t)(value_size(gc->heap->hot[index].value) / GC_TAX_PIECE);
+}
+
+/* The running collection does not condemn it: the guard may have come after the search for guards, or could not be
+ * delivered. Nothing keeps it alive for that reason, so the next collection must see to it. */
+static void spare(struct gc *gc, uint32_t index)
+{
+    if (gc->heap->collecting != COLLECT_MARK || heap_is_marked(gc->heap, index))
+        return;
+    gc_shade(gc, index);
+    gc_unresolved(gc, index);
+}
+
+int gc_guard(struct gc *gc, uint32_t index)
+{
+    if (!freeset_grow(&gc->guarded, gc->heap->mem, index + 1ull) ||
+        !freeset_grow(&gc->waiting, gc->heap->mem, index + 1ull))
+        return -ENOMEM;
+    freeset_add(&gc->guarded, index);
+    spare(gc, index);
+    return 0;
+}
+
+void gc_unguard(struct gc *gc, uint32_t index)
+{
+    freeset_remove(&gc->guarded, index);
+    if (freeset_has(&gc->waiting, index))
+        freeset_remove(&gc->waiting, index);
+}
+
+/* ---- beginning ---- */
+
+uint64_t gc_bytes(const struct heap *heap)
+{
+    return heap->payloads.live_bytes + heap->lists.live_bytes +
+           heap->alive * (sizeof(struct hot) + sizeof(struct warm));
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+uint64_t gc_growth_objects(const struct gc *gc)
+{
+    return larger(gc->live_objects * gc->config.growth_percent / 100, gc->config.objects_least);
+}
+
+uint64_t gc_growth_bytes(const struct gc *gc)
+{
+    return larger(gc->live_bytes * gc->config.growth_percent / 100, gc->config.bytes_least);
+}
+
+/* What is a reason to begin now; GC_TRIGGERS: nothing is. */
+static enum gc_trigger trigger_of(const struct gc *gc)
+{
+    const struct heap *heap = gc->heap;
+    for (unsigned dry = 0; dry < 2; dry++)
+        if (gc->runs[dry].wanted > gc->runs[dry].begun)
+            return GC_BY_CALL;
+    if (!gc->config.enabled || gc->unresolved == 0)
+        return GC_TRIGGERS;
+    uint64_t objects = gc_growth_objects(gc), bytes = gc_growth_bytes(gc);
+    if (gc->short_of_memory)
+        return GC_BY_MEMORY;
+    if (heap->alive >= gc->live_objects + objects || gc->unresolved >= objects)
+        return GC_BY_OBJECTS;
+    if (gc_bytes(heap) >= gc->live_bytes + bytes || gc->unresolved_bytes >= bytes)
+        return GC_BY_BYTES;
+    return gc->now_ms - gc->unresolved_since_ms >= gc->config.full_after_ms ? GC_BY_TIME : GC_TRIGGERS;
+}
+
+static void resolve(struct gc *gc)
+{
+    gc->unresolved = gc->unresolved_bytes = 0;
+    gc->short_of_memory = false;
+}
+
+static void begin(struct gc *gc, enum gc_trigger trigger)
+{
+    gc->trigger = trigger;
+    gc->dry_run = gc->runs[false].wanted <= gc->runs[false].begun && trigger == GC_BY_CALL;
+    gc->running = (struct gc_result){0};
+    gc->phase = GC_CLEAR;
+    gc->cursor = 0;
+}
+
+/* From here on the marks mean something. What is unreachable now will be found. */
+static void begin_marking(struct gc *gc)
+{
+    struct heap *heap = gc->heap;
+    gc->phase = GC_MARK;
+    heap->collecting = COLLECT_MARK;
+    gc->runs[gc->dry_run].begun++;
+    gc->running.candidates = heap->alive;
+    gc->cursor = 1;
+    gc->top = (uint32_t)heap->sb->index_top;
+    gc->estimate = heap->alive + heap->slots_plain + heap->slots_linked + gc->top / 64;
+    gc->objects_end = heap->alive + gc_growth_objects(gc);
+    gc->bytes_end = gc_bytes(heap) + gc_growth_bytes(gc);
+    /* a dry run resolves nothing: what it finds stays */
+    if (!gc->dry_run)
+        resolve(gc);
+}
+
+/* ---- going on ---- */
+
+static unsigned step_clear(struct gc *gc, unsigned units)
+{
+    uint64_t *marks = (void *)gc->heap->marks.base;
+    unsigned spent = 0;
+    for (; spent < units && gc->cursor < gc->heap->sb->index_top; spent++) {
+        uint64_t words = gc->heap->marks.charged / 8 - gc->cursor / 64;
+        memset(marks + gc->cursor / 64, 0, (words < 64 ? words : 64) * 8);
+        gc->cursor += 64 * 64;
+    }
+    if (gc->cursor >= gc->heap->sb->index_top)
+        begin_marking(gc);
+    return spent;
+}
+
+static unsigned step_roots(struct gc *gc, unsigned units)
+{
+    unsigned spent = mark_roots(gc, units);
+    if (spent == 0) {
+        gc->phase = gc->dry_run ? GC_REPORT : GC_GUARDS;
+        gc->cursor = gc->dry_run ? 1 : 0;
+    }
+    return spent;
+}
+
+/* Guarded objects that are not marked wait for their delivery, all of them before the first is delivered: what one
+ * of them keeps alive was unreachable too. */
+static unsigned step_guards(struct gc *gc, unsigned units)
+{
+    const uint64_t *guarded = (const void *)gc->guarded.level[0].base;
+    const uint64_t *marks = (const void *)gc->heap->marks.base;
+    uint64_t end = gc->guarded.level[0].charged * 8;
+    unsigned spent = 0;
+    end = end < gc->top ? end : gc->top;
+    for (; spent < units && gc->guarded.count != 0 && gc->cursor < end; gc->cursor += 64, spent++) {
+        uint64_t word = guarded[gc->cursor / 64] & ~marks[gc->cursor / 64];
+        for (; word != 0; word &= word - 1)
+            if (!freeset_has(&gc->waiting, gc->cursor + bits_lowest(word)))
+                freeset_add(&gc->waiting, gc->cursor + bits_lowest(word));
+    }
+    if (gc->cursor >= end || gc->guarded.count == 0)
+        gc->phase = GC_DELIVER;
+    return spent;
+}
+
+/* One that is held again by now keeps its guard. One that cannot be delivered is kept for the next time. */
+static void deliver(struct gc *gc, uint32_t index)
+{
+    freeset_remove(&gc->waiting, index);
+    if (is_held_outside(&gc->heap->hot[index]))
+        return;
+    if (gc->owner.deliver(gc->owner.arg, index)) {
+        gc->running.delivered += is_held_outside(&gc->heap->hot[index]);
+        return;
+    }
+    spare(gc, index);
+}
+
+static unsigned step_deliver(struct gc *gc)
+{
+    uint32_t index = freeset_lowest(&gc->waiting);
+    if (index != FREESET_NONE) {
+        deliver(gc, index);
+        return 1;
+    }
+    gc->phase = GC_REPORT;
+    gc->cursor = 1;
+    return 0;
+}
+
+static unsigned step_report(struct gc *gc, unsigned units)
+{
+    unsigned spent = 0;
+    while (gc->dry_run && spent < units && gc->cursor < gc->top) {
+        uint32_t index = next_unmarked(gc);
+        spent++;
+        if (index == GC_NONE || w0_state(gc->heap->hot[index].w0) != W0_ALIVE)
+            continue;
+        gc->running.unreachable++;
+        gc->running.bytes += value_size(gc->heap->hot[index].value);
+    }
+    return spent;
+}
+
+static void add_to_total(struct gc *gc)
+{
+    const struct gc_result *run = &gc->running;
+    gc->total.candidates += run->candidates;
+    gc->total.unreachable += run->unreachable;
+    gc->total.collected += run->collected;
+    gc->total.bytes += run->bytes;
+    gc->total.delivered += run->delivered;
+}
+
+static void finish(struct gc *gc)
+{
+    struct gc_runs *runs = &gc->runs[gc->dry_run];
+    gc->phase = GC_IDLE;
+    gc->tax = gc->tax_bytes = 0;
+    gc->owed = 0;
+    runs->done = runs->begun;
+    runs->last = gc->running;
+    gc->done_ms = gc->now_ms;
+    gc->full[gc->trigger]++;
+    if (gc->dry_run)
+        return;
+    gc->live_objects = gc->heap->alive;
+    gc->live_bytes = gc_bytes(gc->heap);
+    add_to_total(gc);
+}
+
+/* The flip: nothing is grey and nothing dead has slots on what is not marked. */
+static void condemn(struct gc *gc)
+{
+    if (gc->dry_run) {
+        gc->heap->collecting = COLLECT_NONE;
+        finish(gc);
+        return;
+    }
+    gc->heap->collecting = COLLECT_SWEEP;
+    gc->phase = GC_SWEEP;
+    gc->cursor = 1;
+}
+
+static unsigned step_sweep(struct gc *gc, unsigned units)
+{
+    unsigned spent = sweep_condemned(gc, units);
+    if (spent == 0) {
+        gc->heap->collecting = COLLECT_NONE;
+        gc->phase = GC_MERGE;
+        gc->cursor = 0;
+    }
+    return spent;
+}
+
+static unsigned step_merge(struct gc *gc, unsigned units)
+{
+    unsigned spent = sweep_merge(gc, units);
+    if (spent == 0)
+        finish(gc);
+    return spent;
+}
+
+/* What the phase does while nothing is grey. 0: it is over. */
+static unsigned step_marking(struct gc *gc, unsigned units)
+{
+    switch (gc->phase) {
+    case GC_MARK: return step_roots(gc, units);
+    case GC_GUARDS: return step_guards(gc, units);
+    case GC_DELIVER: return step_deliver(gc);
+    default: return step_report(gc, units);
+    }
+}
+
+/* Deliveries that found no memory are tried again. */
+static unsigned step_idle(struct gc *gc, unsigned units)
+{
+    unsigned spent = 0;
+    while (gc->retry && gc->waiting.count != 0 && spent < units) {
+        uint32_t index = freeset_lowest(&gc->waiting);
+        freeset_remove(&gc->waiting, index);
+        gc_drop(gc, index);
+        gc->retry = !freeset_has(&gc->waiting, index);
+        spent++;
+    }
+    if (spent != 0)
+        return spent;
+    if (!heap_may_have_cycles(gc->heap)) {
+        resolve(gc);
+        gc->cyclic = false;
+    }
+    enum gc_trigger trigger = trigger_of(gc);
+    if (trigger == GC_TRIGGERS)
+        return 0;
+    begin(gc, trigger);
+    return 1;
+}
+
+/* A piece of work of the phase, or the step into the next one. 0: nothing can be done now. */
+static unsigned step(struct gc *gc, unsigned units)
+{
+    switch (gc->phase) {
+    case GC_IDLE: return step_idle(gc, units);
+    case GC_CLEAR: return step_clear(gc, units);
+    case GC_SWEEP: return step_sweep(gc, units);
+    case GC_MERGE: return step_merge(gc, units);
+    default: break;
+    }
+    unsigned spent = mark_grey(gc, units);
+    if (spent != 0)
+        return spent;
+    enum gc_phase phase = gc->phase;
+    spent = step_marking(gc, units);
+    if (spent != 0 || gc->phase != phase)
+        return spent;
+    if (gc->heap->zero_head != 0)
+        return 0;
+    condemn(gc);
+    return 1;
+}
+
+/* How much each new object must pay so that the collection is done before the pool has grown too much. */
+static void set_tax(struct gc *gc)
+{
+    uint64_t debt = gc_debt(gc), objects = gc->heap->alive, bytes = gc_bytes(gc->heap);
+    uint64_t room = gc->objects_end > objects ? gc->objects_end - objects : 1;
+    uint64_t room_pieces = gc->bytes_end > bytes ? (gc->bytes_end - bytes) / GC_TAX_PIECE + 1 : 1;
+    uint64_t tax = debt / room + 1, tax_bytes = debt / room_pieces + 1;
+    gc->tax = (uint32_t)(tax < GC_TAX_MOST ? tax : GC_TAX_MOST);
+    gc->tax_bytes = (uint32_t)(tax_bytes < GC_TAX_BYTES_MOST ? tax_bytes : GC_TAX_BYTES_MOST);
+}
+
+unsigned gc_step(struct gc *gc, unsigned units)
+{
+    unsigned spent = 0;
+    while (spent < units) {
+        enum gc_phase before = gc->phase;
+        unsigned done = step(gc, units - spent);
+        spent += done;
+        gc->running.units += done;
+        /* the next collection begins in a call of its own, see above */
+        if ((done == 0 && gc->phase == before) || (gc->phase == GC_IDLE && before != GC_IDLE))
+            break;
+    }
+    if (spent == 0)
+        return 0;
+    gc->running.steps++;
+    gc->total.steps++;
+    gc->total.units += spent;
+    gc->heap->work += spent;
+    if (gc->phase >= GC_MARK)
+        set_tax(gc);
+    return spent;
+}
+
+void gc_pay(struct gc *gc)
+{
+    unsigned units = gc->owed < GC_PAY_MOST ? (unsigned)gc->owed : GC_PAY_MOST;
+    gc->owed = 0;
+    while (units > 0 && gc->phase >= GC_MARK) {
+        unsigned done = gc->heap->zero_head != 0 ? gc_reap(gc, units, UINT32_MAX) : gc_step(gc, units);
+        if (done == 0)
+            return;
+        units -= done < units ? done : units;
+    }
+}
+
+/* ---- questions ---- */
+
+void gc_tick(struct gc *gc, uint64_t now_ms)
+{
+    gc->now_ms = now_ms;
+    gc->retry = true;
+}
+
+bool gc_has_work(const struct gc *gc)
+{
+    if (gc->phase != GC_IDLE)
+        return true;
+    if (gc->retry && gc->waiting.count != 0)
+        return true;
+    return trigger_of(gc) != GC_TRIGGERS;
+}
+
+uint64_t gc_next_due(const struct gc *gc)
+{
+    bool waits = gc->phase == GC_IDLE && gc->config.enabled && gc->unresolved != 0;
+    return waits ? gc->unresolved_since_ms + gc->config.full_after_ms : UINT64_MAX;
+}
+
+struct gc_ticket gc_collect(struct gc *gc, bool dry_run)
+{
+    struct gc_runs *runs = &gc->runs[dry_run];
+    runs->wanted = runs->begun + 1;
+    return (struct gc_ticket){.dry_run = dry_run, .number = runs->wanted};
+}
+
+bool gc_is_done(const struct gc *gc, struct gc_ticket ticket, struct gc_result *ret)
+{
+    const struct gc_runs *runs = &gc->runs[ticket.dry_run];
+    *ret = runs->last;
+    return runs->done >= ticket.number;
+}
+
+void gc_need_memory(struct gc *gc)
+{
+    if (gc->unresolved != 0 && gc->now_ms - gc->done_ms >= GC_MEMORY_WAIT_MS)
+        gc->short_of_memory = true;
+}
+
+uint64_t gc_debt(const struct gc *gc)
+{
+    const struct heap *heap = gc->heap;
+    if (gc->phase == GC_IDLE)
+        return 0;
+    uint64_t words = gc->top / 64 + 1, done = gc->cursor / 64;
+    if (gc->phase == GC_MERGE)
+        return words - done;
+    if (gc->phase == GC_SWEEP)
+        return 2 * words - done + 2 * heap->alive * (gc->top - gc->cursor) / gc->top;
+    uint64_t marking = gc->estimate > gc->running.units ? gc->estimate - gc->running.units : 0;
+    return marking + 3 * words + gc_growth_objects(gc);
+}
+
+void gc_stats(const struct gc *gc, struct gc_stats *ret)
+{
+    *ret = (struct gc_stats){.phase = gc->phase,
+                             .total = gc->total,
+                             .suspects = gc->unresolved,
+                             .debt = gc_debt(gc),
+                             .guards = gc->guarded.count,
+                             .slots = gc->heap->slots_plain + gc->heap->slots_linked,
+                             .slots_linked = gc->heap->slots_linked};
+    memcpy(ret->full, gc->full, sizeof ret->full);
+}

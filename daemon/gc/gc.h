@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Death, and the collector of cycles.
+ *
+ * An object whose last reference goes is dead at once: ZERO, its id GONE, in the zero queue; the reaper drops its
+ * slots in steps, which may let others die, and frees it. What only a cycle of slots keeps is found by a *full
+ * collection*: an incremental mark and sweep whose roots are the objects held from outside. That is known exactly,
+ * so no stack has to be scanned, and no phase stops the pool. README.md shows all of it on one example.
+ *
+ * A collection is a state machine, driven by gc_step() in units (an edge, an object, a guard or a word of a bitmap
+ * looked at). Between two steps clients change what they like; the barriers below keep what the collection counts on:
+ *
+ *   phase     each unit does                                           ends when               then
+ *   IDLE      nothing                                                  a trigger, or a call    CLEAR
+ *   CLEAR     clears 64 words of marks                                 all are clear           MARK
+ *   MARK      scans a grey object, else looks for the next root        nothing is grey, all    GUARDS
+ *                                                                      roots are passed
+ *   GUARDS    looks for guarded objects that are not marked            all are passed          DELIVER
+ *   DELIVER   delivers one of those: its guard becomes a hold          none is left            REPORT
+ *   REPORT    counts or explains what is unreachable, if asked to      all are passed          SWEEP; dry: IDLE
+ *   SWEEP     drops a slot of, or frees, a condemned object            all are passed          MERGE
+ *   MERGE     takes the indexes that the sweep freed out of quarantine all are passed          IDLE
+ *
+ * From MARK to REPORT whatever becomes grey is scanned first, and SWEEP begins in an instant in which nothing is grey
+ * and no dead object waits to be freed.
+ *
+ * Words: an object is *marked* when its bit is set, *grey* when it is marked and not all its slots were seen (on the
+ * stack, in the ring, being scanned, or in the part to be scanned again), *black* when it is marked and not grey,
+ * *condemned* when it is not marked in SWEEP.
+ *
+ * Invariants (the numbers are those of the walker and of the tests):
+ *  I1 `in` of an object that is not condemned is the number of slots, of objects that are not free, that name it.
+ *  I2 from MARK to REPORT no black object has a slot on one that is not marked; and what is held from outside is
+ *     marked, or its index is one that the search for roots has not passed.
+ *  I3 in SWEEP no slot of a marked object, and none of a dead one in the zero queue, names a condemned object.
+ *  I4 while no suspect waits, none is unresolved and the zero queue is empty, there is no garbage.
+ *
+ * Marks, stack and queues are private and derived: a recovered image needs none of them, because recovery frees all
+ * that is unreachable itself. What a sweep writes to the image is death alone, one store an object (generation + 1,
+ * FREE), of objects that nothing reachable leads to; their order does not matter.
+ *
+ * Memory: the bitmaps grow with the table and one page of stack is there from the start. If the stack cannot grow, the
+ * objects that did not fit are found again by walking the marks: slower, never wrong. So no step can fail. */
+#ifndef GC_GC_H
+#define GC_GC_H
+
+#include "daemon/gc/facts.h"
+#include "daemon/heap/heap.h"
+
+#define GC_RING 16u /* grey objects prefetched ahead (measured: 7.5 times faster) */
+
+/* The layer above, which owns labels and guards. */
+struct gc_owner {
+    void *arg;
+    /* The object is about to be freed; its entry is still whole. */
+    void (*freed)(void *arg, uint32_t index);
+    /* Nothing else keeps this guarded object: turns its guard into a hold of the guard's session (and calls
+     * gc_unguard()), or calls gc_unguard() because that session is ending. False: no memory, nothing has changed. */
+    bool (*deliver)(void *arg, uint32_t index);
+};
+
+/* Collections of one sort. One that is asked for is the next to begin; those who ask before that share it. */
+struct gc_runs {
+    uint64_t begun, wanted, done; /* numbers of collections, from 1 */
+    struct gc_result last;        /* of the one that was done last */
+};
+
+struct gc {
+    struct heap *heap;
+    struct gc_owner owner;
+    struct gc_config config;
+    uint64_t now_ms; /* from gc_tick() */
+
+    enum gc_phase phase;
+    enum gc_trigger trigger;
+    bool dry_run;
+    uint32_t cursor; /* of the phase: the next index to look at */
+    uint32_t top;    /* indexes below were in use when marking began */
+
+    struct reserve stack; /* of u32 */
+    uint32_t stack_count, stack_room;
+    uint32_t ring[GC_RING], ring_head, ring_count;
+    uint32_t scan, scan_slot; /* the object being scanned or swept, and its next slot; 0: none */
+    uint32_t again; /* from here on marked objects may be grey without being on the stack; GC_NONE: none */
+    uint32_t again_cursor; /* the walk that finds them; GC_NONE: not under way */
+
+    struct freeset guarded; /* objects that have a guard */
+    struct freeset waiting; /* of these, the ones to be delivered */
+    bool retry;             /* a delivery that found no memory may be tried again */
+
+    /* Suspects: objects that lost a reference, live on by slots alone, and have slots themselves. */
+    bool cyclic;                           /* false: no slots made a cycle when it was looked at last */
+    uint64_t unresolved, unresolved_bytes; /* since the last full collection began */
+    uint64_t unresolved_since_ms;          /* the oldest of them */
+    bool short_of_memory;                  /* an allocation failed since then */
+
+    uint64_t live_objects, live_bytes; /* at the end of the last full collection */
+    uint64_t estimate;               /* units that marking will take, at most, as things were when it began */
+    uint64_t objects_end, bytes_end; /* it should be done before the pool has grown to this */
+    uint32_t tax;                    /* units that each new object pays while a collection runs */
+    uint32_t tax_bytes;              /* and each GC_TAX_PIECE bytes of it */
+    uint64_t owed;                   /* of it, not yet paid */
+    uint64_t done_ms;                /* when the last one ended */
+
+    struct gc_result running;
+    struct gc_runs runs[2]; /* real, dry */
+    uint64_t full[GC_TRIGGERS];
+    struct gc_result total; /* of all that are done */
+};
+#define GC_NONE           UINT32_MAX
+#define GC_TAX_PIECE      256u
+#define GC_TAX_MOST       32u /* units: about a microsecond */
+#define GC_TAX_BYTES_MOST 4u
+#define GC_PAY_MOST       65536u
+#define GC_MEMORY_WAIT_MS 1000u /* between two collections for want of memory */
+
+/* ---- life ---- */
+
+/* -ENOMEM; then gc_done() is still allowed. The heap is empty or just recovered. */
+int gc_init(struct gc *gc, struct heap *heap, const struct gc_owner *owner);
+void gc_done(struct gc *gc);
+/* The heap was recovered since: what it has is what is reachable. */
+void gc_recovered(struct gc *gc);
+
+/* ---- work ---- */
+
+void gc_tick(struct gc *gc, uint64_t now_ms);
+/* Up to `units` units of collecting, a few more at most (a small object is scanned whole). Returns the units spent; 0:
+ * nothing to do now. While the zero queue is not empty it may do nothing. Before MARK it is for the caller to see that
+ * what was let go counts no more (sessions that are ending): marking begins with what is held at that moment. A call
+ * that ends a collection begins no other. */
+unsigned gc_step(struct gc *gc, unsigned units);
+/* What the objects made since the last call owe to the running collection, done at once: the pool must not outgrow it.
+ * Only between two operations. */
+void gc_pay(struct gc *gc);
+bool gc_has_work(const struct gc *gc);
+/* When gc_tick() makes the next collection begin, if nothing else does; UINT64_MAX: never. */
+uint64_t gc_next_due(const struct gc *gc);
+/* Asks for a full collection that begins after this call. */
+struct gc_ticket gc_collect(struct gc *gc, bool dry_run);
+/* Whether it is done; *ret is what the last one of its sort did. */
+bool gc_is_done(const struct gc *gc, struct gc_ticket ticket, struct gc_result *ret);
+/* There is no memory left: whatever may be garbage is worth a collection now. */
+void gc_need_memory(struct gc *gc);
+/* Objects and bytes (of entries, lists and values) by which the pool may grow before a collection begins. */
+uint64_t gc_growth_objects(const struct gc *gc);
+uint64_t gc_growth_bytes(const struct gc *gc);
+uint64_t gc_bytes(const struct heap *heap);
+void gc_stats(const struct gc *gc, struct gc_stats *ret);
+/* Units that a running collection still needs, by what is known; 0: none runs. */
+uint64_t gc_debt(const struct gc *gc);
+
+/* Up to `units` units of freeing (a slot dropped, an object freed) and `frees` objects. Returns the units spent. */
+unsigned gc_reap(struct gc *gc, unsigned units, unsigned frees);
+
+/* For the walker: checks what the invariants say of one object; NULL: sound. */
+const char *gc_check(const struct gc *gc, uint32_t index);
+
+/* ---- guards: registered by the owner, which keeps whose they are ---- */
+
+/* -ENOMEM. The object has none yet. */
+int gc_guard(struct gc *gc, uint32_t index);
+void gc_unguard(struct gc *gc, uint32_t index);
+static inline bool gc_is_guarded(const struct gc *gc, uint32_t index)
+{
+    return gc->guarded.count != 0 && index / 8 < gc->guarded.level[0].charged &&
+           freeset_has(&gc->guarded, index);
+}
+
+/* ---- barriers: what every operation tells the collector ---- */
+
+void gc_shade(struct gc *gc, uint32_t index);
+void gc_born_while_collecting(struct gc *gc, uint32_t index);
+void gc_dropped(struct gc *gc, uint32_t index);
+/* It may be garbage: there must be a full collection some time. */
+void gc_unresolved(struct gc *gc, uint32_t index);
+
+/* Whether anything outside holds it: a first holder, or a further cell (all cells are strong in this
+ * version). */
+static inline bool is_held_outside(const struct hot *hot)
+{
+    return hot->holder >> 32 != 0 || w0_link(hot->w0) != LINK_NONE;
+}
+
+/* An object came to life: marked, and never grey, because gc_linked() is told each of its slots. */
+static inline void gc_born(struct gc *gc, uint32_t index)
+{
+    if (unlikely(gc->phase >= GC_MARK))
+        gc_born_while_collecting(gc, index);
+}
+
+/* Something outside begins to hold it: a root, which the search may have passed. */
+static inline void gc_held(struct gc *gc, uint32_t index)
+{
+    if (unlikely(gc->heap->collecting == COLLECT_MARK))
+        gc_shade(gc, index);
+}
+
+/* A slot of `from` names `to` from now on: `from` may be black. And what lost a reference while no slots could make a
+ * cycle was no suspect then: it may be in one now. */
+static inline void gc_linked(struct gc *gc, uint32_t from, uint32_t to)
+{
+    if (unlikely(!gc->cyclic) && heap_may_have_cycles(gc->heap))
+        gc_unresolved(gc, from);
+    if (unlikely(gc->heap->collecting == COLLECT_MARK) && heap_is_marked(gc->heap, from))
+        gc_shade(gc, to);
+}
+
+/* An object got its first slot: without slots it was no suspect. */
+static inline void gc_first_slot(struct gc *gc, uint32_t index)
+{
+    if (!is_held_outside(&gc->heap->hot[index]) && gc->cyclic)
+        gc_unresolved(gc, index);
+}
+
+/* The object has lost a reference. Call after every drop, once the operation is committed: it dies if that was the
+ * last one. */
+static inline void gc_drop(struct gc *gc, uint32_t index)
+{
+    if (!is_held_outside(&gc->heap->hot[index]))
+        gc_dropped(gc, index);
+}
+
+#endif

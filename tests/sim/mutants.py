@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Mutants of the collector: each known way to break it must be caught by its oracle (sim_gc.c), or the few that only a
+death shows by the every-store attack.
+
+The idiom is that of tests/crash/mutants.py: a file, a piece of its text that stands there exactly once, and what
+replaces it. The unchanged tree must pass, a mutant must fail.
+
+    tests/sim/mutants.py [--only NAME] [--quick] [--seeds N]     (compiler: $CC, default gcc)
+"""
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "crash"))
+import mutants as crash  # noqa: E402
+
+SOURCES = ["tests/lib/pool_fixture.c", "tests/sim/graph.c"]
+
+MUTANTS = [
+    # ---- barriers
+    ("no link barrier", "daemon/gc/gc.h",
+     "    if (unlikely(gc->heap->collecting == COLLECT_MARK) && heap_is_marked(gc->heap, from))", "    if (false)"),
+    ("the link barrier looks the wrong way", "daemon/gc/gc.h",
+     "COLLECT_MARK) && heap_is_marked(gc->heap, from))", "COLLECT_MARK) && !heap_is_marked(gc->heap, from))"),
+    ("no retain barrier", "daemon/gc/gc.h",
+     "    if (unlikely(gc->heap->collecting == COLLECT_MARK))\n        gc_shade", "    if (false)\n        gc_shade"),
+    ("no barrier for a first holder", "daemon/pool/holds.c",
+     "    gc_held(&pool->gc, index);\n", ""),
+    ("no barrier for names, tickets and further holders", "daemon/pool/links.c",
+     "    gc_held(&pool->gc, index);\n", ""),
+    ("no link barrier at birth", "daemon/pool/objects.c",
+     "            gc_linked(&pool->gc, index, targets[k] & SLOT_TARGET);\n", ""),
+    ("born white", "daemon/gc/gc.h",
+     "    if (unlikely(gc->phase >= GC_MARK))", "    if (false)"),
+    ("born white in the sweep", "daemon/gc/gc.h",
+     "    if (unlikely(gc->phase >= GC_MARK))", "    if (unlikely(gc->phase >= GC_MARK && gc->phase < GC_SWEEP))"),
+    ("a condemned object can still be named", "daemon/heap/heap.h",
+     "    return alive && likely(!heap_is_condemned(heap, index)) ? hot : NULL;", "    return alive ? hot : NULL;"),
+    # ---- marking
+    ("names are no roots", "daemon/gc/mark.c",
+     "w0_state(hot->w0) == W0_ALIVE && is_held_outside(hot))", "w0_state(hot->w0) == W0_ALIVE && hot->holder >> 32 != 0)"),
+    ("a root is passed when its word is full", "daemon/gc/mark.c",
+     "    uint64_t word = ~(marks(gc)[at / 64] | free[at / 64]) >> (at % 64);\n    uint32_t index = word == 0",
+     "    uint64_t word = ~(marks(gc)[at / 64] | free[at / 64]) >> (at % 64);\n    uint32_t index = word <= 1"),
+    ("the rest of a list is forgotten", "daemon/gc/mark.c",
+     "    gc->scan_slot += count;\n", "    gc->scan = 0;\n"),
+    ("the second slot is forgotten", "daemon/gc/mark.c",
+     "    if (ns > 1 && second != 0)", "    if (ns > 2 && second != 0)"),
+    ("what does not fit the stack is forgotten", "daemon/gc/mark.c",
+     "        gc->again = index < gc->again ? index : gc->again;\n", ""),
+    ("the walk that scans again begins too late", "daemon/gc/mark.c",
+     "        gc->again = index < gc->again ? index : gc->again;", "        gc->again = index;"),
+    ("the walk that scans again is not repeated", "daemon/gc/mark.c",
+     "        gc->again_cursor = gc->again;\n        gc->again = GC_NONE;\n    }\n",
+     "        gc->again_cursor = gc->again;\n    }\n    gc->again = GC_NONE;\n"),
+    ("marks are not cleared", "daemon/gc/gc.c",
+     "        memset(marks + gc->cursor / 64, 0, (words < 64 ? words : 64) * 8);\n",
+     "        (void)marks;\n        (void)words;\n"),
+    # ---- the flip
+    ("the flip while the dead wait", "daemon/gc/gc.c",
+     "    if (gc->heap->zero_head != 0)\n        return 0;\n    condemn(gc);", "    condemn(gc);"),
+    ("the flip while something is grey", "daemon/gc/gc.c",
+     "    unsigned spent = mark_grey(gc, units);\n    if (spent != 0)\n        return spent;\n",
+     "    unsigned spent = gc->phase == GC_REPORT ? 0 : mark_grey(gc, units);\n    if (spent != 0)\n"
+     "        return spent;\n"),
+    ("a dry run that sweeps", "daemon/gc/gc.c",
+     "    if (gc->dry_run) {\n        gc->heap->collecting = COLLECT_NONE;",
+     "    if (false) {\n        gc->heap->collecting = COLLECT_NONE;"),
+    ("a dry run that delivers guards", "daemon/gc/gc.c",
+     "        gc->phase = gc->dry_run ? GC_REPORT : GC_GUARDS;", "        gc->phase = GC_GUARDS;"),
+    # ---- the sweep
+    ("no quarantine", "daemon/gc/sweep.c",
+     "        object_free(gc, gc->scan, true);", "        object_free(gc, gc->scan, false);"),
+    ("the quarantine never ends", "daemon/heap/heap.c",
+     "        freeset_add(&heap->free_index, index);\n    }\n}", "    }\n}"),
+    ("the sweep counts for condemned neighbours", "daemon/gc/sweep.c",
+     "    if (!heap_is_marked(heap, target)) {", "    if (false) {"),
+    ("the sweep does not count for survivors", "daemon/gc/sweep.c",
+     "    if (!heap_is_marked(heap, target)) {", "    if (true) {"),
+    ("what only garbage kept is left", "daemon/gc/sweep.c",
+     "    if (hot->in == 0 && !is_held_outside(hot))\n        object_lost(gc, target);", "    (void)hot;"),
+    ("slots between condemned objects stay counted", "daemon/gc/sweep.c",
+     "        count_slot(heap, index, edge, UINT64_MAX);\n", ""),
+    ("the walk's count of a condemned object is kept", "daemon/gc/sweep.c",
+     "    if (heap->audit != NULL)\n        heap->audit[index] = 0;\n", ""),
+    # ---- guards
+    ("a guarded object that is held again is delivered", "daemon/gc/gc.c",
+     "    if (is_held_outside(&gc->heap->hot[index]))\n        return;\n    if (gc->owner", "    if (gc->owner"),
+    ("guards are not looked for", "daemon/gc/gc.c",
+     "        uint64_t word = guarded[gc->cursor / 64] & ~marks[gc->cursor / 64];", "        uint64_t word = 0 & guarded[0] & marks[0];"),
+    ("all guards are delivered", "daemon/gc/gc.c",
+     "        uint64_t word = guarded[gc->cursor / 64] & ~marks[gc->cursor / 64];",
+     "        uint64_t word = guarded[gc->cursor / 64] | (0 & marks[0]);"),
+    ("only the first guard is delivered", "daemon/gc/gc.c",
+     "        deliver(gc, index);\n        return 1;\n    }\n    gc->phase", "        deliver(gc, index);\n    }\n    gc->phase"),
+    ("a guard that comes late is not spared", "daemon/gc/gc.c",
+     "    freeset_add(&gc->guarded, index);\n    spare(gc, index);\n", "    freeset_add(&gc->guarded, index);\n"),
+    ("what is spared is not looked at again", "daemon/gc/gc.c",
+     "    gc_shade(gc, index);\n    gc_unresolved(gc, index);\n", "    gc_shade(gc, index);\n"),
+    ("a delivery without memory is forgotten", "daemon/gc/reap.c",
+     "            freeset_add(&gc->waiting, index);", "            ;"),
+    ("count zero ignores guards", "daemon/gc/reap.c",
+     "    if (unlikely(gc_is_guarded(gc, index))) {", "    if (false) {"),
+    ("a guard stays after its delivery", "daemon/pool/guards.c",
+     "    gc_unguard(&pool->gc, cell->object);\n", ""),
+    # ---- when a collection begins
+    ("a collection begins while sessions are ending", "daemon/pool/pool.c",
+     "        else if (session_dying_step(pool) ||",
+     "        else if (!heap_has_work(&pool->heap) && (done = gc_step(&pool->gc, units - spent)) != 0)\n"
+     "            spent += done;\n        else if (session_dying_step(pool) ||"),
+    ("a call that ends a collection begins the next", "daemon/gc/gc.c",
+     " || (gc->phase == GC_IDLE && before != GC_IDLE))", ")"),
+    ("who asks joins a collection that is under way", "daemon/gc/gc.c",
+     "    runs->wanted = runs->begun + 1;", "    runs->wanted = gc->phase >= GC_MARK ? runs->begun : runs->begun + 1;"),
+    ("suspects of the time of the collection are forgotten", "daemon/gc/gc.c",
+     "    gc->live_objects = gc->heap->alive;\n    gc->live_bytes = gc_bytes(gc->heap);\n    add_to_total",
+     "    gc->live_objects = gc->heap->alive;\n    gc->live_bytes = gc_bytes(gc->heap);\n    resolve(gc);\n    add_to_total"),
+    ("a dry run resolves", "daemon/gc/gc.c",
+     "    if (!gc->dry_run)\n        resolve(gc);", "    resolve(gc);"),
+    ("objects with one slot are no suspects", "daemon/gc/reap.c",
+     "    if (w0_ns(gc->heap->hot[index].w0) != 0 &&", "    if (w0_ns(gc->heap->hot[index].w0) > 1 &&"),
+    ("linked slots do not count", "daemon/heap/heap.h",
+     "    return heap->slots_linked != 0 && (", "    return heap->slots_linked > 1 && ("),
+    ("a first slot makes no suspect", "daemon/pool/objects.c",
+     "            gc_first_slot(&pool->gc, index);\n", "            ;\n"),
+    ("a first cycle makes no suspect", "daemon/gc/gc.h",
+     "    if (unlikely(!gc->cyclic) && heap_may_have_cycles(gc->heap))\n        gc_unresolved(gc, from);\n", ""),
+    ("an object that names itself makes no cycle", "daemon/pool/objects.c",
+     "(item >= items->at ? SLOT_LINKED : 0)", "(item > items->at ? SLOT_LINKED : 0)"),
+    ("slots against the order of indexes do not count", "daemon/heap/heap.h",
+     "    return heap->slots_linked != 0 && (heap->slots_plain != 0 || heap->slots_against != 0);",
+     "    return heap->slots_linked != 0 && heap->slots_plain != 0;"),
+]
+
+# Left out because they change nothing that can be seen:
+#  - scanning dead objects too: garbage floats for one collection, as what dies late does anyway;
+#  - a suspect for each slot that the sweep drops: collections that find nothing.
+
+# Seen only by the every-store attack.
+STORE_MUTANTS = [
+    ("a swept object freed without a new generation", "daemon/gc/reap.c",
+     "(w0_gen(w0) + 1) | W0_FREE);", "(w0_gen(w0) + !later) | W0_FREE);"),
+    ("recovery forgets guards", "daemon/heap/recover.c",
+     "    return err != 0 ? err : cells_each(heap, mark_guard, r);", "    return err;"),
+    ("recovery delivers every guard", "daemon/heap/recover.c",
+     "    if (!goes_on(r, cell->session) || is_marked(r, cell->object))\n        return 0;\n    set_bit",
+     "    if (!goes_on(r, cell->session))\n        return 0;\n    set_bit"),
+    ("a guard born before its cell is whole", "daemon/pool/guards.c",
+     "    cell->count = COUNT_GUARD;\n    cell->since = pool_stamp(pool);\n"
+     "    image_set(&pool->heap, (uint64_t *)(void *)cell, (uint64_t)s->ref << 32 | index);\n",
+     "    image_set(&pool->heap, (uint64_t *)(void *)cell, (uint64_t)s->ref << 32 | index);\n"
+     "    cell->count = COUNT_GUARD;\n    cell->since = pool_stamp(pool);\n"),
+    ("a cancelled guard's cell given back as it is", "daemon/pool/guards.c",
+     "    image_set(&pool->heap, (uint64_t *)(void *)guard_cell(pool, ref), 0);\n    cell_give", "    cell_give"),
+    ("a delivery that is not stored", "daemon/pool/guards.c",
+     "    image_set(&pool->heap, (uint64_t *)(void *)&cell->count, (uint64_t)pool_stamp(pool) << 32 | 1);\n",
+     "    cell->label = 0;\n"),
+    ("the mark of a linked slot outside its word", "daemon/pool/objects.c",
+     "    uint32_t edge = target == 0 ? 0 : target | SLOT_LINKED;", "    uint32_t edge = target;"),
+]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", help="mutants whose name contains this")
+    parser.add_argument("--quick", action="store_true", help="one in six")
+    parser.add_argument("--seeds", type=int, default=12000, help="of the oracle; a mutant is caught by the first that fails")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        tree = scratch / "tree"
+        for name in [*crash.FOLDERS, "tests/sim"]:
+            shutil.copytree(crash.ROOT / name, tree / name)
+        attacks = [
+            crash.Attack("sim_gc", ["-O1", "-DHF_DEBUG=1"], MUTANTS, {"HF_SEEDS": str(options.seeds)}, scratch, tree,
+                         folder="tests/sim", sources=SOURCES),
+            crash.Attack("attack_store", ["-O1", "-DHF_STORE_HOOK=1"], STORE_MUTANTS, {"HF_SEEDS": "60", "HF_OPS": "250"},
+                         scratch, tree),
+        ]
+        return crash.try_all(attacks, options.only, 6 if options.quick else 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

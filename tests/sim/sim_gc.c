@@ -1,0 +1,824 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The collector against its oracle (graph.h): random operations, and between any two of them steps of a few units, so
+ * that every interleaving of clients and collector is met.
+ *
+ * After each operation and each step: whatever can be reached is alive, with the right slots, holds and guard; what is
+ * gone stays gone; counts are those that a recount of all slots gives; the invariants I1 to I4 of gc.h hold for every
+ * object. At the end of a collection all that was garbage when it began, and ever since, is gone. A guarded object is
+ * delivered instead, once, and only if it was garbage. At the end of a run, without any reference from outside, two
+ * collections leave nothing.
+ *
+ * HF_SEED  the first seed; a failure prints the seed of its run      HF_SEEDS  how many
+ * HF_TEST_LONG=1  a hundred times as many */
+#include "daemon/gc/internal.h"
+#include "daemon/pool/internal.h"
+#include "tests/lib/pool_fixture.h"
+#include "tests/lib/random.h"
+#include "tests/sim/graph.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SEEDS      2000u
+#define SEEDS_LONG 1000000u
+#define SLOTS_MOST 10u
+
+/* Over all runs; told at the end. */
+struct totals {
+    uint64_t operations, collections, collected, delivered, dry_runs, idle_checks, revived;
+};
+
+struct sim {
+    uint64_t seed, number; /* of the operation */
+    struct totals *totals;
+    const char *operation;
+    struct random random;
+    struct fixture fx;
+    struct pool *pool;
+    struct graph graph;
+    struct session *session[GRAPH_SESSIONS];
+    unsigned keys_used;
+    uint8_t ticket[GRAPH_TICKETS][HF_KEY_SIZE];
+    uint32_t living_most;
+    bool weak;         /* clients name what they do not hold */
+    bool guards;       /* ... and guard objects */
+    bool small_stack;  /* the stack never grows */
+    bool fails;        /* private memory fails now and then */
+    unsigned alone;    /* percent of the steps that are the collector's alone, whatever waits to be freed */
+    bool verifies;     /* the pool's own walk runs beside everything else */
+    uint64_t snapshot; /* number of the collection it was taken for */
+    bool watching;     /* until its end */
+    bool settled;      /* after the last check nothing was dead, ending or being collected */
+    bool quiet;        /* no operation since then, and nothing dies but by the collection */
+    uint32_t garbage;  /* at the snapshot */
+    uint64_t dry_begun;
+    uint32_t dry_garbage;
+    bool dry_quiet;
+    bool verifying; /* the pool's own walk is under way, in steps between everything else */
+    struct gc_ticket asked;
+    bool asking;
+};
+
+_Noreturn __attribute__((format(printf, 2, 3))) /* checks arguments */
+static void
+fail(const struct sim *sim, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "sim_gc: HF_SEED=%llu operation %llu (%s), phase %d: ", (unsigned long long)sim->seed,
+            (unsigned long long)sim->number, sim->operation, (int)sim->pool->gc.phase);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    exit(1);
+}
+
+static bool chance(struct sim *sim, unsigned percent)
+{
+    return random_below(&sim->random, 100) < percent;
+}
+
+/* ---- what the pool has ---- */
+
+static const struct hot *entry_of(const struct sim *sim, uint32_t object)
+{
+    return heap_find(&sim->pool->heap, sim->graph.objects[object].id);
+}
+
+/* Guards that have become holds. */
+static void see_deliveries(struct sim *sim)
+{
+    struct graph *g = &sim->graph;
+    bool any = false;
+    for (uint32_t k = 1; k <= g->made; k++) {
+        struct g_object *o = &g->objects[k];
+        if (o->guard == 0 || pool_is_guarded(sim->pool, o->id))
+            continue;
+        if (o->was_garbage == 0)
+            fail(sim, "object %u was delivered, but it could be reached all the time", k);
+        if (entry_of(sim, k) == NULL)
+            fail(sim, "object %u had a guard and died", k);
+        if (!sim->fails && graph_held(g, k) > 0)
+            fail(sim, "object %u was delivered, but a client had taken hold of it again", k);
+        g->holds[k][o->guard - 1]++;
+        o->guard = 0;
+        sim->totals->delivered++;
+        any = true;
+    }
+    if (any)
+        graph_reach(g);
+}
+
+static void check_slots(const struct sim *sim, uint32_t object)
+{
+    const struct heap *heap = &sim->pool->heap;
+    const struct g_object *o = &sim->graph.objects[object];
+    uint32_t index = id_index(o->id);
+    if (slots_count(heap, index) != o->count)
+        fail(sim, "object %u has %u slots, not %u", object, slots_count(heap, index), o->count);
+    for (uint32_t slot = 0; slot < o->count; slot++) {
+        uint32_t target = slots_get(heap, index, slot);
+        uint64_t id = target == 0 ? 0 : heap_id(heap, target);
+        if (id != sim->graph.objects[o->slots[slot]].id)
+            fail(sim, "object %u, slot %u names %#llx, not object %u", object, slot, (unsigned long long)id,
+                 o->slots[slot]);
+    }
+}
+
+/* The holds of sessions that are ending count until they are cleared. */
+static void check_holds(const struct sim *sim, uint32_t object)
+{
+    struct inspect_row row;
+    if (sim->pool->dying != NULL)
+        return;
+    if (pool_inspect(sim->pool, sim->graph.objects[object].id, &row) != 0)
+        fail(sim, "object %u cannot be inspected", object);
+    if (row.held_sessions != graph_held(&sim->graph, object))
+        fail(sim, "object %u is held %llu times, not %llu", object, (unsigned long long)row.held_sessions,
+             (unsigned long long)graph_held(&sim->graph, object));
+}
+
+static void check_objects(struct sim *sim)
+{
+    struct graph *g = &sim->graph;
+    for (uint32_t k = 1; k <= g->made; k++) {
+        struct g_object *o = &g->objects[k];
+        const struct hot *hot = entry_of(sim, k);
+        if (o->gone && hot != NULL)
+            fail(sim, "object %u was gone and is back", k);
+        if (o->gone)
+            continue;
+        if (hot == NULL && o->reachable)
+            fail(sim, "object %u can be reached and is gone", k);
+        o->gone = hot == NULL;
+        if (o->gone)
+            continue;
+        check_slots(sim, k);
+        check_holds(sim, k);
+        if ((o->guard != 0) != pool_is_guarded(sim->pool, o->id) && sim->pool->dying == NULL)
+            fail(sim, "object %u: its guard is %d", k, o->guard);
+    }
+}
+
+/* I1, and the sums of slots. */
+static void check_counts(const struct sim *sim)
+{
+    const struct heap *heap = &sim->pool->heap;
+    uint32_t top = (uint32_t)heap->sb->index_top, *in = calloc(top, sizeof *in);
+    uint64_t plain = 0, linked = 0, against = 0;
+    for (uint32_t index = 1; index < top; index++) {
+        const struct hot *hot = &heap->hot[index];
+        uint64_t state = w0_state(hot->w0);
+        uint32_t count = state == W0_ALIVE ? slots_count(heap, index) : state == W0_ZERO ? hot->link : 0;
+        for (uint32_t slot = 0; slot < count; slot++) {
+            uint32_t edge = slots_edge(heap, index, slot), target = edge & SLOT_TARGET;
+            if (edge == 0)
+                continue;
+            bool is_linked = (edge & SLOT_LINKED) != 0;
+            plain += !is_linked;
+            linked += is_linked;
+            against += is_linked && target <= index;
+            in[target]++;
+        }
+    }
+    for (uint32_t index = 1; index < top; index++)
+        if (w0_state(heap->hot[index].w0) == W0_ALIVE && !heap_is_condemned(heap, index) &&
+            heap->hot[index].in != in[index])
+            fail(sim, "index %u: %u slots are counted, %u name it", index, heap->hot[index].in, in[index]);
+    if (plain != heap->slots_plain || linked != heap->slots_linked || against != heap->slots_against)
+        fail(sim, "the sums of slots are wrong");
+    free(in);
+}
+
+static void set_grey(uint8_t *grey, const uint32_t *from, uint32_t count)
+{
+    for (uint32_t k = 0; k < count; k++)
+        grey[from[k]] = 1;
+}
+
+/* Which objects are grey, as gc.h defines it. */
+static uint8_t *find_grey(const struct gc *gc, uint32_t top)
+{
+    uint8_t *grey = calloc(top, 1);
+    set_grey(grey, (const uint32_t *)(const void *)gc->stack.base, gc->stack_count);
+    for (uint32_t k = 0; k < gc->ring_count; k++)
+        grey[gc->ring[(gc->ring_head + k) % GC_RING]] = 1;
+    for (uint32_t index = 1; index < top; index++)
+        if (index >= gc->again || (gc->again_cursor != GC_NONE && index >= gc->again_cursor))
+            grey[index] = 1;
+    return grey;
+}
+
+static void check_slots_of_marked(const struct sim *sim, uint32_t index, bool is_grey)
+{
+    const struct heap *heap = &sim->pool->heap;
+    const struct gc *gc = &sim->pool->gc;
+    uint32_t count = slots_count(heap, index);
+    for (uint32_t slot = 0; slot < count; slot++) {
+        uint32_t target = slots_get(heap, index, slot);
+        if (target == 0 || heap_is_marked(heap, target))
+            continue;
+        if (heap->collecting == COLLECT_SWEEP)
+            fail(sim, "I3: marked %u names condemned %u", index, target);
+        if (!is_grey && (gc->scan != index || slot < gc->scan_slot))
+            fail(sim, "I2: black %u names white %u", index, target);
+    }
+}
+
+/* I2 and I3. */
+static void check_marks(const struct sim *sim)
+{
+    const struct heap *heap = &sim->pool->heap;
+    const struct gc *gc = &sim->pool->gc;
+    uint32_t top = (uint32_t)heap->sb->index_top;
+    if (heap->collecting == COLLECT_NONE)
+        return;
+    uint8_t *grey = find_grey(gc, top);
+    for (uint32_t index = 1; index < top; index++) {
+        const struct hot *hot = &heap->hot[index];
+        uint64_t state = w0_state(hot->w0);
+        const char *wrong = state == W0_ALIVE ? gc_check(gc, index) : NULL;
+        if (wrong != NULL)
+            fail(sim, "index %u: %s", index, wrong);
+        if (state == W0_ALIVE && heap_is_marked(heap, index))
+            check_slots_of_marked(sim, index, grey[index] != 0);
+        if (state == W0_ALIVE && is_held_outside(hot) && !heap_is_marked(heap, index) &&
+            (gc->phase != GC_MARK || index < gc->cursor || index >= gc->top))
+            fail(sim, "I2: %u is held and was missed", index);
+        bool swept = gc->phase == GC_SWEEP && gc->scan == index;
+        if (state == W0_ZERO && heap->collecting == COLLECT_SWEEP && !swept)
+            for (uint32_t slot = 0; slot < hot->link; slot++)
+                if (slots_get(heap, index, slot) != 0 && !heap_is_marked(heap, slots_get(heap, index, slot)))
+                    fail(sim, "I3: dead %u names a condemned object", index);
+    }
+    free(grey);
+}
+
+/* I4. */
+static void check_idle(struct sim *sim)
+{
+    const struct pool *pool = sim->pool;
+    if (pool->gc.phase != GC_IDLE || pool->gc.unresolved != 0 || pool->heap.zero_head != 0 ||
+        pool->dying != NULL)
+        return;
+    if (pool->gc.waiting.count != 0)
+        return; /* what a guard keeps until there is memory for its delivery */
+    sim->totals->idle_checks++;
+    for (uint32_t k = 1; k <= sim->graph.made; k++)
+        if (!sim->graph.objects[k].gone && !sim->graph.objects[k].reachable)
+            fail(sim, "I4: object %u is garbage, and no collection would find it", k);
+}
+
+/* ---- collections ---- */
+
+static void see_begin(struct sim *sim)
+{
+    const struct gc *gc = &sim->pool->gc;
+    bool real = gc->runs[false].begun != sim->snapshot;
+    if (real) {
+        sim->quiet = sim->settled && gc->runs[false].begun == sim->snapshot + 1;
+        sim->snapshot = gc->runs[false].begun;
+        sim->watching = true;
+        sim->garbage = graph_snapshot(&sim->graph);
+    }
+    if (gc->runs[true].begun != sim->dry_begun) {
+        sim->dry_begun = gc->runs[true].begun;
+        sim->dry_quiet = sim->settled && !real;
+        sim->dry_garbage = 0;
+        for (uint32_t k = 1; k <= sim->graph.made; k++)
+            sim->dry_garbage += !sim->graph.objects[k].gone && !sim->graph.objects[k].reachable;
+    }
+}
+
+static void see_end(struct sim *sim)
+{
+    const struct gc *gc = &sim->pool->gc;
+    if (sim->watching && gc->runs[false].done == sim->snapshot) {
+        /* a guard that finds no memory for its delivery keeps its object and what that leads to until the next time */
+        for (uint32_t k = 1; sim->fails && k <= sim->graph.made; k++)
+            if (sim->graph.objects[k].guard != 0 && !sim->graph.objects[k].reachable)
+                graph_spare(&sim->graph, k);
+        for (uint32_t k = 1; k <= sim->graph.made; k++)
+            if (sim->graph.objects[k].must_go && !sim->graph.objects[k].gone)
+                fail(sim, "object %u was garbage when collection %llu began, and is there after it", k,
+                     (unsigned long long)sim->snapshot);
+        const struct gc_result *last = &gc->runs[false].last;
+        if (last->collected != last->unreachable)
+            fail(sim, "a collection found %llu and freed %llu", (unsigned long long)last->unreachable,
+                 (unsigned long long)last->collected);
+        if (sim->quiet && !sim->guards && last->collected != sim->garbage)
+            fail(sim, "a collection freed %llu of %u", (unsigned long long)last->collected, sim->garbage);
+        sim->totals->collections++;
+        sim->totals->collected += last->collected;
+        sim->watching = sim->quiet = false;
+    }
+    if (gc->runs[true].done == sim->dry_begun && sim->dry_quiet) {
+        const struct gc_result *last = &gc->runs[true].last;
+        if (last->unreachable != sim->dry_garbage || last->collected != 0)
+            fail(sim, "a dry run found %llu of %u", (unsigned long long)last->unreachable, sim->dry_garbage);
+        sim->totals->dry_runs++;
+        sim->dry_quiet = false;
+    }
+}
+
+static void check(struct sim *sim)
+{
+    graph_reach(&sim->graph);
+    see_deliveries(sim);
+    see_begin(sim);
+    check_objects(sim);
+    check_counts(sim);
+    check_marks(sim);
+    see_end(sim);
+    check_idle(sim);
+    struct gc_result result;
+    if (sim->asking && pool_collect_done(sim->pool, sim->asked, &result))
+        sim->asking = false;
+    sim->settled =
+        sim->pool->heap.zero_head == 0 && sim->pool->dying == NULL && sim->pool->gc.phase == GC_IDLE;
+}
+
+/* After an operation of a client. */
+static void check_changed(struct sim *sim)
+{
+    sim->quiet = sim->dry_quiet = sim->settled = false;
+    check(sim);
+}
+
+/* ---- choosing ---- */
+
+/* An object that is not gone; mostly one that can be reached. 0: there is none. */
+static uint32_t pick(struct sim *sim)
+{
+    const struct graph *g = &sim->graph;
+    for (unsigned tries = 0; g->made > 0 && tries < 40; tries++) {
+        uint32_t object = g->made - (uint32_t)random_below(&sim->random, g->made);
+        const struct g_object *o = &g->objects[object];
+        if (!o->gone && (o->reachable || (sim->weak && chance(sim, 30))))
+            return object;
+    }
+    return 0;
+}
+
+static int pick_session(struct sim *sim)
+{
+    return (int)random_below(&sim->random, GRAPH_SESSIONS);
+}
+
+/* Did it succeed? Nothing may fail but for want of memory; and what cannot be reached may be freed to make room. */
+static bool went_well(struct sim *sim, int rc, uint32_t object)
+{
+    if (rc == 0) {
+        sim->totals->revived += object != 0 && !sim->graph.objects[object].reachable;
+        return true;
+    }
+    if (sim->fails && rc == -HF_E_OOM)
+        return false;
+    if (sim->fails && rc == -HF_E_GONE && !sim->graph.objects[object].reachable)
+        return false;
+    fail(sim, "answered %d: %s", rc, pool_fault(sim->pool)->text);
+}
+
+/* ---- operations ---- */
+
+static void op_put(struct sim *sim)
+{
+    uint64_t refs[SLOTS_MOST], id;
+    uint32_t objects[SLOTS_MOST],
+        count = (uint32_t)random_below(&sim->random, chance(sim, 20) ? SLOTS_MOST + 1 : 3);
+    int session = pick_session(sim);
+    bool unreachable = false;
+    for (uint32_t k = 0; k < count; k++) {
+        objects[k] = chance(sim, 20) ? 0 : pick(sim);
+        refs[k] = sim->graph.objects[objects[k]].id;
+        unreachable |= objects[k] != 0 && !sim->graph.objects[objects[k]].reachable;
+    }
+    struct put_spec spec = {.value = bytes_in("value-of-an-object", random_below(&sim->random, 18)),
+                            .refs = refs,
+                            .refs_count = count};
+    int rc = pool_put(sim->pool, sim->session[session], &spec, &id);
+    if (rc != 0 && sim->fails && (rc == -HF_E_OOM || (rc == -HF_E_GONE && unreachable)))
+        return;
+    if (rc != 0)
+        fail(sim, "answered %d: %s", rc, pool_fault(sim->pool)->text);
+    uint32_t object = graph_born(&sim->graph, id, count);
+    for (uint32_t k = 0; k < count; k++)
+        graph_link(&sim->graph, object, k, objects[k]);
+    sim->graph.holds[object][session] = 1;
+}
+
+/* Items that name each other and themselves: rings, made in one operation. */
+static void op_put_many(struct sim *sim)
+{
+    uint64_t refs[5][2], ids[5];
+    struct put_spec specs[5];
+    uint32_t count = (uint32_t)random_between(&sim->random, 1, 5), objects[5];
+    int session = pick_session(sim);
+    uint32_t outside = pick(sim), number[5][2];
+    for (uint32_t k = 0; k < count; k++) {
+        number[k][0] = chance(sim, 60) ? (k + 1) % count : (uint32_t)random_below(&sim->random, count);
+        refs[k][0] = POOL_ITEM(number[k][0]);
+        refs[k][1] = sim->graph.objects[outside].id;
+        specs[k] = (struct put_spec){.value = bytes_in("item", 4), .refs = refs[k], .refs_count = 2};
+    }
+    int rc = pool_put_many(sim->pool, sim->session[session], specs, count, ids);
+    if (!went_well(sim, rc, outside))
+        return;
+    for (uint32_t k = 0; k < count; k++) {
+        objects[k] = graph_born(&sim->graph, ids[k], 2);
+        sim->graph.holds[objects[k]][session] = 1;
+    }
+    for (uint32_t k = 0; k < count; k++) {
+        graph_link(&sim->graph, objects[k], 0, objects[number[k][0]]);
+        graph_link(&sim->graph, objects[k], 1, outside);
+    }
+}
+
+static void op_link(struct sim *sim)
+{
+    uint32_t object = pick(sim), target = chance(sim, 25) ? 0 : pick(sim);
+    if (object == 0)
+        return;
+    const struct g_object *o = &sim->graph.objects[object];
+    uint32_t slot = (uint32_t)random_below(&sim->random, o->count + (o->count < SLOTS_MOST));
+    if (slot == o->count && o->count == SLOTS_MOST)
+        return;
+    uint64_t previous;
+    int rc = pool_link(sim->pool, o->id, slot, sim->graph.objects[target].id, &previous);
+    if (rc == -HF_E_GONE && sim->fails && target != 0 && !sim->graph.objects[target].reachable)
+        return;
+    if (!went_well(sim, rc, object))
+        return;
+    if (slot < o->count && previous != sim->graph.objects[o->slots[slot]].id)
+        fail(sim, "link tells a wrong previous target");
+    graph_link(&sim->graph, object, slot, target);
+    if (!sim->graph.objects[object].reachable)
+        graph_spare(&sim->graph, target); /* from an object that was reachable when it was marked */
+}
+
+static void op_retain(struct sim *sim)
+{
+    uint32_t object = pick(sim);
+    int session = pick_session(sim);
+    uint64_t count;
+    if (object == 0)
+        return;
+    int rc =
+        pool_retain(sim->pool, sim->session[session], &sim->graph.objects[object].id, 1, 1, NULL, 0, &count);
+    if (went_well(sim, rc, object))
+        sim->graph.holds[object][session]++;
+}
+
+static void op_release(struct sim *sim)
+{
+    uint32_t object = pick(sim);
+    int session = pick_session(sim);
+    uint64_t count;
+    if (object == 0 || sim->graph.holds[object][session] == 0)
+        return;
+    uint32_t n = (uint32_t)random_between(&sim->random, 1, sim->graph.holds[object][session]);
+    int rc = pool_release(sim->pool, sim->session[session], &sim->graph.objects[object].id, 1, n, &count);
+    if (went_well(sim, rc, object))
+        sim->graph.holds[object][session] -= n;
+}
+
+/* All that a session holds of some objects, so that structures are let go whole. */
+static void op_release_many(struct sim *sim)
+{
+    for (unsigned k = 0; k < 12; k++)
+        op_release(sim);
+}
+
+static struct name_in name_of_number(unsigned number)
+{
+    static const char *const names[GRAPH_NAMES] = {"a", "b", "c", "d",
+                                                   "a-rather-long-name-that-needs-a-larger-cell"};
+    return name_of(names[number]);
+}
+
+static void op_name(struct sim *sim)
+{
+    unsigned number = (unsigned)random_below(&sim->random, GRAPH_NAMES);
+    uint32_t object = pick(sim);
+    uint64_t version;
+    if (object == 0)
+        return;
+    int rc = pool_name_bind(sim->pool, name_of_number(number), sim->graph.objects[object].id,
+                            POOL_ANY_VERSION, &version);
+    if (went_well(sim, rc, object))
+        sim->graph.names[number] = object;
+}
+
+static void op_unname(struct sim *sim)
+{
+    unsigned number = (unsigned)random_below(&sim->random, GRAPH_NAMES);
+    struct name_in name = name_of_number(number);
+    int rc = pool_unname(sim->pool, &name, 1, POOL_ANY_VERSION);
+    if (sim->graph.names[number] == 0 && rc == -HF_E_NOTFOUND)
+        return;
+    if (went_well(sim, rc, 0))
+        sim->graph.names[number] = 0;
+}
+
+static void op_lookup(struct sim *sim)
+{
+    unsigned number = (unsigned)random_below(&sim->random, GRAPH_NAMES);
+    struct name_in name = name_of_number(number);
+    int session = pick_session(sim);
+    uint64_t id;
+    int rc = pool_lookup(sim->pool, sim->session[session], &name, 1, &id, NULL);
+    if (sim->graph.names[number] == 0 && rc == -HF_E_NOTFOUND)
+        return;
+    if (went_well(sim, rc, 0))
+        sim->graph.holds[sim->graph.names[number]][session]++;
+}
+
+static void op_share(struct sim *sim)
+{
+    unsigned k = (unsigned)random_below(&sim->random, GRAPH_TICKETS);
+    uint32_t object = pick(sim);
+    int session = pick_session(sim);
+    if (sim->graph.tickets[k] != 0 || object == 0 || sim->graph.holds[object][session] == 0)
+        return;
+    int rc = pool_share(sim->pool, sim->session[session], sim->graph.objects[object].id, 3600000, 1,
+                        sim->ticket[k]);
+    if (went_well(sim, rc, object))
+        sim->graph.tickets[k] = object;
+}
+
+static void op_claim(struct sim *sim)
+{
+    unsigned k = (unsigned)random_below(&sim->random, GRAPH_TICKETS);
+    int session = pick_session(sim);
+    uint64_t id;
+    if (sim->graph.tickets[k] == 0)
+        return;
+    bool claims = chance(sim, 50);
+    int rc = claims ? pool_claim(sim->pool, sim->session[session], sim->ticket[k], &id)
+                    : pool_unshare(sim->pool, sim->ticket[k]);
+    if (!went_well(sim, rc, 0))
+        return;
+    sim->graph.holds[sim->graph.tickets[k]][session] += claims;
+    sim->graph.tickets[k] = 0;
+}
+
+static void op_session(struct sim *sim)
+{
+    int session = pick_session(sim);
+    struct mem *mem = pool_mem(sim->pool);
+    pool_session_end(sim->pool, sim->session[session], REASON_SESSION_END);
+    graph_end_session(&sim->graph, session);
+    uint64_t fail_at = mem->fail_at;
+    mem->fail_at = 0;
+    sim->session[session] = fixture_session(&sim->fx, 100 + sim->keys_used++, 1000, sim);
+    mem->fail_at = fail_at;
+}
+
+static void op_guard(struct sim *sim)
+{
+    uint32_t object = pick(sim);
+    int session = pick_session(sim);
+    struct g_object *o = &sim->graph.objects[object];
+    if (object == 0 || !sim->guards || sim->pool->dying != NULL)
+        return;
+    if (o->guard == 0) {
+        if (!went_well(sim, pool_guard(sim->pool, sim->session[session], o->id), object))
+            return;
+        o->guard = session + 1;
+        graph_spare(&sim->graph, object); /* the running collection leaves it to the next one */
+        return;
+    }
+    if (pool_guard(sim->pool, sim->session[session], o->id) != -HF_E_CONFLICT)
+        fail(sim, "a second guard on object %u", object);
+    int rc = pool_unguard(sim->pool, sim->session[session], o->id);
+    if (rc != (o->guard == session + 1 ? 0 : -HF_E_CONFLICT))
+        fail(sim, "unguard answered %d", rc);
+    if (rc == 0)
+        o->guard = 0;
+}
+
+static void op_collect(struct sim *sim)
+{
+    sim->asked = pool_collect(sim->pool, chance(sim, 25));
+    sim->asking = true;
+}
+
+static void op_tick(struct sim *sim)
+{
+    sim->fx.now_ms += random_below(&sim->random, 2000);
+    pool_tick(sim->pool, sim->fx.now_ms, sim->fx.lease_ms);
+}
+
+static const struct operation {
+    const char *name;
+    unsigned weight;
+    void (*run)(struct sim *sim);
+} operations[] = {
+    {"put", 20, op_put},       {"put_many", 10, op_put_many}, {"link", 40, op_link},
+    {"retain", 10, op_retain}, {"release", 20, op_release},   {"release_many", 12, op_release_many},
+    {"name", 4, op_name},      {"unname", 4, op_unname},      {"lookup", 4, op_lookup},
+    {"share", 3, op_share},    {"claim", 3, op_claim},        {"session", 2, op_session},
+    {"guard", 6, op_guard},    {"collect", 6, op_collect},    {"tick", 3, op_tick},
+};
+#define OPERATIONS (sizeof operations / sizeof operations[0])
+
+static void operate(struct sim *sim)
+{
+    unsigned total = 0, k = 0;
+    for (unsigned n = 0; n < OPERATIONS; n++)
+        total += operations[n].weight;
+    for (unsigned dice = (unsigned)random_below(&sim->random, total); dice >= operations[k].weight; k++)
+        dice -= operations[k].weight;
+    sim->operation = operations[k].name;
+    struct mem *mem = pool_mem(sim->pool);
+    mem->fail_at = sim->fails && chance(sim, 30) ? mem->calls + random_between(&sim->random, 1, 4) : 0;
+    operations[k].run(sim);
+    mem->fail_at = 0;
+    sim->totals->operations++;
+    check_changed(sim);
+}
+
+/* ---- steps ---- */
+
+/* Mostly the pool's own step; sometimes the collector's alone, so that the flip is tried while the dead wait. */
+static void step(struct sim *sim)
+{
+    struct pool *pool = sim->pool;
+    unsigned units = (unsigned)random_between(&sim->random, 1, 6),
+             dice = (unsigned)random_below(&sim->random, 100);
+    struct mem *mem = pool_mem(pool);
+    mem->fail_at = sim->fails && chance(sim, 10) ? mem->calls + 1 : 0;
+    sim->operation = "step";
+    if (dice < sim->alone && pool->gc.phase >= GC_MARK)
+        (void)gc_step(&pool->gc, units);
+    else if (chance(sim, 10) && pool->heap.zero_head != 0)
+        (void)gc_reap(&pool->gc, 1, 1);
+    else
+        (void)pool_step(pool, dice > 97 ? units * 100 : units);
+    mem->fail_at = 0;
+    if (sim->small_stack && pool->gc.stack_count == 0)
+        pool->gc.stack_room = (uint32_t)random_below(&sim->random, 4);
+    check(sim);
+}
+
+/* A step of the walk of all invariants; the pool changes between two of them. */
+static void verify_step(struct sim *sim)
+{
+    struct verify_result result;
+    if (!sim->verifying)
+        sim->verifying = pool_verify_begin(sim->pool) == 0;
+    if (!sim->verifying ||
+        !pool_verify_step(sim->pool, (unsigned)random_between(&sim->random, 1, 100), &result))
+        return;
+    sim->verifying = false;
+    if (result.findings_count != 0)
+        fail(sim, "verify: %s", result.findings[0].text);
+}
+
+/* ---- a run ---- */
+
+static void begin(struct sim *sim)
+{
+    struct fixture_options options = {.max_bytes = 16u << 20, .seed = sim->seed + 1};
+    sim->operation = "begin";
+    graph_init(&sim->graph);
+    fixture_open_with(&sim->fx, &options);
+    sim->pool = sim->fx.pool;
+    sim->session[0] = sim->fx.a;
+    sim->session[1] = sim->fx.b;
+    for (unsigned k = 2; k < GRAPH_SESSIONS; k++)
+        sim->session[k] = fixture_session(&sim->fx, 50 + k, 1000, sim);
+    sim->living_most = (uint32_t)random_between(&sim->random, 5, chance(sim, 20) ? 200 : 40);
+    sim->weak = chance(sim, 60);
+    sim->guards = chance(sim, 50);
+    sim->small_stack = chance(sim, 25);
+    sim->fails = chance(sim, 20);
+    sim->verifies = chance(sim, 20);
+    sim->alone = chance(sim, 30) ? 90 : 20;
+    struct gc_config gc = *pool_gc_config(sim->pool);
+    gc.enabled = chance(sim, 70);
+    gc.objects_least = random_between(&sim->random, 1, 40);
+    gc.full_after_ms = random_below(&sim->random, 5000);
+    pool_gc_set_config(sim->pool, &gc);
+    if (sim->small_stack)
+        sim->pool->gc.stack.size = sim->pool->gc.stack.charged; /* it cannot grow */
+}
+
+static uint32_t living(const struct sim *sim)
+{
+    uint32_t count = 0;
+    for (uint32_t k = 1; k <= sim->graph.made; k++)
+        count += !sim->graph.objects[k].gone;
+    return count;
+}
+
+static void release_all(struct sim *sim, uint32_t object, int session)
+{
+    uint64_t *held = &sim->graph.holds[object][session], count;
+    if (sim->graph.objects[object].gone || *held == 0)
+        return;
+    int rc = pool_release(sim->pool, sim->session[session], &sim->graph.objects[object].id, 1,
+                          (uint32_t)*held, &count);
+    if (rc != 0)
+        fail(sim, "answered %d", rc);
+    *held = 0;
+    check_changed(sim);
+}
+
+/* All outside references go; then nothing may be left. What is delivered meanwhile is released too. */
+static void end(struct sim *sim)
+{
+    const struct graph *g = &sim->graph;
+    sim->fails = false;
+    for (unsigned rounds = 0; rounds < 2 * GRAPH_OBJECTS && living(sim) > 0; rounds++) {
+        sim->operation = "end: release";
+        for (uint32_t k = 1; k <= g->made; k++)
+            for (int s = 0; s < GRAPH_SESSIONS; s++)
+                release_all(sim, k, s);
+        for (unsigned n = 0; n < GRAPH_NAMES + GRAPH_TICKETS; n++) {
+            op_unname(sim);
+            check_changed(sim);
+            op_claim(sim);
+            check_changed(sim);
+        }
+        struct gc_result result;
+        struct gc_ticket ticket = pool_collect(sim->pool, false);
+        while (!pool_collect_done(sim->pool, ticket, &result)) {
+            sim->operation = "end: step";
+            op_tick(sim);
+            (void)pool_step(sim->pool, 50);
+            check(sim);
+        }
+    }
+    while (pool_step(sim->pool, 50) != 0)
+        check(sim);
+    if (living(sim) != 0 || sim->pool->heap.alive != 0)
+        fail(sim, "%u objects are left when nothing refers to them", living(sim));
+    const struct heap *heap = &sim->pool->heap;
+    if (heap->slots_plain + heap->slots_linked != 0)
+        fail(sim, "slots are counted and there are none");
+    if (heap->free_index.count + heap->spare_index_count + heap->retired != heap->sb->index_top - 1)
+        fail(sim, "an index is neither used nor free");
+    if (heap->payloads.live_bytes + heap->lists.live_bytes != 0)
+        fail(sim, "blocks are allocated and there are no objects");
+    if (sim->verifying)
+        pool_verify_abort(sim->pool);
+    verify_ok(&sim->fx);
+}
+
+static void run(struct sim *sim, uint64_t seed, struct totals *totals)
+{
+    *sim = (struct sim){.seed = seed, .totals = totals, .random = {seed * 0x2545f4914f6cdd1dull}};
+    begin(sim);
+    uint64_t operations_most = random_between(&sim->random, 30, 200);
+    unsigned step_percent = (unsigned)random_between(&sim->random, 30, 95);
+    for (sim->number = 1; sim->number <= operations_most;) {
+        if (sim->graph.made + 10 > GRAPH_OBJECTS)
+            break;
+        if (chance(sim, step_percent)) {
+            step(sim);
+            continue;
+        }
+        operate(sim);
+        sim->number++;
+        while (sim->graph.made > 0 && living(sim) > sim->living_most && chance(sim, 90)) {
+            sim->operation = "prune";
+            op_release_many(sim);
+            check_changed(sim);
+        }
+        if (sim->verifies && chance(sim, 30))
+            verify_step(sim);
+    }
+    end(sim);
+    fixture_close(&sim->fx);
+    graph_done(&sim->graph);
+}
+
+static uint64_t number_of(const char *variable, uint64_t otherwise)
+{
+    const char *text = getenv(variable);
+    return text != NULL && text[0] != '\0' ? strtoull(text, NULL, 0) : otherwise;
+}
+
+int main(void)
+{
+    uint64_t first = number_of("HF_SEED", 1);
+    uint64_t seeds = number_of("HF_SEEDS", number_of("HF_TEST_LONG", 0) ? SEEDS_LONG : SEEDS);
+    struct sim *sim = calloc(1, sizeof *sim);
+    if (sim == NULL)
+        abort();
+    struct totals totals = {0};
+    for (uint64_t seed = first; seed < first + seeds; seed++)
+        run(sim, seed, &totals);
+    free(sim);
+    printf("sim_gc: %llu runs, %llu operations, %llu collections freed %llu, %llu delivered, %llu dry runs, "
+           "%llu revived, "
+           "I4 checked %llu times\n",
+           (unsigned long long)seeds, (unsigned long long)totals.operations,
+           (unsigned long long)totals.collections, (unsigned long long)totals.collected,
+           (unsigned long long)totals.delivered, (unsigned long long)totals.dry_runs,
+           (unsigned long long)totals.revived, (unsigned long long)totals.idle_checks);
+    bool enough = totals.collections > seeds && totals.collected > seeds && totals.idle_checks > 0;
+    return enough ? 0 : 1;
+}
