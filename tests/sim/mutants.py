@@ -121,7 +121,7 @@ MUTANTS = [
     ("a dry run resolves", "daemon/gc/gc.c",
      "    if (!gc->dry_run)\n        resolve(gc);", "    resolve(gc);"),
     ("objects with one slot are no suspects", "daemon/gc/reap.c",
-     "    if (w0_ns(gc->heap->hot[index].w0) != 0 &&", "    if (w0_ns(gc->heap->hot[index].w0) > 1 &&"),
+     "    else if (w0_ns(gc->heap->hot[index].w0) != 0)", "    else if (w0_ns(gc->heap->hot[index].w0) > 1)"),
     ("linked slots do not count", "daemon/heap/heap.h",
      "    return heap->slots_linked != 0 && (", "    return heap->slots_linked > 1 && ("),
     ("a first slot makes no suspect", "daemon/pool/objects.c",

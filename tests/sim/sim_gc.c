@@ -42,6 +42,7 @@ struct sim {
     unsigned keys_used;
     uint8_t ticket[GRAPH_TICKETS][HF_KEY_SIZE];
     uint32_t living_most;
+    bool tiny;         /* a few objects, mostly without slots at first: cycles come and go */
     bool weak;         /* clients name what they do not hold */
     bool guards;       /* ... and guard objects */
     bool small_stack;  /* the stack never grows */
@@ -388,6 +389,7 @@ static void op_put(struct sim *sim)
     uint32_t objects[SLOTS_MOST],
         count = (uint32_t)random_below(&sim->random, chance(sim, 20) ? SLOTS_MOST + 1 : 3);
     int session = pick_session(sim);
+    count = sim->tiny && chance(sim, 80) ? 0 : count;
     bool unreachable = false;
     for (uint32_t k = 0; k < count; k++) {
         objects[k] = chance(sim, 20) ? 0 : pick(sim);
@@ -690,7 +692,10 @@ static void begin(struct sim *sim)
     for (unsigned k = 2; k < GRAPH_SESSIONS; k++)
         sim->session[k] = fixture_session(&sim->fx, 50 + k, 1000, sim);
     sim->living_most = (uint32_t)random_between(&sim->random, 5, chance(sim, 20) ? 200 : 40);
-    sim->weak = chance(sim, 60);
+    sim->tiny = chance(sim, 25);
+    if (sim->tiny)
+        sim->living_most = (uint32_t)random_between(&sim->random, 2, 4);
+    sim->weak = sim->tiny || chance(sim, 50);
     sim->guards = chance(sim, 50);
     sim->small_stack = chance(sim, 25);
     sim->fails = chance(sim, 20);
