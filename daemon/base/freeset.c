@@ -39,10 +39,10 @@ bool freeset_grow(struct freeset *set, struct mem *mem, uint64_t end)
     return true;
 }
 
-void freeset_add(struct freeset *set, uint32_t member)
+/* A word of a level below became not empty. */
+static void raise(struct freeset *set, uint32_t member, unsigned level)
 {
-    set->count++;
-    for (unsigned k = 0; k < set->levels; k++) {
+    for (unsigned k = level; k < set->levels; k++) {
         uint64_t *word = words(set, k) + member / 64;
         uint64_t before = *word;
         *word = before | 1ull << (member % 64);
@@ -52,16 +52,43 @@ void freeset_add(struct freeset *set, uint32_t member)
     }
 }
 
-void freeset_remove(struct freeset *set, uint32_t member)
+/* A word of a level below became empty. */
+static void lower(struct freeset *set, uint32_t member, unsigned level)
 {
-    set->count--;
-    for (unsigned k = 0; k < set->levels; k++) {
+    for (unsigned k = level; k < set->levels; k++) {
         uint64_t *word = words(set, k) + member / 64;
         *word &= ~(1ull << (member % 64));
         if (*word != 0)
             return;
         member /= 64;
     }
+}
+
+void freeset_add(struct freeset *set, uint32_t member)
+{
+    set->count++;
+    raise(set, member, 0);
+}
+
+void freeset_remove(struct freeset *set, uint32_t member)
+{
+    set->count--;
+    lower(set, member, 0);
+}
+
+void freeset_move(struct freeset *to, struct freeset *from, uint32_t first)
+{
+    uint64_t *target = words(to, 0) + first / 64, *source = words(from, 0) + first / 64, word = *source;
+    if (word == 0)
+        return;
+    bool was_empty = *target == 0;
+    *target |= word;
+    *source = 0;
+    to->count += bits_count(word);
+    from->count -= bits_count(word);
+    if (was_empty)
+        raise(to, first / 64, 1);
+    lower(from, first / 64, 1);
 }
 
 uint32_t freeset_lowest(const struct freeset *set)

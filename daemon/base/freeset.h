@@ -37,6 +37,9 @@ void freeset_add(struct freeset *set, uint32_t member);
 void freeset_remove(struct freeset *set, uint32_t member);
 /* The lowest member, or FREESET_NONE. */
 uint32_t freeset_lowest(const struct freeset *set);
+/* All members of `from` among the 64 from `first` (a multiple of 64) on become members of `to`, which has none of them.
+ */
+void freeset_move(struct freeset *to, struct freeset *from, uint32_t first);
 /* The start of the lowest run of `count` members below `end`, or FREESET_NONE. Looks at each word below
  * `end` once. */
 uint32_t freeset_run(const struct freeset *set, uint32_t count, uint32_t end);

@@ -16,11 +16,9 @@ static bool is_on(const uint32_t *stack, uint32_t count, uint32_t index)
 /* Whether the slot of a marked object will still be seen. */
 static bool will_be_scanned(const struct gc *gc, uint32_t index, uint32_t slot)
 {
-    if (gc->stack_count > CHECK_STACK || index >= gc->again)
+    if (gc->stack_count > CHECK_STACK || (gc->lazy && index >= gc->frontier))
         return true;
     if (gc->scan == index && slot >= gc->scan_slot)
-        return true;
-    if (gc->again_cursor != GC_NONE && index >= gc->again_cursor)
         return true;
     for (uint32_t k = 0; k < gc->ring_count; k++)
         if (gc->ring[(gc->ring_head + k) % GC_RING] == index)
@@ -54,6 +52,7 @@ const char *gc_check(const struct gc *gc, uint32_t index)
         return check_marked(gc, index);
     if (heap->collecting != COLLECT_MARK)
         return NULL;
-    bool passed = gc->phase > GC_MARK || index < gc->cursor || index >= gc->top;
-    return passed && is_held_outside(&heap->hot[index]) ? "it is held from outside, but not marked" : NULL;
+    return index < gc->frontier && is_held_outside(&heap->hot[index])
+               ? "it is held from outside, but not marked"
+               : NULL;
 }

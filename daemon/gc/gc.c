@@ -16,8 +16,7 @@ int gc_init(struct gc *gc, struct heap *heap, const struct gc_owner *owner)
                                  .objects_least = GC_OBJECTS_LEAST,
                                  .bytes_least = GC_BYTES_LEAST,
                                  .full_after_ms = GC_FULL_AFTER_MS},
-                      .again = GC_NONE,
-                      .again_cursor = GC_NONE};
+                      .frontier = GC_NONE};
     uint64_t indexes = heap->sb->index_end;
     bool ok = reserve_init(&gc->stack, indexes * sizeof(uint32_t)) && freeset_init(&gc->guarded, indexes) &&
               freeset_init(&gc->waiting, indexes) && reserve_grow(&gc->stack, heap->mem, PAGE_BYTES);
@@ -140,8 +139,8 @@ static void begin_marking(struct gc *gc)
     heap->collecting = COLLECT_MARK;
     gc->runs[gc->dry_run].begun++;
     gc->running.candidates = heap->alive;
-    gc->cursor = 1;
     gc->top = (uint32_t)heap->sb->index_top;
+    mark_begin(gc);
     gc->estimate = heap->alive + heap->slots_plain + heap->slots_linked + gc->top / 64;
     gc->objects_end = heap->alive + gc_growth_objects(gc);
     gc->bytes_end = gc_bytes(heap) + gc_growth_bytes(gc);
@@ -163,16 +162,6 @@ static unsigned step_clear(struct gc *gc, unsigned units)
     }
     if (gc->cursor >= gc->heap->sb->index_top)
         begin_marking(gc);
-    return spent;
-}
-
-static unsigned step_roots(struct gc *gc, unsigned units)
-{
-    unsigned spent = mark_roots(gc, units);
-    if (spent == 0) {
-        gc->phase = gc->dry_run ? GC_REPORT : GC_GUARDS;
-        gc->cursor = gc->dry_run ? 1 : 0;
-    }
     return spent;
 }
 
@@ -225,12 +214,15 @@ static unsigned step_report(struct gc *gc, unsigned units)
 {
     unsigned spent = 0;
     while (gc->dry_run && spent < units && gc->cursor < gc->top) {
-        uint32_t index = next_unmarked(gc);
+        uint64_t word = unmarked(gc, gc->cursor);
+        uint32_t index = gc->cursor / 64 * 64 + (word == 0 ? 63 : bits_lowest(word));
+        const struct hot *hot = &gc->heap->hot[index];
+        gc->cursor = index + 1;
         spent++;
-        if (index == GC_NONE || w0_state(gc->heap->hot[index].w0) != W0_ALIVE)
+        if (word == 0 || w0_state(hot->w0) != W0_ALIVE)
             continue;
         gc->running.unreachable++;
-        gc->running.bytes += value_size(gc->heap->hot[index].value);
+        gc->running.bytes += value_size(hot->value);
     }
     return spent;
 }
@@ -298,7 +290,10 @@ static unsigned step_merge(struct gc *gc, unsigned units)
 static unsigned step_marking(struct gc *gc, unsigned units)
 {
     switch (gc->phase) {
-    case GC_MARK: return step_roots(gc, units);
+    case GC_MARK:
+        gc->phase = gc->dry_run ? GC_REPORT : GC_GUARDS;
+        gc->cursor = gc->dry_run ? 1 : 0;
+        return 0;
     case GC_GUARDS: return step_guards(gc, units);
     case GC_DELIVER: return step_deliver(gc);
     default: return step_report(gc, units);

@@ -12,8 +12,7 @@
  *   phase     each unit does                                           ends when               then
  *   IDLE      nothing                                                  a trigger, or a call    CLEAR
  *   CLEAR     clears 64 words of marks                                 all are clear           MARK
- *   MARK      scans a grey object, else looks for the next root        nothing is grey, all    GUARDS
- *                                                                      roots are passed
+ *   MARK      scans an object, or passes one in the walk for roots     nothing is grey         GUARDS
  *   GUARDS    looks for guarded objects that are not marked            all are passed          DELIVER
  *   DELIVER   delivers one of those: its guard becomes a hold          none is left            REPORT
  *   REPORT    counts or explains what is unreachable, if asked to      all are passed          SWEEP; dry: IDLE
@@ -23,14 +22,14 @@
  * From MARK to REPORT whatever becomes grey is scanned first, and SWEEP begins in an instant in which nothing is grey
  * and no dead object waits to be freed.
  *
- * Words: an object is *marked* when its bit is set, *grey* when it is marked and not all its slots were seen (on the
- * stack, in the ring, being scanned, or in the part to be scanned again), *black* when it is marked and not grey,
+ * Words: an object is *marked* when its bit is set, *grey* when it is marked and not all its slots were seen (it is
+ * on the stack, in the ring, or being scanned, or lies ahead of a lazy walk), *black* when it is marked and not grey,
  * *condemned* when it is not marked in SWEEP.
  *
  * Invariants (the numbers are those of the walker and of the tests):
  *  I1 `in` of an object that is not condemned is the number of slots, of objects that are not free, that name it.
  *  I2 from MARK to REPORT no black object has a slot on one that is not marked; and what is held from outside is
- *     marked, or its index is one that the search for roots has not passed.
+ *     marked, or lies ahead of the frontier.
  *  I3 in SWEEP no slot of a marked object, and none of a dead one in the zero queue, names a condemned object.
  *  I4 while no suspect waits, none is unresolved and the zero queue is empty, there is no garbage.
  *
@@ -39,14 +38,14 @@
  * FREE), of objects that nothing reachable leads to; their order does not matter.
  *
  * Memory: the bitmaps grow with the table and one page of stack is there from the start. If the stack cannot grow, the
- * objects that did not fit are found again by walking the marks: slower, never wrong. So no step can fail. */
+ * walk goes back to what did not fit: slower, never wrong. So no step can fail. */
 #ifndef GC_GC_H
 #define GC_GC_H
 
 #include "daemon/gc/facts.h"
 #include "daemon/heap/heap.h"
 
-#define GC_RING 16u /* grey objects prefetched ahead (measured: 7.5 times faster) */
+#define GC_RING 32u /* grey objects prefetched ahead (measured: 7.5 times faster) */
 
 /* The layer above, which owns labels and guards. */
 struct gc_owner {
@@ -80,8 +79,8 @@ struct gc {
     uint32_t stack_count, stack_room;
     uint32_t ring[GC_RING], ring_head, ring_count;
     uint32_t scan, scan_slot; /* the object being scanned or swept, and its next slot; 0: none */
-    uint32_t again; /* from here on marked objects may be grey without being on the stack; GC_NONE: none */
-    uint32_t again_cursor; /* the walk that finds them; GC_NONE: not under way */
+    uint32_t frontier;        /* the walk's next index; GC_NONE: it is over */
+    bool lazy;                /* what is marked ahead of the frontier is not on the stack */
 
     struct freeset guarded; /* objects that have a guard */
     struct freeset waiting; /* of these, the ones to be delivered */

@@ -7,25 +7,52 @@
 
 /* All slots are dropped: gives its memory back and ends its generation. `later`: the index goes into quarantine. */
 void object_free(struct gc *gc, uint32_t index, bool later);
+/* Its memory is given back: ends its generation (w0 is its word), in the one store that an image needs to see. */
+static inline void object_ends(struct gc *gc, uint32_t index, uint64_t w0, bool later)
+{
+    struct heap *heap = gc->heap;
+    struct hot *hot = &heap->hot[index];
+    hot->in = hot->link = 0;
+    image_set(heap, &hot->w0, (w0_gen(w0) + 1) | W0_FREE);
+    if (unlikely(w0_gen(w0) + 1 == W0_GEN_LAST))
+        heap->retired++;
+    else if (later)
+        index_give_later(heap, index);
+    else
+        index_give(heap, index);
+}
+
 /* It is alive and nothing refers to it any more: it dies, or its guard is delivered. */
 void object_lost(struct gc *gc, uint32_t index);
 /* Nothing keeps it, or it is condemned: it is counted among the living no more. */
-void object_dies(struct gc *gc, uint32_t index);
+static inline void object_dies(struct gc *gc, uint32_t index)
+{
+    struct heap *heap = gc->heap;
+    struct hot *hot = &heap->hot[index];
+    hot->w0 = (hot->w0 & ~W0_STATE) | W0_ZERO;
+    slots_unmake(heap, index);
+    heap->alive--;
+    heap->open -= (hot->w0 & W0_OPEN) != 0;
+    heap->value_bytes -= value_size(hot->value);
+}
+
+#define AHEAD 48u /* entries brought near before their turn when the table is walked in order */
 
 /* ---- mark.c ---- */
 
-static inline bool gc_is_grey(const struct gc *gc)
-{
-    return gc->scan != 0 || gc->ring_count != 0 || gc->stack_count != 0 || gc->again != GC_NONE ||
-           gc->again_cursor != GC_NONE;
-}
-/* Scans what is grey. Returns the units spent; 0: nothing is grey. */
+/* From gc->top on, with all marks clear. */
+void mark_begin(struct gc *gc);
+/* Looks for roots and scans what is grey. Returns the units spent; 0: nothing is grey and all roots are found. */
 unsigned mark_grey(struct gc *gc, unsigned units);
-/* Looks for roots; returns the units spent, 0: all are passed. */
-unsigned mark_roots(struct gc *gc, unsigned units);
-/* The next object at or above gc->cursor and below gc->top that is in use and not marked, looking at one word; GC_NONE:
- * none in this word, or the end. Moves the cursor behind what it has looked at. */
-uint32_t next_unmarked(struct gc *gc);
+/* The objects of the word of the bitmaps that `at` is in, from `at` on, which are below gc->top, not marked, and in use (or
+ * free without being in the set of free indexes). */
+static inline uint64_t unmarked(const struct gc *gc, uint32_t at)
+{
+    const uint64_t *marks = (const void *)gc->heap->marks.base;
+    const uint64_t *free = (const void *)gc->heap->free_index.level[0].base;
+    uint64_t word = ~(marks[at / 64] | free[at / 64]) & UINT64_MAX << (at % 64);
+    return gc->top - at / 64 * 64 < 64 ? word & ((1ull << gc->top % 64) - 1) : word;
+}
 
 /* ---- sweep.c ---- */
 

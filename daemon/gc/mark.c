@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Marking: the grey objects, and the search for roots.
+/* Marking: a walk over the table that looks for roots, and a stack of grey objects.
  *
- * Grey objects come off the stack through a ring: each is prefetched when it enters and scanned GC_RING objects later.
+ * Objects come off the stack through a ring, in which each is prefetched GC_RING objects before its turn (measured: seven
+ * times faster than without). Where many objects are roots the walk is *lazy*: what lies ahead of it is only marked, and
+ * scanned when the walk comes to it, in the order of memory (measured with a million objects that are all held: 12 ns each
+ * instead of 26; but with few roots 34 instead of 18, hence the choice).
+ *
  * What changes meanwhile does no harm: an object that died is skipped, one that took its index is black and scanned
  * once more than needed. */
 #include "daemon/gc/internal.h"
 
 #define STACK_PIECE 65536u /* bytes by which the stack grows */
+#define WALK_STACK  64u    /* more objects on the stack than these, and a lazy walk pauses */
 
 static uint64_t *marks(const struct gc *gc)
 {
@@ -23,18 +28,27 @@ static bool stack_grow(struct gc *gc)
     return true;
 }
 
+/* There is no room on the stack: the walk comes back for this one, and scans all that is marked from there on once
+ * more: slower, never wrong. */
+static void go_back(struct gc *gc, uint32_t index)
+{
+    gc->lazy = true;
+    gc->frontier = index < gc->frontier ? index : gc->frontier;
+}
+
 /* Marks it; grey if it was not marked before. */
-static inline void shade(struct gc *gc, uint32_t index)
+static void shade(struct gc *gc, uint32_t index)
 {
     uint64_t *word = &marks(gc)[index / 64], bit = 1ull << (index % 64);
     if ((*word & bit) != 0)
         return;
     *word |= bit;
-    if (unlikely(gc->stack_count == gc->stack_room) && !stack_grow(gc)) {
-        gc->again = index < gc->again ? index : gc->again;
+    if (gc->lazy && index >= gc->frontier)
         return;
-    }
-    ((uint32_t *)(void *)gc->stack.base)[gc->stack_count++] = index;
+    if (gc->stack_count == gc->stack_room && !stack_grow(gc))
+        go_back(gc, index);
+    else
+        ((uint32_t *)(void *)gc->stack.base)[gc->stack_count++] = index;
 }
 
 void gc_shade(struct gc *gc, uint32_t index)
@@ -44,48 +58,64 @@ void gc_shade(struct gc *gc, uint32_t index)
 
 /* ---- scanning ---- */
 
-/* The next grey object of stack and ring; 0: there is none. */
-static inline uint32_t take_grey(struct gc *gc)
+/* What the loops over small objects have at hand. */
+struct hand {
+    const struct hot *hot;
+    const struct warm *warm;
+    uint64_t *marks;
+    uint32_t *stack;
+    uint32_t count, room; /* of the stack */
+    uint32_t push_below;  /* objects below go on the stack, the walk comes to the others */
+};
+
+static inline struct hand hand_of(const struct gc *gc)
 {
-    const struct heap *heap = gc->heap;
-    while (gc->stack_count > 0 && gc->ring_count < GC_RING) {
-        uint32_t index = ((const uint32_t *)(const void *)gc->stack.base)[--gc->stack_count];
-        bits_prefetch(&heap->hot[index]);
-        bits_prefetch(&heap->warm[index]);
-        gc->ring[(gc->ring_head + gc->ring_count++) % GC_RING] = index;
-    }
-    if (gc->ring_count == 0)
-        return 0;
-    uint32_t index = gc->ring[gc->ring_head];
-    gc->ring_head = (gc->ring_head + 1) % GC_RING;
-    gc->ring_count--;
-    return index;
+    return (struct hand){.hot = gc->heap->hot,
+                         .warm = gc->heap->warm,
+                         .marks = marks(gc),
+                         .stack = (void *)gc->stack.base,
+                         .count = gc->stack_count,
+                         .room = gc->stack_room,
+                         .push_below = gc->lazy ? gc->frontier : GC_NONE};
 }
 
-/* All of a small object; of one with a list only its beginning, which leaves it in gc->scan. */
-static inline unsigned scan_object(struct gc *gc, uint32_t index)
+/* Whether the slots of a living object can be seen by scan_inline(): no list, and room for both to be pushed. */
+static inline bool is_small(const struct hand *hand, uint64_t w0)
+{
+    return w0_ns(w0) < NS_BLOCK && hand->count + 2 <= hand->room;
+}
+
+static inline void scan_inline(struct hand *hand, uint32_t index, unsigned ns)
+{
+    uint64_t slots = ns == 0 ? 0 : ns == 1 ? (uint32_t)hand->warm[index].slots : hand->warm[index].slots;
+    for (; slots != 0; slots >>= 32) {
+        /* nil is target 0, whose mark means nothing and which is never pushed */
+        uint32_t target = (uint32_t)slots & SLOT_TARGET;
+        uint64_t bit = 1ull << (target % 64), word = hand->marks[target / 64];
+        hand->marks[target / 64] = word | bit;
+        hand->stack[hand->count] = target;
+        hand->count += (word & bit) == 0 && target != 0 && target < hand->push_below;
+    }
+}
+
+/* The same for any living object; of one with a list only its beginning, which leaves it in gc->scan. */
+static unsigned scan_object(struct gc *gc, uint32_t index)
 {
     const struct heap *heap = gc->heap;
-    uint64_t w0 = heap->hot[index].w0;
-    if (w0_state(w0) != W0_ALIVE)
-        return 1;
-    unsigned ns = w0_ns(w0);
+    unsigned ns = w0_ns(heap->hot[index].w0);
     if (ns >= NS_BLOCK) {
         gc->scan = index;
         gc->scan_slot = 0;
         return 1;
     }
-    uint64_t slots = heap->warm[index].slots;
-    uint32_t first = (uint32_t)slots & SLOT_TARGET, second = (uint32_t)(slots >> 32) & SLOT_TARGET;
-    if (ns > 0 && first != 0)
-        shade(gc, first);
-    if (ns > 1 && second != 0)
-        shade(gc, second);
+    for (uint32_t slot = 0; slot < ns; slot++)
+        if (slots_get(heap, index, slot) != 0)
+            shade(gc, slots_get(heap, index, slot));
     return 1 + ns;
 }
 
 /* Goes on with the list of gc->scan, whatever has become of it: what was linked into slots that were passed has been
- * shaded, and so have those that moved nowhere (a slot keeps its number when a list grows). */
+ * shaded, and a slot keeps its number when a list grows. */
 static unsigned scan_list(struct gc *gc, unsigned units)
 {
     const struct heap *heap = gc->heap;
@@ -103,69 +133,132 @@ static unsigned scan_list(struct gc *gc, unsigned units)
     return count;
 }
 
-/* The stack had no room for some objects: all that is marked, from the lowest of them on, is scanned again. */
-static unsigned scan_again(struct gc *gc)
+/* ---- the stack ---- */
+
+/* Scans small objects until the units are spent, nothing is left, or the next one in the ring is none. */
+static unsigned scan_stack(struct gc *gc, unsigned units)
 {
-    if (gc->again_cursor == GC_NONE) {
-        gc->again_cursor = gc->again;
-        gc->again = GC_NONE;
+    struct hand hand = hand_of(gc);
+    uint32_t *ring = gc->ring, head = gc->ring_head, queued = gc->ring_count;
+    unsigned spent = 0;
+    while (spent < units) {
+        for (; hand.count > 0 && queued < GC_RING; queued++) {
+            uint32_t index = hand.stack[--hand.count];
+            bits_prefetch(&hand.hot[index]);
+            bits_prefetch(&hand.warm[index]);
+            ring[(head + queued) % GC_RING] = index;
+        }
+        if (queued == 0)
+            break;
+        uint32_t index = ring[head];
+        uint64_t w0 = hand.hot[index].w0;
+        if (unlikely(w0_state(w0) != W0_ALIVE || !is_small(&hand, w0)))
+            break;
+        head = (head + 1) % GC_RING;
+        queued--;
+        scan_inline(&hand, index, w0_ns(w0));
+        spent += 1 + w0_ns(w0);
     }
-    uint32_t at = gc->again_cursor;
-    uint64_t word = at < gc->heap->sb->index_top ? marks(gc)[at / 64] >> (at % 64) : 0;
-    if (word == 0) {
-        at = (at / 64 + 1) * 64;
-        gc->again_cursor = at < gc->heap->sb->index_top ? at : GC_NONE;
-        return 1;
+    gc->stack_count = hand.count;
+    gc->ring_head = head;
+    gc->ring_count = queued;
+    return spent;
+}
+
+/* Takes the next one out of the ring, whatever it is. 0: nothing there, and nothing on the stack. */
+static unsigned scan_next(struct gc *gc)
+{
+    if (gc->ring_count == 0)
+        return 0;
+    uint32_t index = gc->ring[gc->ring_head];
+    gc->ring_head = (gc->ring_head + 1) % GC_RING;
+    gc->ring_count--;
+    return w0_state(gc->heap->hot[index].w0) == W0_ALIVE ? scan_object(gc, index) : 1;
+}
+
+/* ---- the walk ---- */
+
+/* Looks at one word of the table, from the frontier on; ends early at an object with a list, or without room. */
+static unsigned walk_word(struct gc *gc, struct hand *hand, unsigned units)
+{
+    const uint64_t *free = (const void *)gc->heap->free_index.level[0].base;
+    uint32_t first = gc->frontier - gc->frontier % 64;
+    uint64_t *marks = &hand->marks[first / 64], skip = gc->lazy ? 0 : *marks;
+    uint64_t word = ~(free[first / 64] | skip) & UINT64_MAX << (gc->frontier % 64);
+    unsigned spent = 1;
+    for (; word != 0 && spent < units; word &= word - 1) {
+        uint32_t index = first + bits_lowest(word);
+        const struct hot *hot = &hand->hot[index];
+        uint64_t bit = word & -word, w0 = hot->w0;
+        if (index >= gc->top)
+            break;
+        bits_prefetch(hot + AHEAD);
+        spent++;
+        gc->frontier = index + 1;
+        hand->push_below = gc->lazy ? gc->frontier : GC_NONE;
+        if (w0_state(w0) != W0_ALIVE || ((*marks & bit) != 0 ? !gc->lazy : !is_held_outside(hot)))
+            continue;
+        *marks |= bit;
+        if (unlikely(!is_small(hand, w0))) {
+            gc->stack_count = hand->count;
+            spent += scan_object(gc, index);
+            hand->count = gc->stack_count;
+            hand->room = gc->stack_room;
+            return spent;
+        }
+        scan_inline(hand, index, w0_ns(w0));
+        spent += w0_ns(w0);
     }
-    uint32_t index = at + bits_lowest(word);
-    gc->again_cursor = index + 1;
-    return scan_object(gc, index);
+    if (word == 0 || spent < units)
+        gc->frontier = first + 64;
+    return spent;
+}
+
+/* Goes on from the frontier: marks what is held and scans it, and if it is lazy all that is marked. Pauses for what it
+ * has put on the stack: what can be reached need not be passed as unmarked. 0: it is over. */
+static unsigned walk(struct gc *gc, unsigned units)
+{
+    struct hand hand = hand_of(gc);
+    uint32_t most = gc->lazy ? WALK_STACK : 0;
+    unsigned spent = 0;
+    while (spent < units && gc->frontier < gc->top && gc->scan == 0 && hand.count <= most)
+        spent += walk_word(gc, &hand, units - spent);
+    gc->stack_count = hand.count;
+    if (gc->frontier >= gc->top)
+        gc->frontier = GC_NONE;
+    return spent;
 }
 
 unsigned mark_grey(struct gc *gc, unsigned units)
 {
     unsigned spent = 0;
     while (spent < units) {
-        uint32_t index;
-        if (unlikely(gc->scan != 0))
-            spent += scan_list(gc, units - spent);
-        else if ((index = take_grey(gc)) != 0)
-            spent += scan_object(gc, index);
-        else if (unlikely(gc->again != GC_NONE || gc->again_cursor != GC_NONE))
-            spent += scan_again(gc);
-        else
+        unsigned done = gc->scan != 0 ? scan_list(gc, units - spent) : scan_stack(gc, units - spent);
+        if (done == 0 && (done = scan_next(gc)) == 0 && (done = walk(gc, units - spent)) == 0)
             return spent;
+        spent += done;
     }
     return spent;
 }
 
-/* ---- roots ---- */
+/* ---- beginning ---- */
 
-uint32_t next_unmarked(struct gc *gc)
+#define SAMPLES 64u
+
+/* Whether at least a quarter of the objects are roots, by a sample. */
+static bool has_many_roots(const struct gc *gc)
 {
-    uint32_t at = gc->cursor;
-    const uint64_t *free = (const void *)gc->heap->free_index.level[0].base;
-    uint64_t word = ~(marks(gc)[at / 64] | free[at / 64]) >> (at % 64);
-    uint32_t index = word == 0 ? GC_NONE : at + bits_lowest(word);
-    if (index >= gc->top) {
-        gc->cursor = index == GC_NONE ? (at / 64 + 1) * 64 : gc->top;
-        return GC_NONE;
+    uint32_t alive = 0, held = 0;
+    for (uint32_t k = 0; k < SAMPLES; k++) {
+        const struct hot *hot = &gc->heap->hot[(uint64_t)k * gc->top / SAMPLES];
+        alive += w0_state(hot->w0) == W0_ALIVE;
+        held += w0_state(hot->w0) == W0_ALIVE && is_held_outside(hot);
     }
-    gc->cursor = index + 1;
-    return index;
+    return held * 4 >= alive;
 }
 
-unsigned mark_roots(struct gc *gc, unsigned units)
+void mark_begin(struct gc *gc)
 {
-    unsigned spent = 0;
-    while (spent < units && gc->cursor < gc->top && gc->stack_count < GC_RING) {
-        uint32_t index = next_unmarked(gc);
-        spent++;
-        if (index == GC_NONE)
-            continue;
-        const struct hot *hot = &gc->heap->hot[index];
-        if (w0_state(hot->w0) == W0_ALIVE && is_held_outside(hot))
-            shade(gc, index);
-    }
-    return spent;
+    gc->frontier = 1;
+    gc->lazy = has_many_roots(gc);
 }

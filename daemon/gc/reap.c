@@ -6,17 +6,6 @@
  * FREE) after which the id can never be valid again. */
 #include "daemon/gc/internal.h"
 
-void object_dies(struct gc *gc, uint32_t index)
-{
-    struct heap *heap = gc->heap;
-    struct hot *hot = &heap->hot[index];
-    hot->w0 = (hot->w0 & ~W0_STATE) | W0_ZERO;
-    slots_unmake(heap, index);
-    heap->alive--;
-    heap->open -= (hot->w0 & W0_OPEN) != 0;
-    heap->value_bytes -= value_size(hot->value);
-}
-
 void gc_unresolved(struct gc *gc, uint32_t index)
 {
     gc->cyclic = true;
@@ -70,15 +59,7 @@ void object_free(struct gc *gc, uint32_t index, bool later)
     if ((w0 & W0_INLINE) == 0)
         value_free(heap, hot->value, (w0 & W0_VERSIONED) != 0);
     slots_free(heap, index);
-    hot->in = 0;
-    image_set(heap, &hot->w0, (w0_gen(w0) + 1) | W0_FREE);
-    if (w0_gen(w0) + 1 == W0_GEN_LAST)
-        heap->retired++;
-    else if (later)
-        index_give_later(heap, index);
-    else
-        index_give(heap, index);
-    heap->freed++;
+    object_ends(gc, index, w0, later);
 }
 
 unsigned gc_reap(struct gc *gc, unsigned units, unsigned frees)
@@ -104,6 +85,7 @@ unsigned gc_reap(struct gc *gc, unsigned units, unsigned frees)
         heap->zero_head = hot->in;
         heap->zero_count--;
         object_free(gc, index, false);
+        heap->freed++;
         frees--;
     }
     heap->work += spent;

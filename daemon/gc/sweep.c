@@ -9,62 +9,144 @@
 
 #define VALUE_UNIT (4u << 20) /* bytes of a value that cost a unit to free */
 
-/* Drops the last slot of the object in gc->scan. */
-static void drop_slot(struct gc *gc)
+/* What one call changes in sums, in registers until its end. */
+struct tally {
+    uint64_t objects, bytes, open;
+    uint64_t plain, linked, against; /* slots */
+};
+
+static void settle(struct gc *gc, const struct tally *tally)
 {
     struct heap *heap = gc->heap;
-    uint32_t index = gc->scan, edge = slots_pop(heap, index), target = edge & SLOT_TARGET;
-    if (edge == 0)
-        return;
-    if (!heap_is_marked(heap, target)) {
-        count_slot(heap, index, edge, UINT64_MAX);
-        return;
-    }
-    in_drop(heap, index, heap->hot[index].link, edge);
+    gc->running.unreachable += tally->objects;
+    gc->running.collected += tally->objects;
+    gc->running.bytes += tally->bytes;
+    heap->alive -= tally->objects;
+    heap->freed += tally->objects;
+    heap->value_bytes -= tally->bytes;
+    heap->open -= tally->open;
+    heap->slots_plain -= tally->plain;
+    heap->slots_linked -= tally->linked;
+    heap->slots_against -= tally->against;
+}
+
+/* A condemned object, which is alive in name only, loses a slot on one that was marked. */
+static void drop_marked(struct gc *gc, uint32_t index, uint32_t slot, uint32_t edge)
+{
+    struct heap *heap = gc->heap;
+    uint32_t target = edge & SLOT_TARGET;
     const struct hot *hot = &heap->hot[target];
+    in_drop(heap, index, slot, edge);
     if (hot->in == 0 && !is_held_outside(hot))
         object_lost(gc, target);
     /* no suspect: what was marked and is garbage now was reachable after marking began, and became a suspect when that
      * ended */
 }
 
-/* Begins with a condemned object. False: it is none. */
-static bool condemn(struct gc *gc, uint32_t index)
+static inline void drop_edge(struct gc *gc, struct tally *tally, uint32_t index, uint32_t slot, uint32_t edge)
+{
+    uint32_t target = edge & SLOT_TARGET, linked = edge >> 31;
+    if (edge == 0)
+        return;
+    if (heap_is_marked(gc->heap, target)) {
+        drop_marked(gc, index, slot, edge);
+        return;
+    }
+    tally->plain += 1 - linked;
+    tally->linked += linked;
+    tally->against += linked & (target <= index);
+}
+
+static inline void count_condemned(struct gc *gc, struct tally *tally, uint32_t index)
+{
+    const struct hot *hot = &gc->heap->hot[index];
+    tally->objects++;
+    tally->bytes += value_size(hot->value);
+    tally->open += (hot->w0 & W0_OPEN) != 0;
+    if (unlikely(gc->heap->audit != NULL))
+        gc->heap->audit[index] = 0;
+}
+
+/* One with a list of slots: dead, and left in gc->scan. */
+static void begin_list(struct gc *gc, struct tally *tally, uint32_t index)
+{
+    struct hot *hot = &gc->heap->hot[index];
+    count_condemned(gc, tally, index);
+    hot->w0 = (hot->w0 & ~W0_STATE) | W0_ZERO;
+    slots_unmake(gc->heap, index);
+    gc->scan = index;
+}
+
+/* Goes on with the list of gc->scan, from its end; then frees the object. */
+static unsigned drop_list(struct gc *gc, struct tally *tally, unsigned units)
+{
+    uint32_t index = gc->scan;
+    const struct hot *hot = &gc->heap->hot[index];
+    unsigned spent = 0;
+    for (; hot->link > 0 && spent < units; spent++) {
+        uint32_t edge = slots_pop(gc->heap, index);
+        drop_edge(gc, tally, index, hot->link, edge);
+    }
+    if (hot->link > 0)
+        return spent;
+    gc->scan = 0;
+    spent += 1 + value_size(hot->value) / VALUE_UNIT;
+    object_free(gc, index, true);
+    return spent;
+}
+
+/* One without a list, all at once. Returns the units beyond the first. */
+static inline unsigned free_small(struct gc *gc, struct tally *tally, uint32_t index)
 {
     struct heap *heap = gc->heap;
     const struct hot *hot = &heap->hot[index];
-    if (w0_state(hot->w0) != W0_ALIVE)
-        return false;
-    gc->running.unreachable++;
-    gc->running.bytes += value_size(hot->value);
-    if (heap->audit != NULL)
-        heap->audit[index] = 0;
-    object_dies(gc, index);
-    gc->scan = index;
-    return true;
+    uint64_t w0 = hot->w0, slots = heap->warm[index].slots;
+    unsigned ns = w0_ns(w0), units = ns + value_size(hot->value) / VALUE_UNIT;
+    count_condemned(gc, tally, index);
+    if (ns > 1)
+        drop_edge(gc, tally, index, 1, (uint32_t)(slots >> 32));
+    if (ns > 0)
+        drop_edge(gc, tally, index, 0, (uint32_t)slots);
+    gc->owner.freed(gc->owner.arg, index);
+    if ((w0 & W0_INLINE) == 0)
+        value_free(heap, hot->value, (w0 & W0_VERSIONED) != 0);
+    object_ends(gc, index, w0, true);
+    return units;
+}
+
+/* Sweeps one word of the table, from the cursor on. */
+static unsigned sweep_word(struct gc *gc, struct tally *tally, unsigned units)
+{
+    const struct heap *heap = gc->heap;
+    uint32_t first = gc->cursor - gc->cursor % 64;
+    uint64_t word = unmarked(gc, gc->cursor);
+    unsigned spent = 1;
+    for (; word != 0 && spent < units; word &= word - 1, spent++) {
+        uint32_t index = first + bits_lowest(word);
+        const struct hot *hot = &heap->hot[index];
+        gc->cursor = index + 1;
+        bits_prefetch(hot + AHEAD);
+        bits_prefetch(&heap->warm[index] + AHEAD);
+        if (w0_state(hot->w0) != W0_ALIVE)
+            continue;
+        if (w0_ns(hot->w0) >= NS_BLOCK) {
+            begin_list(gc, tally, index);
+            return spent;
+        }
+        spent += free_small(gc, tally, index);
+    }
+    if (word == 0)
+        gc->cursor = first + 64;
+    return spent;
 }
 
 unsigned sweep_condemned(struct gc *gc, unsigned units)
 {
-    const struct heap *heap = gc->heap;
+    struct tally tally = {0};
     unsigned spent = 0;
-    while (spent < units && (gc->scan != 0 || gc->cursor < gc->top)) {
-        spent++;
-        if (gc->scan == 0) {
-            uint32_t index = next_unmarked(gc);
-            if (index == GC_NONE || !condemn(gc, index))
-                continue;
-        }
-        const struct hot *hot = &heap->hot[gc->scan];
-        for (; hot->link > 0 && spent < units; spent++)
-            drop_slot(gc);
-        if (hot->link > 0)
-            return spent;
-        spent += value_size(hot->value) / VALUE_UNIT;
-        object_free(gc, gc->scan, true);
-        gc->running.collected++;
-        gc->scan = 0;
-    }
+    while (spent < units && (gc->scan != 0 || gc->cursor < gc->top))
+        spent += gc->scan != 0 ? drop_list(gc, &tally, units - spent) : sweep_word(gc, &tally, units - spent);
+    settle(gc, &tally);
     return spent;
 }
 

@@ -334,12 +334,7 @@ void index_give_later(struct heap *heap, uint32_t index)
 
 void quarantine_end(struct heap *heap, uint32_t first)
 {
-    uint64_t word = ((const uint64_t *)(const void *)heap->quarantine.level[0].base)[first / 64];
-    for (; word != 0; word &= word - 1) {
-        uint32_t index = first + bits_lowest(word);
-        freeset_remove(&heap->quarantine, index);
-        freeset_add(&heap->free_index, index);
-    }
+    freeset_move(&heap->free_index, &heap->quarantine, first);
 }
 
 /* ---- background ---- */

@@ -206,7 +206,7 @@ static uint8_t *find_grey(const struct gc *gc, uint32_t top)
     for (uint32_t k = 0; k < gc->ring_count; k++)
         grey[gc->ring[(gc->ring_head + k) % GC_RING]] = 1;
     for (uint32_t index = 1; index < top; index++)
-        if (index >= gc->again || (gc->again_cursor != GC_NONE && index >= gc->again_cursor))
+        if (gc->lazy && index >= gc->frontier)
             grey[index] = 1;
     return grey;
 }
@@ -244,8 +244,7 @@ static void check_marks(const struct sim *sim)
             fail(sim, "index %u: %s", index, wrong);
         if (state == W0_ALIVE && heap_is_marked(heap, index))
             check_slots_of_marked(sim, index, grey[index] != 0);
-        if (state == W0_ALIVE && is_held_outside(hot) && !heap_is_marked(heap, index) &&
-            (gc->phase != GC_MARK || index < gc->cursor || index >= gc->top))
+        if (state == W0_ALIVE && is_held_outside(hot) && !heap_is_marked(heap, index) && index < gc->frontier)
             fail(sim, "I2: %u is held and was missed", index);
         bool swept = gc->phase == GC_SWEEP && gc->scan == index;
         if (state == W0_ZERO && heap->collecting == COLLECT_SWEEP && !swept)
@@ -292,14 +291,19 @@ static void see_begin(struct sim *sim)
     }
 }
 
+/* A guard that finds no memory for its delivery keeps its object, and what that leads to, until the next time. */
+static void spare_guarded(struct sim *sim)
+{
+    for (uint32_t k = 1; sim->fails && k <= sim->graph.made; k++)
+        if (sim->graph.objects[k].guard != 0 && !sim->graph.objects[k].reachable)
+            graph_spare(&sim->graph, k);
+}
+
 static void see_end(struct sim *sim)
 {
     const struct gc *gc = &sim->pool->gc;
     if (sim->watching && gc->runs[false].done == sim->snapshot) {
-        /* a guard that finds no memory for its delivery keeps its object and what that leads to until the next time */
-        for (uint32_t k = 1; sim->fails && k <= sim->graph.made; k++)
-            if (sim->graph.objects[k].guard != 0 && !sim->graph.objects[k].reachable)
-                graph_spare(&sim->graph, k);
+        spare_guarded(sim);
         for (uint32_t k = 1; k <= sim->graph.made; k++)
             if (sim->graph.objects[k].must_go && !sim->graph.objects[k].gone)
                 fail(sim, "object %u was garbage when collection %llu began, and is there after it", k,
@@ -569,6 +573,7 @@ static void op_session(struct sim *sim)
 {
     int session = pick_session(sim);
     struct mem *mem = pool_mem(sim->pool);
+    spare_guarded(sim);
     pool_session_end(sim->pool, sim->session[session], REASON_SESSION_END);
     graph_end_session(&sim->graph, session);
     uint64_t fail_at = mem->fail_at;

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the collector costs, through the real pool in this process: whole collections of graphs, deaths of chains, churn of
+ * rings, barriers. Steps are those of the daemon: units until a slice of 200 microseconds is over. All times are of this
+ * thread's processor time.
+ *
+ *     gc graph NAME OBJECTS     held live rings giant giantr mix
+ *     gc chain NAME OBJECTS     ordered shuffled
+ *     gc churn OBJECTS ROUNDS
+ *     gc barrier
+ *
+ * Each prints one line of JSON. */
+#include "daemon/pool/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SLICE_NS   200000u
+#define STEP_UNITS 128u
+#define OVER_NS    300000u
+
+static uint64_t cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t wall_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+_Noreturn static void die(const char *what)
+{
+    fprintf(stderr, "gc: %s\n", what);
+    exit(1);
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014) */
+static uint64_t random_state = 1;
+static uint64_t random_next(void)
+{
+    uint64_t z = random_state += 0x9e3779b97f4a7c15ull;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+    return z ^ z >> 31;
+}
+
+/* ---- slices ---- */
+
+struct slices {
+    uint64_t *ns; /* of each slice, thread CPU */
+    uint64_t count, room, total;
+};
+
+static void slices_add(struct slices *s, uint64_t ns)
+{
+    if (s->count == s->room) {
+        s->room = s->room == 0 ? 4096 : s->room * 2;
+        s->ns = realloc(s->ns, s->room * sizeof *s->ns);
+        if (s->ns == NULL)
+            die("no memory");
+    }
+    s->ns[s->count++] = ns;
+    s->total += ns;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static void slices_print(struct slices *s)
+{
+    uint64_t over = 0;
+    qsort(s->ns, s->count, sizeof *s->ns, ascending);
+    for (uint64_t k = 0; k < s->count; k++)
+        over += s->ns[k] > OVER_NS;
+    uint64_t most = s->count > 0 ? s->ns[s->count - 1] : 0;
+    uint64_t p999 = s->count > 0 ? s->ns[(s->count - 1) * 999 / 1000] : 0;
+    printf("\"cpu_ns\": %llu, \"slices\": %llu, \"slice_p999_us\": %.1f, \"slice_max_us\": %.1f, \"slices_over_300us\": %llu",
+           (unsigned long long)s->total, (unsigned long long)s->count, (double)p999 / 1e3, (double)most / 1e3,
+           (unsigned long long)over);
+}
+
+/* One slice as the daemon does it; false: nothing was left to do. */
+static bool slice(struct pool *pool, struct slices *s)
+{
+    uint64_t begin = cpu_ns(), until = wall_ns() + SLICE_NS;
+    unsigned spent;
+    do
+        spent = pool_step(pool, STEP_UNITS);
+    while (spent >= STEP_UNITS && wall_ns() < until);
+    slices_add(s, cpu_ns() - begin);
+    return spent >= STEP_UNITS;
+}
+
+/* ---- building ---- */
+
+struct bench {
+    struct pool *pool;
+    struct session *builder, *keeper;
+    uint64_t *id;
+    uint64_t count;
+};
+
+static struct session *session_open(struct pool *pool, uint8_t key)
+{
+    struct session_spec spec = {.lease_ms = 1000, .owner = pool};
+    struct session *s;
+    memset(spec.key, key, sizeof spec.key);
+    if (pool_session_open(pool, &spec, &s) != 0)
+        die("no session");
+    return s;
+}
+
+static void bench_open(struct bench *b, uint64_t count)
+{
+    struct pool_config config = {.name = "bench",
+                                 .max_bytes = (256ull << 20) + count * 400,
+                                 .epoch = 1,
+                                 .serial_base = 1,
+                                 .random_seed = 1,
+                                 .now_ms = 1700000000000ull,
+                                 .fd_meta = -1,
+                                 .fd_values = -1};
+    char error[200];
+    if (pool_open(&b->pool, &config, error, sizeof error) != 0)
+        die(error);
+    struct gc_config gc = *pool_gc_config(b->pool);
+    gc.enabled = false;
+    pool_gc_set_config(b->pool, &gc);
+    b->builder = session_open(b->pool, 1);
+    b->keeper = session_open(b->pool, 2);
+    b->count = count;
+    b->id = malloc((count + 1) * sizeof *b->id);
+    if (b->id == NULL)
+        die("no memory");
+}
+
+static uint64_t put(struct bench *b, struct session *s, const uint64_t *refs, uint32_t count)
+{
+    struct put_spec spec = {.value = {.form = FORM_BIN8, .data = (const uint8_t *)"v", .size = 1},
+                            .refs = refs,
+                            .refs_count = count};
+    uint64_t id;
+    if (pool_put(b->pool, s, &spec, &id) != 0)
+        die(pool_fault(b->pool)->text);
+    return id;
+}
+
+static void link_to(struct bench *b, uint64_t from, uint64_t slot, uint64_t to)
+{
+    uint64_t previous;
+    if (pool_link(b->pool, from, slot, to, &previous) != 0)
+        die(pool_fault(b->pool)->text);
+}
+
+static void put_all(struct bench *b)
+{
+    static const uint64_t nils[2];
+    for (uint64_t k = 0; k < b->count; k++)
+        b->id[k] = put(b, b->builder, nils, 2);
+}
+
+static void keep(struct bench *b, uint64_t id)
+{
+    uint64_t count;
+    if (pool_retain(b->pool, b->keeper, &id, 1, 1, NULL, 0, &count) != 0)
+        die(pool_fault(b->pool)->text);
+}
+
+static void shuffle(uint64_t *id, uint64_t count)
+{
+    for (uint64_t k = count; k > 1; k--) {
+        uint64_t other = random_next() % k, held = id[k - 1];
+        id[k - 1] = id[other];
+        id[other] = held;
+    }
+}
+
+/* The ids from `first` on, `count` of them, become a path in random order from id[first], with a random second slot. */
+static void make_live(struct bench *b, uint64_t first, uint64_t count)
+{
+    uint64_t *order = malloc(count * sizeof *order);
+    if (order == NULL)
+        die("no memory");
+    memcpy(order, b->id + first, count * sizeof *order);
+    shuffle(order + 1, count - 1);
+    for (uint64_t k = 0; k < count; k++) {
+        if (k + 1 < count)
+            link_to(b, order[k], 0, order[k + 1]);
+        link_to(b, order[k], 1, order[random_next() % count]);
+    }
+    free(order);
+    keep(b, b->id[first]);
+}
+
+static void make_rings(struct bench *b, uint64_t first, uint64_t count, uint64_t length)
+{
+    for (uint64_t at = first; at < first + count; at += length) {
+        uint64_t end = at + length < first + count ? at + length : first + count;
+        for (uint64_t k = at; k < end; k++)
+            link_to(b, b->id[k], 0, b->id[k + 1 < end ? k + 1 : at]);
+    }
+}
+
+static void make_graph(struct bench *b, const char *name)
+{
+    if (strcmp(name, "live") == 0) {
+        make_live(b, 0, b->count);
+    } else if (strcmp(name, "held") == 0) {
+        for (uint64_t k = 0; k < b->count; k++)
+            for (uint64_t slot = 0; slot < 2; slot++)
+                link_to(b, b->id[k], slot, b->id[random_next() % b->count]);
+        for (uint64_t k = 0; k < b->count; k++)
+            keep(b, b->id[k]);
+    } else if (strcmp(name, "rings") == 0) {
+        make_rings(b, 0, b->count, 10);
+    } else if (strcmp(name, "giant") == 0) {
+        make_rings(b, 0, b->count, b->count);
+    } else if (strcmp(name, "giantr") == 0) {
+        shuffle(b->id, b->count);
+        make_rings(b, 0, b->count, b->count);
+        for (uint64_t k = 0; k < b->count; k++)
+            link_to(b, b->id[k], 1, b->id[random_next() % b->count]);
+    } else if (strcmp(name, "mix") == 0) {
+        uint64_t live = b->count / 10 * 9;
+        make_live(b, 0, live);
+        make_rings(b, live, b->count - live, 10);
+    } else {
+        die("no such graph");
+    }
+}
+
+static void drain(struct pool *pool)
+{
+    while (pool_step(pool, 100000) != 0) {
+    }
+}
+
+/* ---- what is measured ---- */
+
+static void bench_graph(const char *name, uint64_t objects)
+{
+    struct bench b;
+    struct slices s = {0};
+    struct gc_result result;
+    bench_open(&b, objects);
+    put_all(&b);
+    make_graph(&b, name);
+    pool_session_end(b.pool, b.builder, REASON_SESSION_END);
+    drain(b.pool);
+    struct gc_ticket ticket = pool_collect(b.pool, false);
+    uint64_t by_phase[8] = {0};
+    while (!pool_collect_done(b.pool, ticket, &result)) {
+        enum gc_phase phase = b.pool->gc.phase;
+        uint64_t before = s.total;
+        (void)slice(b.pool, &s);
+        by_phase[phase] += s.total - before;
+    }
+    for (unsigned k = 0; k < 8; k++)
+        if (getenv("PH")) fprintf(stderr, "phase %u: %.2f ns/object\n", k, (double)by_phase[k] / (double)objects);
+    printf("{\"graph\": \"%s\", \"objects\": %llu, \"collected\": %llu, ", name, (unsigned long long)objects,
+           (unsigned long long)result.collected);
+    slices_print(&s);
+    printf(", \"ns_per_object\": %.1f, \"units\": %llu}\n", (double)s.total / (double)objects,
+           (unsigned long long)result.units);
+}
+
+static void bench_chain(const char *name, uint64_t objects)
+{
+    struct bench b;
+    struct slices s = {0};
+    bench_open(&b, objects);
+    put_all(&b);
+    if (strcmp(name, "shuffled") == 0)
+        shuffle(b.id, b.count);
+    for (uint64_t k = 0; k + 1 < b.count; k++)
+        link_to(&b, b.id[k], 0, b.id[k + 1]);
+    keep(&b, b.id[0]);
+    pool_session_end(b.pool, b.builder, REASON_SESSION_END);
+    drain(b.pool);
+    uint64_t count, begin = cpu_ns();
+    if (pool_release(b.pool, b.keeper, &b.id[0], 1, 1, &count) != 0)
+        die("the head is not held");
+    uint64_t call_ns = cpu_ns() - begin;
+    while (slice(b.pool, &s)) {
+    }
+    printf("{\"chain\": \"%s\", \"objects\": %llu, \"call_ns\": %llu, ", name, (unsigned long long)objects,
+           (unsigned long long)call_ns);
+    slices_print(&s);
+    printf(", \"ns_per_object\": %.1f}\n", (double)s.total / (double)objects);
+}
+
+int main(int count, char **arguments)
+{
+    if (count == 4 && strcmp(arguments[1], "graph") == 0)
+        bench_graph(arguments[2], strtoull(arguments[3], NULL, 10));
+    else if (count == 4 && strcmp(arguments[1], "chain") == 0)
+        bench_chain(arguments[2], strtoull(arguments[3], NULL, 10));
+    else
+        die("usage: gc graph NAME OBJECTS | gc chain NAME OBJECTS");
+    return 0;
+}
