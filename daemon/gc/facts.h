@@ -23,6 +23,14 @@ struct gc_config {
 #define GC_BYTES_LEAST    (32ull << 20)
 #define GC_FULL_AFTER_MS  30000u
 
+/* How long steps took, in buckets: the first bound that is not exceeded, or the last bucket. A step is what a pool does in
+ * one turn of its worker's loop. */
+#define GC_STEP_BUCKETS 12u
+#define GC_STEP_BOUNDS_US                                                                                    \
+    {                                                                                                        \
+        5, 10, 20, 50, 100, 200, 300, 500, 1000, 2000, 5000                                                  \
+    }
+
 /* What a collection did. */
 struct gc_result {
     uint64_t candidates;  /* objects looked at: all that were alive */
@@ -30,7 +38,31 @@ struct gc_result {
     uint64_t collected;   /* objects freed; none in a dry run */
     uint64_t bytes;       /* of the values of the unreachable ones */
     uint64_t delivered;   /* guards that became holds */
-    uint64_t steps, units;
+    uint64_t units;
+    uint64_t steps, begun_ns, ended_ns; /* of the clock of gc_stepped(); 0 without it */
+    uint64_t step_ns_max, cpu_ns;       /* the longest step; processor time of all */
+};
+
+/* Cycles that a collection found, the first ones. */
+#define GC_CYCLES_MAX  64u
+#define GC_MEMBERS_MAX 16u    /* of one cycle */
+#define GC_TAGS_MAX    32768u /* bytes of all tags */
+struct gc_member {
+    uint64_t id, size;
+    uint32_t tag_at, tag_size; /* in gc_cycles.tags */
+};
+struct gc_cycle {
+    uint64_t objects, bytes;
+    uint32_t members_count; /* told of them */
+    struct gc_member members[GC_MEMBERS_MAX];
+};
+struct gc_cycles {
+    uint64_t found; /* all, told or not, in the part that was looked at */
+    bool whole;     /* that part was all */
+    uint32_t count;
+    struct gc_cycle cycles[GC_CYCLES_MAX];
+    uint32_t tags_used;
+    uint8_t tags[GC_TAGS_MAX];
 };
 
 /* Names a collection that was asked for. */
@@ -47,6 +79,7 @@ struct gc_stats {
     uint64_t debt;              /* units that the running collection still needs */
     uint64_t guards, delivered; /* registered; become holds since the start */
     uint64_t slots, slots_linked;
+    uint64_t step_wall[GC_STEP_BUCKETS], step_cpu[GC_STEP_BUCKETS];
 };
 
 #endif

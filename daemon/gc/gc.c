@@ -34,6 +34,11 @@ void gc_done(struct gc *gc)
 {
     if (gc->heap == NULL)
         return;
+    explain_free(gc->explain);
+    for (unsigned dry = 0; dry < 2; dry++) {
+        explain_free(gc->runs[dry].next);
+        explain_free(gc->runs[dry].explained);
+    }
     reserve_done(&gc->stack, gc->heap->mem);
     freeset_done(&gc->guarded, gc->heap->mem);
     freeset_done(&gc->waiting, gc->heap->mem);
@@ -138,6 +143,8 @@ static void begin_marking(struct gc *gc)
     gc->phase = GC_MARK;
     heap->collecting = COLLECT_MARK;
     gc->runs[gc->dry_run].begun++;
+    gc->explain = gc->runs[gc->dry_run].next;
+    gc->runs[gc->dry_run].next = NULL;
     gc->running.candidates = heap->alive;
     gc->top = (uint32_t)heap->sb->index_top;
     mark_begin(gc);
@@ -210,20 +217,36 @@ static unsigned step_deliver(struct gc *gc)
     return 0;
 }
 
+/* Looks at one unreachable object, or at a word without one. */
+static void report(struct gc *gc)
+{
+    uint64_t word = unmarked(gc, gc->cursor);
+    uint32_t index = gc->cursor / 64 * 64 + (word == 0 ? 63 : bits_lowest(word));
+    const struct hot *hot = &gc->heap->hot[index];
+    gc->cursor = index + 1;
+    if (word == 0 || w0_state(hot->w0) != W0_ALIVE)
+        return;
+    bool has_room = gc->explain != NULL && explain_add(gc->explain, index);
+    if (gc->dry_run) {
+        gc->running.unreachable++;
+        gc->running.bytes += value_size(hot->value);
+    } else if (!has_room) {
+        gc->cursor = gc->top;
+    }
+}
+
+/* A dry run counts what is unreachable; one that explains itself looks for cycles in it. */
 static unsigned step_report(struct gc *gc, unsigned units)
 {
     unsigned spent = 0;
-    while (gc->dry_run && spent < units && gc->cursor < gc->top) {
-        uint64_t word = unmarked(gc, gc->cursor);
-        uint32_t index = gc->cursor / 64 * 64 + (word == 0 ? 63 : bits_lowest(word));
-        const struct hot *hot = &gc->heap->hot[index];
-        gc->cursor = index + 1;
-        spent++;
-        if (word == 0 || w0_state(hot->w0) != W0_ALIVE)
-            continue;
-        gc->running.unreachable++;
-        gc->running.bytes += value_size(hot->value);
-    }
+    if (!gc->dry_run && gc->explain == NULL)
+        return 0;
+    for (; spent < units && gc->cursor < gc->top; spent++)
+        report(gc);
+    if (spent < units && gc->explain != NULL)
+        spent += explain_step(gc->explain, units - spent);
+    if (spent == 0 && gc->explain != NULL)
+        explain_finish(gc->explain, gc->owner.tag, gc->owner.arg);
     return spent;
 }
 
@@ -245,6 +268,11 @@ static void finish(struct gc *gc)
     gc->owed = 0;
     runs->done = runs->begun;
     runs->last = gc->running;
+    if (gc->explain != NULL) {
+        explain_free(runs->explained);
+        runs->explained = gc->explain;
+        gc->explain = NULL;
+    }
     gc->done_ms = gc->now_ms;
     gc->full[gc->trigger]++;
     if (gc->dry_run)
@@ -313,10 +341,8 @@ static unsigned step_idle(struct gc *gc, unsigned units)
     }
     if (spent != 0)
         return spent;
-    if (!heap_may_have_cycles(gc->heap)) {
+    if (!heap_may_have_cycles(gc->heap))
         resolve(gc);
-        gc->cyclic = false;
-    }
     enum gc_trigger trigger = trigger_of(gc);
     if (trigger == GC_TRIGGERS)
         return 0;
@@ -372,8 +398,6 @@ unsigned gc_step(struct gc *gc, unsigned units)
     }
     if (spent == 0)
         return 0;
-    gc->running.steps++;
-    gc->total.steps++;
     gc->total.units += spent;
     gc->heap->work += spent;
     if (gc->phase >= GC_MARK)
@@ -391,6 +415,34 @@ void gc_pay(struct gc *gc)
             return;
         units -= done < units ? done : units;
     }
+}
+
+static unsigned bucket_of(uint64_t ns)
+{
+    static const uint16_t bounds_us[] = GC_STEP_BOUNDS_US;
+    unsigned bucket = 0;
+    while (bucket < GC_STEP_BUCKETS - 1 && ns > bounds_us[bucket] * 1000ull)
+        bucket++;
+    return bucket;
+}
+
+static void add_step(struct gc_result *result, uint64_t end_ns, uint64_t wall_ns, uint64_t cpu_ns)
+{
+    if (result->steps++ == 0)
+        result->begun_ns = end_ns - wall_ns;
+    result->ended_ns = end_ns;
+    result->cpu_ns += cpu_ns;
+    result->step_ns_max = larger(result->step_ns_max, wall_ns);
+}
+
+void gc_stepped(struct gc *gc, uint64_t end_ns, uint64_t wall_ns, uint64_t cpu_ns)
+{
+    gc->step_wall[bucket_of(wall_ns)]++;
+    gc->step_cpu[bucket_of(cpu_ns)]++;
+    add_step(&gc->total, end_ns, wall_ns, cpu_ns);
+    add_step(&gc->running, end_ns, wall_ns, cpu_ns);
+    if (gc->phase == GC_IDLE) /* it ended in this step */
+        gc->runs[gc->dry_run].last = gc->running;
 }
 
 /* ---- questions ---- */
@@ -416,11 +468,20 @@ uint64_t gc_next_due(const struct gc *gc)
     return waits ? gc->unresolved_since_ms + gc->config.full_after_ms : UINT64_MAX;
 }
 
-struct gc_ticket gc_collect(struct gc *gc, bool dry_run)
+int gc_collect(struct gc *gc, bool dry_run, bool explain, struct gc_ticket *ret)
 {
     struct gc_runs *runs = &gc->runs[dry_run];
+    if (explain && runs->next == NULL && (runs->next = explain_new(gc->heap)) == NULL)
+        return -ENOMEM;
     runs->wanted = runs->begun + 1;
-    return (struct gc_ticket){.dry_run = dry_run, .number = runs->wanted};
+    *ret = (struct gc_ticket){.dry_run = dry_run, .number = runs->wanted};
+    return 0;
+}
+
+const struct gc_cycles *gc_cycles(const struct gc *gc, bool dry_run)
+{
+    const struct explain *explained = gc->runs[dry_run].explained;
+    return explained == NULL ? NULL : explain_result(explained);
 }
 
 bool gc_is_done(const struct gc *gc, struct gc_ticket ticket, struct gc_result *ret)
@@ -460,4 +521,6 @@ void gc_stats(const struct gc *gc, struct gc_stats *ret)
                              .slots = gc->heap->slots_plain + gc->heap->slots_linked,
                              .slots_linked = gc->heap->slots_linked};
     memcpy(ret->full, gc->full, sizeof ret->full);
+    memcpy(ret->step_wall, gc->step_wall, sizeof ret->step_wall);
+    memcpy(ret->step_cpu, gc->step_cpu, sizeof ret->step_cpu);
 }

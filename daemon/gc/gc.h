@@ -42,6 +42,7 @@
 #ifndef GC_GC_H
 #define GC_GC_H
 
+#include "daemon/gc/explain.h"
 #include "daemon/gc/facts.h"
 #include "daemon/heap/heap.h"
 
@@ -55,12 +56,15 @@ struct gc_owner {
     /* Nothing else keeps this guarded object: turns its guard into a hold of the guard's session (and calls
      * gc_unguard()), or calls gc_unguard() because that session is ending. False: no memory, nothing has changed. */
     bool (*deliver)(void *arg, uint32_t index);
+    explain_tag *tag;
 };
 
 /* Collections of one sort. One that is asked for is the next to begin; those who ask before that share it. */
 struct gc_runs {
     uint64_t begun, wanted, done; /* numbers of collections, from 1 */
     struct gc_result last;        /* of the one that was done last */
+    struct explain *next;         /* for the next one, if it was asked to explain itself; else NULL */
+    struct explain *explained;    /* of the last one that did; NULL: none */
 };
 
 struct gc {
@@ -87,7 +91,6 @@ struct gc {
     bool retry;             /* a delivery that found no memory may be tried again */
 
     /* Suspects: objects that lost a reference, live on by slots alone, and have slots themselves. */
-    bool cyclic;                           /* false: no slots made a cycle when it was looked at last */
     uint64_t unresolved, unresolved_bytes; /* since the last full collection began */
     uint64_t unresolved_since_ms;          /* the oldest of them */
     bool short_of_memory;                  /* an allocation failed since then */
@@ -101,8 +104,10 @@ struct gc {
     uint64_t done_ms;                /* when the last one ended */
 
     struct gc_result running;
-    struct gc_runs runs[2]; /* real, dry */
+    struct explain *explain; /* of the running one; NULL: it does not explain itself */
+    struct gc_runs runs[2];  /* real, dry */
     uint64_t full[GC_TRIGGERS];
+    uint64_t step_wall[GC_STEP_BUCKETS], step_cpu[GC_STEP_BUCKETS];
     struct gc_result total; /* of all that are done */
 };
 #define GC_NONE           UINT32_MAX
@@ -134,10 +139,15 @@ void gc_pay(struct gc *gc);
 bool gc_has_work(const struct gc *gc);
 /* When gc_tick() makes the next collection begin, if nothing else does; UINT64_MAX: never. */
 uint64_t gc_next_due(const struct gc *gc);
-/* Asks for a full collection that begins after this call. */
-struct gc_ticket gc_collect(struct gc *gc, bool dry_run);
+/* Asks for a full collection that begins after this call, and may explain the cycles it finds. -ENOMEM: not asked. */
+int gc_collect(struct gc *gc, bool dry_run, bool explain, struct gc_ticket *ret);
 /* Whether it is done; *ret is what the last one of its sort did. */
 bool gc_is_done(const struct gc *gc, struct gc_ticket ticket, struct gc_result *ret);
+/* What the last one of that sort that explained itself has found; NULL: none did. Valid until the next one is done. */
+const struct gc_cycles *gc_cycles(const struct gc *gc, bool dry_run);
+/* Tells how long the steps since the last call took, all together: on the wall and of processor time. `end_ns`: the clock
+ * at their end. */
+void gc_stepped(struct gc *gc, uint64_t end_ns, uint64_t wall_ns, uint64_t cpu_ns);
 /* There is no memory left: whatever may be garbage is worth a collection now. */
 void gc_need_memory(struct gc *gc);
 /* Objects and bytes (of entries, lists and values) by which the pool may grow before a collection begins. */
@@ -194,20 +204,17 @@ static inline void gc_held(struct gc *gc, uint32_t index)
         gc_shade(gc, index);
 }
 
-/* A slot of `from` names `to` from now on: `from` may be black. And what lost a reference while no slots could make a
- * cycle was no suspect then: it may be in one now. */
+/* A slot of `from` names `to` from now on: `from` may be black. */
 static inline void gc_linked(struct gc *gc, uint32_t from, uint32_t to)
 {
-    if (unlikely(!gc->cyclic) && heap_may_have_cycles(gc->heap))
-        gc_unresolved(gc, from);
     if (unlikely(gc->heap->collecting == COLLECT_MARK) && heap_is_marked(gc->heap, from))
         gc_shade(gc, to);
 }
 
-/* An object got its first slot: without slots it was no suspect. */
+/* An object got its first slot: without slots it was no suspect, and it may be garbage already, kept by other garbage. */
 static inline void gc_first_slot(struct gc *gc, uint32_t index)
 {
-    if (!is_held_outside(&gc->heap->hot[index]) && gc->cyclic)
+    if (!is_held_outside(&gc->heap->hot[index]))
         gc_unresolved(gc, index);
 }
 

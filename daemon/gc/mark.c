@@ -185,13 +185,15 @@ static unsigned walk_word(struct gc *gc, struct hand *hand, unsigned units)
     uint32_t first = gc->frontier - gc->frontier % 64;
     uint64_t *marks = &hand->marks[first / 64], skip = gc->lazy ? 0 : *marks;
     uint64_t word = ~(free[first / 64] | skip) & UINT64_MAX << (gc->frontier % 64);
-    unsigned spent = 1;
+    unsigned spent = 0;
     for (; word != 0 && spent < units; word &= word - 1) {
         uint32_t index = first + bits_lowest(word);
         const struct hot *hot = &hand->hot[index];
         uint64_t bit = word & -word, w0 = hot->w0;
-        if (index >= gc->top)
+        if (index >= gc->top) {
+            word = 0;
             break;
+        }
         bits_prefetch(hot + AHEAD);
         spent++;
         gc->frontier = index + 1;
@@ -209,9 +211,10 @@ static unsigned walk_word(struct gc *gc, struct hand *hand, unsigned units)
         scan_inline(hand, index, w0_ns(w0));
         spent += w0_ns(w0);
     }
-    if (word == 0 || spent < units)
-        gc->frontier = first + 64;
-    return spent;
+    if (word != 0)
+        return spent;
+    gc->frontier = first + 64;
+    return spent + 1;
 }
 
 /* Goes on from the frontier: marks what is held and scans it, and if it is lazy all that is marked. Pauses for what it

@@ -8,7 +8,6 @@
 
 void gc_unresolved(struct gc *gc, uint32_t index)
 {
-    gc->cyclic = true;
     if (gc->unresolved++ == 0)
         gc->unresolved_since_ms = gc->now_ms;
     gc->unresolved_bytes += value_size(gc->heap->hot[index].value);
@@ -17,9 +16,7 @@ void gc_unresolved(struct gc *gc, uint32_t index)
 /* Only slots keep it. If they make a cycle with its own, nobody would ever free it. */
 static void suspect(struct gc *gc, uint32_t index)
 {
-    if (!heap_may_have_cycles(gc->heap))
-        gc->cyclic = false;
-    else if (w0_ns(gc->heap->hot[index].w0) != 0)
+    if (w0_ns(gc->heap->hot[index].w0) != 0 && heap_may_have_cycles(gc->heap))
         gc_unresolved(gc, index);
 }
 

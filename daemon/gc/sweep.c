@@ -120,7 +120,7 @@ static unsigned sweep_word(struct gc *gc, struct tally *tally, unsigned units)
     const struct heap *heap = gc->heap;
     uint32_t first = gc->cursor - gc->cursor % 64;
     uint64_t word = unmarked(gc, gc->cursor);
-    unsigned spent = 1;
+    unsigned spent = 0;
     for (; word != 0 && spent < units; word &= word - 1, spent++) {
         uint32_t index = first + bits_lowest(word);
         const struct hot *hot = &heap->hot[index];
@@ -131,13 +131,14 @@ static unsigned sweep_word(struct gc *gc, struct tally *tally, unsigned units)
             continue;
         if (w0_ns(hot->w0) >= NS_BLOCK) {
             begin_list(gc, tally, index);
-            return spent;
+            return spent + 1;
         }
         spent += free_small(gc, tally, index);
     }
-    if (word == 0)
-        gc->cursor = first + 64;
-    return spent;
+    if (word != 0)
+        return spent;
+    gc->cursor = first + 64;
+    return spent + 1;
 }
 
 unsigned sweep_condemned(struct gc *gc, unsigned units)

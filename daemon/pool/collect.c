@@ -2,9 +2,26 @@
 /* Collections of cycles, as the layers above ask for them. */
 #include "daemon/pool/internal.h"
 
-struct gc_ticket pool_collect(struct pool *pool, bool dry_run)
+int pool_collect(struct pool *pool, bool dry_run, bool explain, struct gc_ticket *ret)
 {
-    return gc_collect(&pool->gc, dry_run);
+    if (gc_collect(&pool->gc, dry_run, explain, ret) == 0)
+        return 0;
+    return pool_fail_oom(pool, sizeof(struct gc_cycles));
+}
+
+const struct gc_cycles *pool_collect_cycles(const struct pool *pool, bool dry_run)
+{
+    return gc_cycles(&pool->gc, dry_run);
+}
+
+bool pool_is_collecting(const struct pool *pool)
+{
+    return pool->gc.phase != GC_IDLE;
+}
+
+void pool_stepped(struct pool *pool, uint64_t end_ns, uint64_t wall_ns, uint64_t cpu_ns)
+{
+    gc_stepped(&pool->gc, end_ns, wall_ns, cpu_ns);
 }
 
 bool pool_collect_done(const struct pool *pool, struct gc_ticket ticket, struct gc_result *ret)

@@ -199,6 +199,8 @@ int label_take(struct pool *pool, const uint8_t *tag, uint32_t tag_size, const u
 /* One use less, outside an operation (inside: pool_after_label()). 0 is allowed. */
 void label_drop(struct pool *pool, uint16_t label);
 const struct cell_label *label_get(const struct pool *pool, uint16_t label);
+/* As explain_tag: the tag of an object. */
+uint32_t label_tag(void *pool, uint32_t index, const uint8_t **ret_tag);
 bool labels_init(struct pool *pool);
 void labels_done(struct pool *pool);
 

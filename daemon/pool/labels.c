@@ -147,3 +147,11 @@ void label_drop(struct pool *pool, uint16_t number)
     freeset_add(&pool->label_numbers, number);
     pool->labels_count--;
 }
+
+uint32_t label_tag(void *arg, uint32_t index, const uint8_t **ret_tag)
+{
+    const struct pool *pool = arg;
+    const struct cell_label *label = label_get(pool, pool->heap.warm[index].label);
+    *ret_tag = label == NULL ? NULL : label->bytes;
+    return label == NULL ? 0 : label->tag_size;
+}

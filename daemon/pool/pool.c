@@ -28,10 +28,10 @@ bool pool_name_fits(const uint8_t *name, uint32_t size)
 static bool init_parts(struct pool *pool)
 {
     uint64_t scratch = (HF_REFS_MAX + 2ull * HF_IDS_MAX) * 8;
-    return gc_init(&pool->gc, &pool->heap, &(struct gc_owner){pool, object_freed, guard_deliver}) == 0 &&
-           sessions_init(pool) && names_init(pool) && tickets_init(pool) && labels_init(pool) &&
-           links_init(pool) && guards_init(pool) && reserve_init(&pool->scratch, scratch) &&
-           reserve_grow(&pool->scratch, &pool->mem, scratch);
+    const struct gc_owner owner = {pool, object_freed, guard_deliver, label_tag};
+    return gc_init(&pool->gc, &pool->heap, &owner) == 0 && sessions_init(pool) && names_init(pool) &&
+           tickets_init(pool) && labels_init(pool) && links_init(pool) && guards_init(pool) &&
+           reserve_init(&pool->scratch, scratch) && reserve_grow(&pool->scratch, &pool->mem, scratch);
 }
 
 static int create_heap(struct pool *pool, const struct pool_config *config)

@@ -364,10 +364,18 @@ bool pool_is_guarded(const struct pool *pool, uint64_t id);
 
 /* ---- collections of cycles; they run in pool_step() ---- */
 
-/* Asks for a full collection that begins after this call; all that was let go before is taken into account. */
-struct gc_ticket pool_collect(struct pool *pool, bool dry_run);
+/* Asks for a full collection that begins after this call; all that was let go before is taken into account. A dry run
+ * frees nothing and delivers no guard. -HF_E_OOM: no memory to explain the cycles that it finds. */
+int pool_collect(struct pool *pool, bool dry_run, bool explain, struct gc_ticket *ret);
 /* Whether it is done; then *ret is what it did (or the last one of its sort). */
 bool pool_collect_done(const struct pool *pool, struct gc_ticket ticket, struct gc_result *ret);
+/* The cycles that the last collection of that sort found which was asked to explain itself; NULL: none was. Valid until
+ * the pool's next step. */
+const struct gc_cycles *pool_collect_cycles(const struct pool *pool, bool dry_run);
+/* Whether a collection runs, or ran in the last step: then the steps of a turn are to be timed, and the times told,
+ * for statistics: on the wall and of processor time, and the clock at the end. */
+bool pool_is_collecting(const struct pool *pool);
+void pool_stepped(struct pool *pool, uint64_t end_ns, uint64_t wall_ns, uint64_t cpu_ns);
 void pool_gc_stats(const struct pool *pool, struct gc_stats *ret);
 const struct gc_config *pool_gc_config(const struct pool *pool);
 /* In force at once. */

@@ -256,7 +256,9 @@ static void bench_graph(const char *name, uint64_t objects)
     make_graph(&b, name);
     pool_session_end(b.pool, b.builder, REASON_SESSION_END);
     drain(b.pool);
-    struct gc_ticket ticket = pool_collect(b.pool, false);
+    struct gc_ticket ticket;
+    if (pool_collect(b.pool, false, false, &ticket) != 0)
+        die("no memory");
     uint64_t by_phase[8] = {0};
     while (!pool_collect_done(b.pool, ticket, &result)) {
         enum gc_phase phase = b.pool->gc.phase;

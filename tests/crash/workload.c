@@ -273,7 +273,8 @@ static void op_guard(struct workload *w)
 
 static void op_collect(struct workload *w)
 {
-    (void)pool_collect(w->fx.pool, random_once_in(&w->random, 8));
+    struct gc_ticket ticket;
+    (void)pool_collect(w->fx.pool, random_once_in(&w->random, 8), random_once_in(&w->random, 4), &ticket);
 }
 
 /* Collecting has no effect that a client could see, so a good piece of it is one operation. */

@@ -45,14 +45,13 @@ MUTANTS = [
     ("objects in the last word are passed over", "daemon/gc/internal.h",
      "word & ((1ull << gc->top % 64) - 1) : word;", "word & ((1ull << gc->top % 64) / 2 - 1) : word;"),
     ("the walk passes over the rest of a word", "daemon/gc/mark.c",
-     "    if (word == 0 || spent < units)\n", "    if (true)\n"),
+     "    if (word != 0)\n        return spent;\n    gc->frontier", "    gc->frontier"),
+    ("the sweep passes over the rest of a word", "daemon/gc/sweep.c",
+     "    if (word != 0)\n        return spent;\n    gc->cursor", "    gc->cursor"),
     ("what is marked ahead of the walk is not scanned", "daemon/gc/mark.c",
      "((*marks & bit) != 0 ? !gc->lazy : !is_held_outside(hot)))", "((*marks & bit) != 0 || !is_held_outside(hot)))"),
     ("what is marked behind the walk is not scanned", "daemon/gc/mark.c",
      " && target != 0 && target < hand->push_below;", " && target != 0 && target > hand->push_below;"),
-    ("the frontier is one short", "daemon/gc/mark.c",
-     "        hand->push_below = gc->lazy ? gc->frontier : GC_NONE;",
-     "        hand->push_below = gc->lazy ? index : GC_NONE;"),
     ("a shade behind the walk is not scanned", "daemon/gc/mark.c",
      "    if (gc->lazy && index >= gc->frontier)\n        return;", "    if (gc->lazy)\n        return;"),
     ("what lies ahead of a walk that is not lazy is left to it", "daemon/gc/mark.c",
@@ -136,13 +135,9 @@ MUTANTS = [
     ("a dry run resolves", "daemon/gc/gc.c",
      "    if (!gc->dry_run)\n        resolve(gc);", "    resolve(gc);"),
     ("objects with one slot are no suspects", "daemon/gc/reap.c",
-     "    else if (w0_ns(gc->heap->hot[index].w0) != 0)", "    else if (w0_ns(gc->heap->hot[index].w0) > 1)"),
+     "    if (w0_ns(gc->heap->hot[index].w0) != 0 &&", "    if (w0_ns(gc->heap->hot[index].w0) > 1 &&"),
     ("linked slots do not count", "daemon/heap/heap.h",
      "    return heap->slots_linked != 0 && (", "    return heap->slots_linked > 1 && ("),
-    ("a first slot makes no suspect", "daemon/pool/objects.c",
-     "            gc_first_slot(&pool->gc, index);\n", "            ;\n"),
-    ("a first cycle makes no suspect", "daemon/gc/gc.h",
-     "    if (unlikely(!gc->cyclic) && heap_may_have_cycles(gc->heap))\n        gc_unresolved(gc, from);\n", ""),
     ("an object that names itself makes no cycle", "daemon/pool/objects.c",
      "(item >= items->at ? SLOT_LINKED : 0)", "(item > items->at ? SLOT_LINKED : 0)"),
     ("slots against the order of indexes do not count", "daemon/heap/heap.h",
@@ -153,6 +148,8 @@ MUTANTS = [
 # Left out because they change nothing that can be seen:
 #  - scanning dead objects too: garbage floats for one collection, as what dies late does anyway;
 #  - a suspect for each slot that the sweep drops: collections that find nothing.
+# Too rare for the oracle, so a unit test of its own (tests/unit/test_gc.c):
+#  - a first slot that makes no suspect.
 
 # Seen only by the every-store attack.
 STORE_MUTANTS = [
@@ -182,7 +179,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", help="mutants whose name contains this")
     parser.add_argument("--quick", action="store_true", help="one in six")
-    parser.add_argument("--seeds", type=int, default=12000, help="of the oracle; a mutant is caught by the first that fails")
+    parser.add_argument("--seeds", type=int, default=40000, help="of the oracle; a mutant is caught by the first that fails")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)

@@ -607,8 +607,8 @@ static void op_guard(struct sim *sim)
 
 static void op_collect(struct sim *sim)
 {
-    sim->asked = pool_collect(sim->pool, chance(sim, 25));
-    sim->asking = true;
+    int rc = pool_collect(sim->pool, chance(sim, 25), chance(sim, 20), &sim->asked);
+    sim->asking = went_well(sim, rc, 0);
 }
 
 static void op_tick(struct sim *sim)
@@ -659,6 +659,8 @@ static void step(struct sim *sim)
     sim->operation = "step";
     if (dice < sim->alone && pool->gc.phase >= GC_MARK)
         (void)gc_step(&pool->gc, units);
+    else if (sim->alone > 50 && chance(sim, 70) && pool->dying != NULL)
+        (void)session_dying_step(pool);
     else if (chance(sim, 10) && pool->heap.zero_head != 0)
         (void)gc_reap(&pool->gc, 1, 1);
     else
@@ -753,7 +755,9 @@ static void end(struct sim *sim)
             check_changed(sim);
         }
         struct gc_result result;
-        struct gc_ticket ticket = pool_collect(sim->pool, false);
+        struct gc_ticket ticket;
+        if (pool_collect(sim->pool, false, false, &ticket) != 0)
+            fail(sim, "no memory");
         while (!pool_collect_done(sim->pool, ticket, &result)) {
             sim->operation = "end: step";
             op_tick(sim);
