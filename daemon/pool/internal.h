@@ -112,6 +112,7 @@ struct pool {
     struct reserve scratch; /* targets and indexes of a put_many */
     struct verify *verify;
     uint32_t stages;
+    uint32_t background; /* counts, so that background work takes turns */
     uint64_t dispose_at;
     unsigned dispose_area;
 };

@@ -356,6 +356,20 @@ bool pool_has_work(const struct pool *pool)
            heap_has_work(&pool->heap) || gc_has_work(&pool->gc);
 }
 
+/* Memory that is given back and a running collection take turns: neither may wait for the other to end. */
+static unsigned step_background(struct pool *pool, unsigned units, bool fresh)
+{
+    bool pieces = heap_has_work(&pool->heap), collects = gc_has_work(&pool->gc);
+    if (collects && (!pieces || pool->background++ % 2 == 0)) {
+        unsigned spent = gc_step(&pool->gc, units);
+        if (spent != 0)
+            return spent;
+    }
+    if (pieces && !fresh && units < POOL_UNITS_PIECE)
+        return units; /* it costs more than what is left: the next step begins with it */
+    return heap_step(&pool->heap) ? POOL_UNITS_PIECE : 0;
+}
+
 /* A collection begins only when nothing is dead and no session is ending, so that what was let go before is not taken
  * for alive. */
 unsigned pool_step(struct pool *pool, unsigned units)
@@ -367,12 +381,8 @@ unsigned pool_step(struct pool *pool, unsigned units)
         else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool)) {
             pool->heap.work++;
             spent++;
-        } else if (spent != 0 && units - spent < POOL_UNITS_PIECE && heap_has_work(&pool->heap))
-            return units; /* a piece of memory costs more than what is left: the next step begins with it */
-        else if (!heap_has_work(&pool->heap) && (done = gc_step(&pool->gc, units - spent)) != 0)
+        } else if ((done = step_background(pool, units - spent, spent == 0)) != 0)
             spent += done;
-        else if (heap_step(&pool->heap))
-            spent += POOL_UNITS_PIECE; /* time, not work: nothing is looked at */
         else
             return spent;
     }
