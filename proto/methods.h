@@ -54,7 +54,10 @@ enum hf_method_flags {
     X(pool_create, "name", "max_bytes", HF_M_CHANGES | HF_M_ADMIN, "0.1")                                    \
     X(pool_drop, "name", "force", HF_M_CHANGES | HF_M_ADMIN | HF_M_STEPS, "0.1")                             \
     X(stats, "section?", "", HF_M_ADMIN, "0.1")                                                              \
-    X(verify, "", "", HF_M_ADMIN | HF_M_STEPS, "0.1")
+    X(verify, "", "", HF_M_ADMIN | HF_M_STEPS, "0.1")                                                        \
+    X(gc_collect, "", "kind, dry_run, explain", HF_M_CHANGES | HF_M_ADMIN | HF_M_STEPS, "0.1")               \
+    X(gc_config, "", "enabled, budget_us, growth_percent, objects_least, bytes_least, full_after_ms",        \
+      HF_M_CHANGES | HF_M_ADMIN, "0.1")
 
 /* X(method, option): options of the contract that later versions bring. They answer BADARG "not in this
  * version" instead of "unknown option". `hello` is not here: it ignores what it does not know (`token` and
@@ -78,8 +81,6 @@ enum hf_method_flags {
 #define HF_METHODS_LATER(X)                                                                                  \
     X(referrers)                                                                                             \
     X(why)                                                                                                   \
-    X(gc_collect)                                                                                            \
-    X(gc_config)                                                                                             \
     X(watch)                                                                                                 \
     X(unwatch)                                                                                               \
     X(guard)                                                                                                 \
@@ -178,7 +179,11 @@ static inline enum hf_method hfp_method_find(const uint8_t *name, size_t size)
         return HFP_IS(name, "put_many")   ? HF_METHOD_put_many
                : HFP_IS(name, "sessions") ? HF_METHOD_sessions
                                           : HF_METHOD_NONE;
-    case 9: return HFP_IS(name, "pool_drop") ? HF_METHOD_pool_drop : HF_METHOD_NONE;
+    case 9:
+        return HFP_IS(name, "pool_drop")   ? HF_METHOD_pool_drop
+               : HFP_IS(name, "gc_config") ? HF_METHOD_gc_config
+                                           : HF_METHOD_NONE;
+    case 10: return HFP_IS(name, "gc_collect") ? HF_METHOD_gc_collect : HF_METHOD_NONE;
     case 11: return HFP_IS(name, "pool_create") ? HF_METHOD_pool_create : HF_METHOD_NONE;
     default: return HF_METHOD_NONE;
     }

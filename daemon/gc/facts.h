@@ -12,16 +12,21 @@ enum gc_phase { GC_IDLE, GC_CLEAR, GC_MARK, GC_GUARDS, GC_DELIVER, GC_REPORT, GC
 enum gc_trigger { GC_BY_CALL, GC_BY_OBJECTS, GC_BY_BYTES, GC_BY_TIME, GC_BY_MEMORY, GC_TRIGGERS };
 
 struct gc_config {
-    bool enabled;            /* collections begin by themselves; a call works anyway */
+    bool enabled; /* collections begin by themselves; a call works anyway */
+    uint32_t
+        budget_us; /* of background work in one turn of a loop; kept here for the layer that has a clock */
     uint32_t growth_percent; /* of what was alive at the end of the last full collection */
     uint64_t objects_least;  /* ... but no less than this many objects */
     uint64_t bytes_least;    /* ... and this many bytes */
     uint64_t full_after_ms;  /* the oldest unresolved suspect waits no longer */
 };
-#define GC_GROWTH_PERCENT 25u
-#define GC_OBJECTS_LEAST  16384u
-#define GC_BYTES_LEAST    (32ull << 20)
-#define GC_FULL_AFTER_MS  30000u
+#define GC_BUDGET_US       200u
+#define GC_BUDGET_US_LEAST 20u
+#define GC_BUDGET_US_MOST  100000u
+#define GC_GROWTH_PERCENT  25u
+#define GC_OBJECTS_LEAST   16384u
+#define GC_BYTES_LEAST     (32ull << 20)
+#define GC_FULL_AFTER_MS   30000u
 
 /* How long steps took, in buckets: the first bound that is not exceeded, or the last bucket. A step is what a pool does in
  * one turn of its worker's loop. */

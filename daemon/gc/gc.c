@@ -12,6 +12,7 @@ int gc_init(struct gc *gc, struct heap *heap, const struct gc_owner *owner)
     *gc = (struct gc){.heap = heap,
                       .owner = *owner,
                       .config = {.enabled = true,
+                                 .budget_us = GC_BUDGET_US,
                                  .growth_percent = GC_GROWTH_PERCENT,
                                  .objects_least = GC_OBJECTS_LEAST,
                                  .bytes_least = GC_BYTES_LEAST,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Marking: a walk over the table that looks for roots, and a stack of grey objects.
  *
- * Objects come off the stack through a ring, in which each is prefetched GC_RING objects before its turn (measured: seven
- * times faster than without). Where many objects are roots the walk is *lazy*: what lies ahead of it is only marked, and
- * scanned when the walk comes to it, in the order of memory (measured with a million objects that are all held: 12 ns each
- * instead of 26; but with few roots 34 instead of 18, hence the choice).
+ * Objects come off the stack through a ring, in which each is prefetched GC_RING objects before its turn (measured:
+ * seven times faster than without). Where many objects are roots the walk is *lazy*: what lies ahead of it is only
+ * marked, and scanned when the walk comes to it, in the order of memory (measured with a million objects that are all
+ * held: 12 ns each instead of 26; but with few roots 34 instead of 18, hence the choice).
  *
  * What changes meanwhile does no harm: an object that died is skipped, one that took its index is black and scanned
  * once more than needed. */

@@ -16,7 +16,7 @@ const struct gc_cycles *pool_collect_cycles(const struct pool *pool, bool dry_ru
 
 bool pool_is_collecting(const struct pool *pool)
 {
-    return pool->gc.phase != GC_IDLE;
+    return gc_has_work(&pool->gc);
 }
 
 void pool_stepped(struct pool *pool, uint64_t end_ns, uint64_t wall_ns, uint64_t cpu_ns)

@@ -372,8 +372,8 @@ bool pool_collect_done(const struct pool *pool, struct gc_ticket ticket, struct 
 /* The cycles that the last collection of that sort found which was asked to explain itself; NULL: none was. Valid until
  * the pool's next step. */
 const struct gc_cycles *pool_collect_cycles(const struct pool *pool, bool dry_run);
-/* Whether a collection runs, or ran in the last step: then the steps of a turn are to be timed, and the times told,
- * for statistics: on the wall and of processor time, and the clock at the end. */
+/* Whether the next step may collect. Then the steps of a turn are to be timed, and pool_stepped() told how long they took, all
+ * together, on the wall and of processor time, and the clock at their end: for statistics. */
 bool pool_is_collecting(const struct pool *pool);
 void pool_stepped(struct pool *pool, uint64_t end_ns, uint64_t wall_ns, uint64_t cpu_ns);
 void pool_gc_stats(const struct pool *pool, struct gc_stats *ret);

@@ -183,8 +183,7 @@ static void section_tickets(struct call *call, const struct figures *f)
 
 static void section_gc(struct call *call, const struct figures *f)
 {
-    reply_map(call, 1);
-    reply_pair_uint(call, "backlog", f->pool.backlog);
+    reply_gc_stats(call, f->pool.backlog);
 }
 
 static uint64_t sum(const uint64_t *values, unsigned count, uint32_t *ret_nonzero)

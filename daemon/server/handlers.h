@@ -41,6 +41,9 @@ void reply_pair_str(struct call *call, const char *key, const uint8_t *data, uin
 void reply_pair_known(struct call *call, const char *key, uint64_t value);
 void reply_id_or_nil(struct call *call, uint64_t id);
 
+/* The section `gc` of stats. */
+void reply_gc_stats(struct call *call, uint64_t backlog);
+
 /* One value, or an array of them, as the argument was given. */
 void reply_uints(struct call *call, const uint64_t *values, uint32_t count, bool array);
 /* The same of [value, version]. */

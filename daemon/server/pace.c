@@ -6,6 +6,8 @@
  * get their steps, their units are counted, and what they wait for is noted. One with work left stays touched. */
 #include "daemon/server/worker.h"
 
+#include <time.h>
+
 #define LEASE_WAKE_MS                                                                                        \
     500u /* the lease clock advances by LEASE_STEP_MS a turn at most: no longer sleep than that */
 
@@ -106,12 +108,49 @@ void pace_tell_time(struct worker *worker)
     }
 }
 
-bool pace_step(struct worker *worker)
+static uint64_t own_cpu_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* The steps of one turn. */
+struct steps {
+    uint64_t begin_ns, now_ns;
+    uint64_t last_ns; /* that the last one took */
+    uint64_t cpu_ns;  /* processor time when a collection was first stepped; 0: none was */
+    unsigned units;
+};
+
+/* Another one, though longer than the last, is to end within the budget: to give memory back takes long. */
+static bool is_over(const struct steps *steps, const struct pool_entry *entry)
+{
+    uint64_t budget_ns = pool_gc_config(entry->pool)->budget_us * 1000ull;
+    uint64_t used_ns = steps->now_ns - steps->begin_ns + 2 * steps->last_ns;
+    return steps->units >= TURN_UNITS || (used_ns >= budget_ns && steps->units > 0);
+}
+
+/* One step of a pool, and its time. True: there is more. */
+static bool step_pool(struct steps *steps, struct pool_entry *entry)
+{
+    bool collected = pool_is_collecting(entry->pool);
+    if (collected && steps->cpu_ns == 0)
+        steps->cpu_ns = own_cpu_ns();
+    unsigned units = pool_step(entry->pool, STEP_UNITS);
+    uint64_t end_ns = uv_hrtime();
+    steps->last_ns = end_ns - steps->now_ns;
+    if (collected)
+        entry->collected_ns += steps->last_ns;
+    steps->now_ns = end_ns;
+    steps->units += units;
+    return units >= STEP_UNITS;
+}
+
+/* Background work in rounds. True: there is more. */
+static bool step_pools(struct worker *worker, struct steps *steps)
 {
     struct list *at, *after;
-    uint64_t until = 0; /* the turn's end */
-    uint64_t begun = 0; /* of the step before */
-    unsigned spent = 0;
     for (bool more = true; more;) {
         more = false;
         list_each(at, after, &worker->pace.touched)
@@ -120,19 +159,41 @@ bool pace_step(struct worker *worker)
             if (!pool_has_work(entry->pool))
                 continue;
             worker_clock(worker, entry);
-            uint64_t now = uv_hrtime();
-            uint64_t last = begun == 0 ? 0 : now - begun;
-            until = until == 0 ? now + TURN_US * 1000 : until;
-            /* another one, though longer than the last, is to end within the turn: to give memory back takes long */
-            if (now + 2 * last >= until || spent >= TURN_UNITS)
+            if (steps->begin_ns == 0)
+                steps->begin_ns = steps->now_ns = uv_hrtime();
+            if (is_over(steps, entry))
                 return true;
-            begun = now;
-            unsigned units = pool_step(entry->pool, STEP_UNITS);
-            spent += units;
-            more |= units >= STEP_UNITS;
+            more |= step_pool(steps, entry);
         }
     }
     return false;
+}
+
+/* Tells collectors how long their steps of this turn took. The processor time is that of the whole turn's background
+ * work, in proportion: to ask for it before and after each step would cost as much as the step. */
+static void tell_steps(struct worker *worker, const struct steps *steps)
+{
+    struct list *at, *after;
+    uint64_t cpu_ns = own_cpu_ns() - steps->cpu_ns, all_ns = steps->now_ns - steps->begin_ns;
+    list_each(at, after, &worker->pace.touched)
+    {
+        struct pool_entry *entry = list_entry(at, struct pool_entry, in_touched);
+        uint64_t wall_ns = entry->collected_ns;
+        if (wall_ns == 0)
+            continue;
+        entry->collected_ns = 0;
+        pool_stepped(entry->pool, steps->now_ns, wall_ns,
+                     (uint64_t)((double)cpu_ns * (double)wall_ns / (double)all_ns));
+    }
+}
+
+bool pace_step(struct worker *worker)
+{
+    struct steps steps = {0};
+    bool more = step_pools(worker, &steps);
+    if (steps.cpu_ns != 0)
+        tell_steps(worker, &steps);
+    return more;
 }
 
 void pace_settle(struct worker *worker)

@@ -102,6 +102,7 @@ struct pool_entry {
     uint64_t now_due, lease_due;           /* as noted there; UINT64_MAX: nothing */
     uint64_t ticked;                       /* turn in which it was told the time */
     uint64_t worked;                       /* pool_work() at the last worker_count_units() */
+    uint64_t collected_ns; /* of this turn's steps in which its collector may have worked */
     bool dropped;
 };
 
@@ -358,7 +359,7 @@ void pace_remove(struct pace *pace, struct pool_entry *entry);
 void pace_touch(struct pool_entry *entry);
 /* Tells the time to the pools that wait for it. */
 void pace_tell_time(struct worker *worker);
-/* Background work of pools, in rounds, for at most TURN_US and TURN_UNITS. True while there is more. */
+/* Background work of pools, in rounds, for at most their budgets (gc_config) and TURN_UNITS. True while there is more. */
 bool pace_step(struct worker *worker);
 /* Counts the units of this turn and notes what is due when. */
 void pace_settle(struct worker *worker);

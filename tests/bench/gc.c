@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the collector costs, through the real pool in this process: whole collections of graphs, deaths of chains, churn of
- * rings, barriers. Steps are those of the daemon: units until a slice of 200 microseconds is over. All times are of this
- * thread's processor time.
+/* What the collector costs, through the real pool in this process: whole collections of graphs, deaths of chains, churn
+ * of rings, barriers. Steps are those of the daemon: units until a slice of 200 microseconds is over. All times are of
+ * this thread's processor time.
  *
  *     gc graph NAME OBJECTS     held live rings giant giantr mix
  *     gc chain NAME OBJECTS     ordered shuffled
@@ -83,7 +83,8 @@ static void slices_print(struct slices *s)
         over += s->ns[k] > OVER_NS;
     uint64_t most = s->count > 0 ? s->ns[s->count - 1] : 0;
     uint64_t p999 = s->count > 0 ? s->ns[(s->count - 1) * 999 / 1000] : 0;
-    printf("\"cpu_ns\": %llu, \"slices\": %llu, \"slice_p999_us\": %.1f, \"slice_max_us\": %.1f, \"slices_over_300us\": %llu",
+    printf("\"cpu_ns\": %llu, \"slices\": %llu, \"slice_p999_us\": %.1f, \"slice_max_us\": %.1f, "
+           "\"slices_over_300us\": %llu",
            (unsigned long long)s->total, (unsigned long long)s->count, (double)p999 / 1e3, (double)most / 1e3,
            (unsigned long long)over);
 }
@@ -267,7 +268,8 @@ static void bench_graph(const char *name, uint64_t objects)
         by_phase[phase] += s.total - before;
     }
     for (unsigned k = 0; k < 8; k++)
-        if (getenv("PH")) fprintf(stderr, "phase %u: %.2f ns/object\n", k, (double)by_phase[k] / (double)objects);
+        if (getenv("PH"))
+            fprintf(stderr, "phase %u: %.2f ns/object\n", k, (double)by_phase[k] / (double)objects);
     printf("{\"graph\": \"%s\", \"objects\": %llu, \"collected\": %llu, ", name, (unsigned long long)objects,
            (unsigned long long)result.collected);
     slices_print(&s);

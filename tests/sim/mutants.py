@@ -122,9 +122,12 @@ MUTANTS = [
      "    gc_unguard(&pool->gc, cell->object);\n", ""),
     # ---- when a collection begins
     ("a collection begins while sessions are ending", "daemon/pool/pool.c",
-     "        else if (session_dying_step(pool) ||",
-     "        else if (!heap_has_work(&pool->heap) && (done = gc_step(&pool->gc, units - spent)) != 0)\n"
-     "            spent += done;\n        else if (session_dying_step(pool) ||"),
+     "        else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool)) {\n            pool->heap.work++;\n"
+     "            spent++;\n        } else if ((done = step_background(pool, units - spent, spent == 0)) != 0)\n"
+     "            spent += done;\n",
+     "        else if ((done = step_background(pool, units - spent, spent == 0)) != 0)\n            spent += done;\n"
+     "        else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool)) {\n            pool->heap.work++;\n"
+     "            spent++;\n        }\n"),
     ("a call that ends a collection begins the next", "daemon/gc/gc.c",
      " || (gc->phase == GC_IDLE && before != GC_IDLE))", ")"),
     ("who asks joins a collection that is under way", "daemon/gc/gc.c",

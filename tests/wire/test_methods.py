@@ -7,9 +7,9 @@ from common import Raw, RpcError, WireTest, poll, request_bytes, unittest, walk_
 
 METHODS = """hello ping bye methods put put_many get set write seal refs link retain release share claim unshare
     name lookup unname names store fetch inspect holders scan sessions kill pools pool_create pool_drop stats
-    verify""".split()
+    verify gc_collect gc_config""".split()
 
-LATER = """referrers why gc_collect gc_config watch unwatch guard unguard subscribe unsubscribe top census doctor
+LATER = """referrers why watch unwatch guard unguard subscribe unsubscribe top census doctor
     slowlog attach view save drain config""".split()
 
 VALUE_MAX = 64 * 1024 * 1024

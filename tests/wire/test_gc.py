@@ -1,0 +1,232 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Collections of cycles over the wire: what is found, what is told, what goes on meanwhile; and CPython's collector as a
+second judge of the same graphs."""
+import gc
+import os
+import random
+import weakref
+
+from common import LONG, RpcError, WireTest, poll, unittest
+
+GRAPHS = 400 if LONG else 40
+OBJECTS = 300
+
+
+def ring(client, count, tag=None):
+    """A ring of that many objects that nobody holds; the ids."""
+    options = {"tag": tag} if tag else {}
+    ids = client.call("put_many", [[i, [-((i + 1) % count + 1)], options] for i in range(count)])
+    client.call("release", ids)
+    return ids
+
+
+class Collect(WireTest):
+    def test_result(self):
+        c = self.pool_client()
+        keep = c.call("put", "kept")
+        ids = ring(c, 10)
+        c.call("inspect", ids[0])
+        result = c.call("gc_collect")
+        self.assertEqual(set(result), {"candidates", "unreachable", "collected", "delivered", "bytes", "duration_us",
+                                       "step_us_max", "steps"})
+        self.assertEqual((result["candidates"], result["unreachable"], result["collected"]), (11, 10, 10))
+        self.assertGreaterEqual(result["steps"], 1)
+        self.assertGreaterEqual(result["duration_us"], result["step_us_max"])
+        for obj in ids:
+            self.assertGone(c, obj)
+        self.assertEqual(c.call("get", keep), "kept")
+        self.assertEqual(c.call("gc_collect", {"kind": "full"})["collected"], 0)
+        self.assertVerified(c)
+
+    def test_dry_run_frees_nothing(self):
+        c = self.pool_client()
+        ids = ring(c, 7)
+        result = c.call("gc_collect", {"dry_run": True})
+        self.assertEqual((result["unreachable"], result["collected"]), (7, 0))
+        self.assertEqual(c.call("get", ids), list(range(7)))
+        self.assertEqual(c.call("gc_collect")["collected"], 7)
+
+    def test_explain(self):
+        c = self.pool_client()
+        three, one = ring(c, 3, "wheel"), ring(c, 1)
+        result = c.call("gc_collect", {"dry_run": True, "explain": True})
+        self.assertEqual((result["cycles_found"], result["cycles_whole"]), (2, True))
+        told = {frozenset(member["id"] for member in cycle["members"]): cycle for cycle in result["cycles"]}
+        self.assertEqual(set(told), {frozenset(three), frozenset(one)})
+        wheel = told[frozenset(three)]
+        self.assertEqual((wheel["objects"], wheel["bytes"]), (3, 3))
+        self.assertEqual({member["tag"] for member in wheel["members"]}, {"wheel"})
+        self.assertEqual({member["size"] for member in wheel["members"]}, {1})
+        self.assertIsNone(told[frozenset(one)]["members"][0]["tag"])
+        self.assertEqual(c.call("gc_collect", {"explain": True})["cycles_found"], 2)
+        self.assertEqual(c.call("gc_collect", {"explain": True})["cycles"], [])
+
+    def test_bad_options(self):
+        self.assertCode("BADARG", self.c, "gc_collect", {"kind": "old"})
+        self.assertCode("BADARG", self.c, "gc_collect", {"dry_run": 1})
+        self.assertCode("BADARG", self.c, "gc_collect", {"generation": 2})
+        self.assertCode("BADARG", self.c, "gc_collect", 2)
+
+    def test_others_are_served(self):
+        c = self.pool_client()
+        for _ in range(100):
+            ring(c, 1000)
+        others = [self.pool_client() for _ in range(3)]
+        for client in others:
+            client.request("gc_collect", msgid=5)
+        for _ in range(20):
+            self.assertIs(type(self.c.call("ping")), int)
+        for client in others:
+            self.assertGreaterEqual(client.recv().value()["candidates"], 0)
+        stats = c.call("stats", "gc")
+        self.assertEqual(stats["collected"], 100000)
+        self.assertLessEqual(stats["full"]["call"], 3)
+        self.assertEqual(c.call("stats", "objects")["count"], 0)
+
+    def test_what_a_session_held_counts_no_more_when_it_ends(self):
+        c = self.pool_client()
+        other = self.pool_client()
+        ids = other.call("put_many", [[i, [-((i + 1) % 500 + 1)]] for i in range(500)])
+        other.call("bye")
+        other.wait_closed()
+        self.assertEqual(c.call("gc_collect")["collected"], 500)
+        self.assertGone(c, ids[250])
+
+    def test_a_caller_that_goes_away(self):
+        c = self.pool_client()
+        for _ in range(30):
+            ring(c, 1000)
+        other = self.pool_client()
+        other.request("gc_collect", msgid=5)
+        other.close()
+        c.call("gc_collect")
+        self.assertEqual(c.call("stats", "objects")["count"], 0)
+
+
+class Config(WireTest):
+    def test_values(self):
+        c = self.pool_client()
+        config = c.call("gc_config")
+        self.assertEqual(config, {"enabled": True, "budget_us": 200, "growth_percent": 25, "objects_least": 16384,
+                                  "bytes_least": 33554432, "full_after_ms": 30000})
+        changed = c.call("gc_config", {"enabled": False, "budget_us": 300, "growth_percent": 50, "objects_least": 10,
+                                       "bytes_least": 1000, "full_after_ms": 5})
+        self.assertEqual(changed, c.call("gc_config"))
+        self.assertEqual((changed["enabled"], changed["budget_us"], changed["full_after_ms"]), (False, 300, 5))
+        self.assertEqual(self.c.call("gc_config"), config)
+        for option, bad in (("budget_us", 0), ("budget_us", 10**6), ("growth_percent", 0), ("objects_least", 0),
+                            ("bytes_least", 0), ("full_after_ms", 0), ("enabled", 1), ("threshold", 700)):
+            self.assertCode("BADARG", c, "gc_config", {option: bad})
+        self.assertEqual(c.call("gc_config"), changed)
+
+    def test_by_time(self):
+        c = self.pool_client()
+        c.call("gc_config", {"enabled": False, "full_after_ms": 20})
+        ids = ring(c, 3)
+        self.assertEqual(c.call("stats", "gc")["suspects"], 3)
+        c.call("gc_config", {"enabled": True})
+        poll(lambda: c.call("stats", "gc")["full"]["time"] == 1, "a collection by time")
+        self.assertGone(c, ids[0])
+        self.assertEqual(c.call("stats", "gc")["suspects"], 0)
+
+    def test_by_objects(self):
+        c = self.pool_client()
+        c.call("gc_config", {"objects_least": 1000})
+        for _ in range(50):
+            ring(c, 100)
+        poll(lambda: c.call("stats", "gc")["full"]["objects"] >= 2, "collections by objects")
+
+
+class Stats(WireTest):
+    def test_section(self):
+        c = self.pool_client()
+        ring(c, 100)
+        c.call("gc_collect")
+        stats = c.call("stats", "gc")
+        self.assertEqual((stats["backlog"], stats["phase"], stats["enabled"]), (0, "idle", True))
+        self.assertEqual(stats["full"], {"call": 1, "objects": 0, "bytes": 0, "time": 0, "memory": 0})
+        self.assertEqual((stats["candidates"], stats["collected"], stats["debt"], stats["slots"]), (100, 100, 0, 0))
+        bounds = stats["step_us"]["bounds"]
+        self.assertEqual(bounds, sorted(bounds))
+        for kind in ("cpu", "wall"):
+            self.assertEqual(len(stats["step_us"][kind]), len(bounds) + 1)
+            self.assertEqual(sum(stats["step_us"][kind]), stats["steps"])
+        self.assertGreaterEqual(stats["units"], 300)
+
+    def test_no_cycle_no_collection(self):
+        c = self.pool_client()
+        c.call("gc_config", {"full_after_ms": 1, "objects_least": 1})
+        last = c.call("put", 0)
+        for i in range(300):
+            following = c.call("put", i, {"refs": [last]})
+            c.call("release", last)
+            last = following
+        c.call("name", "last", last)
+        c.call("release", last)
+        stats = c.call("stats", "gc")
+        self.assertEqual((stats["slots"], stats["slots_linked"], stats["suspects"]), (300, 0, 0))
+        self.assertEqual(sum(stats["full"].values()), 0)
+
+
+class Node:
+    __slots__ = ("slots", "__weakref__")
+
+    def __init__(self):
+        self.slots = []
+
+
+class Judge(WireTest):
+    """The same random graph in CPython and in the pool: the same objects are alive after both have collected."""
+
+    def one_graph(self, rng):
+        count = rng.randrange(1, OBJECTS)
+        dense = rng.choice((0.5, 1, 2))
+        nodes, ids = [Node() for _ in range(count)], []
+        for first in range(0, count, 50):
+            ids += self.p.call("put_many", [[i] for i in range(first, min(first + 50, count))])
+        for i, node in enumerate(nodes):
+            for slot in range(rng.randrange(int(dense * 3) + 1)):
+                target = rng.randrange(count)
+                node.slots.append(nodes[target])
+                self.p.call("link", ids[i], slot, ids[target])
+        held = [i for i in range(count) if rng.random() < rng.choice((0, 0.01, 0.1))]
+        keep = [nodes[i] for i in held]
+        alive = [weakref.ref(node) for node in nodes]
+        dropped = [ids[i] for i in range(count) if i not in set(held)]
+        for first in range(0, len(dropped), 100):
+            self.p.call("release", dropped[first:first + 100])
+        node = target = nodes = None
+        gc.collect()
+        self.p.call("gc_collect")
+        expected = [ref() is not None for ref in alive]
+        found = []
+        for obj in ids:
+            try:
+                self.p.call("inspect", obj)
+                found.append(True)
+            except RpcError as error:
+                self.assertEqual(error.code, "GONE")
+                found.append(False)
+        self.assertEqual(found, expected)
+        self.assertEqual(self.p.call("stats", "objects")["count"], sum(expected))
+        del keep
+        if held:
+            self.p.call("release", [ids[i] for i in held])
+        self.p.call("gc_collect")
+        return sum(expected), count
+
+    def test_random_graphs(self):
+        self.p = self.pool_client()
+        rng = random.Random(int(os.environ.get("HF_SEED") or 1))
+        alive = dead = 0
+        for _ in range(GRAPHS):
+            kept, count = self.one_graph(rng)
+            alive, dead = alive + kept, dead + count - kept
+        self.assertEqual(self.p.call("stats", "objects")["count"], 0)
+        self.assertGreater(alive, 100)
+        self.assertGreater(dead, 100)
+
+
+if __name__ == "__main__":
+    unittest.main()
