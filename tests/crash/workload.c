@@ -277,12 +277,14 @@ static void op_collect(struct workload *w)
     (void)pool_collect(w->fx.pool, random_once_in(&w->random, 8), random_once_in(&w->random, 4), &ticket);
 }
 
-/* Collecting has no effect that a client could see, so a good piece of it is one operation. */
+/* Collecting has no effect that a client could see, so a good piece of it is one operation; but each delivery of a guard
+ * is one of its own. */
 static void op_trace(struct workload *w)
 {
     struct gc *gc = &w->fx.pool->gc;
+    bool delivers = gc->guarded.count > 0 && gc->phase <= GC_DELIVER;
     if (gc->phase >= GC_MARK)
-        (void)gc_step(gc, (unsigned)random_between(&w->random, 1, 100));
+        (void)gc_step(gc, delivers ? 1 : (unsigned)random_between(&w->random, 1, 100));
     else
         (void)pool_step(w->fx.pool, 1);
 }
