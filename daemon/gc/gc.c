@@ -409,7 +409,7 @@ unsigned gc_step(struct gc *gc, unsigned units)
 void gc_pay(struct gc *gc)
 {
     unsigned units = gc->owed < GC_PAY_MOST ? (unsigned)gc->owed : GC_PAY_MOST;
-    gc->owed = 0;
+    gc->owed -= units;
     while (units > 0 && gc->phase >= GC_MARK) {
         unsigned done = gc->heap->zero_head != 0 ? gc_reap(gc, units, UINT32_MAX) : gc_step(gc, units);
         if (done == 0)

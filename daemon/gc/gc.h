@@ -114,7 +114,7 @@ struct gc {
 #define GC_TAX_PIECE      256u
 #define GC_TAX_MOST       32u /* units: about a microsecond */
 #define GC_TAX_BYTES_MOST 4u
-#define GC_PAY_MOST       65536u
+#define GC_PAY_MOST       4096u /* in one go; the rest stays owed */
 #define GC_MEMORY_WAIT_MS 1000u /* between two collections for want of memory */
 
 /* ---- life ---- */
@@ -133,7 +133,7 @@ void gc_tick(struct gc *gc, uint64_t now_ms);
  * what was let go counts no more (sessions that are ending): marking begins with what is held at that moment. A call
  * that ends a collection begins no other. */
 unsigned gc_step(struct gc *gc, unsigned units);
-/* What the objects made since the last call owe to the running collection, done at once: the pool must not outgrow it.
+/* What the objects made since the last call owe to the running collection, or a part of it: the pool must not outgrow it.
  * Only between two operations. */
 void gc_pay(struct gc *gc);
 bool gc_has_work(const struct gc *gc);

@@ -30,8 +30,9 @@ FAT = 64         # objects with as many slots as a call can give them, for each 
 
 
 # One client at a time: its requests up to the limit of 4096 units, one call that passes it (8192 refs and 1024 items
-# of a put_many, 512 units of freeing), and 4096 of background work in steps of 128.
-BOUND = 20000
+# of a put_many, 512 units of freeing, 4096 that it owes to a running collection), and 4096 of background work in steps of
+# 128.
+BOUND = 22400
 # In a pool whose memory is spent a call makes room (4096 units), and then does all of its work again.
 BOUND_FULL = BOUND + 8192 + 4096
 
@@ -267,6 +268,22 @@ class Turns(unittest.TestCase):
         result = self.c.call("verify")
         self.assertEqual(result["findings"], [])
         self.assertGreaterEqual(result["objects"], OBJECTS + CHAIN)
+
+    def do_gc_config(self):
+        self.repeat("gc_config")
+
+    def do_gc_collect(self):
+        """Rings let go all at once; then much is made and linked while a collection runs."""
+        ring = Raw(encode([[k, [-((k + 1) % IDS_MAX + 1), self.popular]] for k in range(IDS_MAX)]))
+        rings = self.bulk(self.c, [frame("put_many", ring)] * 100, 4)
+        self.bulk(self.c, [frame("release", ids) for ids in rings], 20)
+        before = self.c.call("stats", "objects")["count"]
+        result = self.c.call("gc_collect", {"explain": True})
+        self.assertGreaterEqual(result["candidates"], OBJECTS)
+        self.assertLessEqual(self.c.call("stats", "objects")["count"], before - 100 * IDS_MAX)
+        self.second.request("gc_collect", msgid=9)
+        self.bulk(self.c, [frame("put_many", ring)] * 50, 4)
+        self.assertGreaterEqual(self.second.recv().value()["candidates"], OBJECTS)
 
     # These end what the others need.
 
