@@ -133,6 +133,8 @@ int cli_pool_drop(struct cli *cli, const struct cli_args *args);
 int cli_stats(struct cli *cli, const struct cli_args *args);
 int cli_verify(struct cli *cli, const struct cli_args *args);
 int cli_verify_offline(struct cli *cli, const char *path);
+int cli_gc_collect(struct cli *cli, const struct cli_args *args);
+int cli_gc_config(struct cli *cli, const struct cli_args *args);
 int cli_ping(struct cli *cli, const struct cli_args *args);
 int cli_hello(struct cli *cli, const struct cli_args *args);
 int cli_bye(struct cli *cli, const struct cli_args *args);

@@ -80,6 +80,12 @@ const struct cli_command cli_commands[] = {
      "run (its --heap), or one pool in it as FOLDER/NAME: `holdfastd --verify` looks at it, and only reads.\n"
      "The exit code is 1 if something is found.",
      0, 0, 1, true, cli_verify},
+    {"gc_collect", "[OPTIONS]", "collect what only a cycle of references keeps, and print what was found",
+     "OPTIONS is JSON: {\"dry_run\": true} frees nothing, {\"explain\": true} lists the cycles.", 0, 0, 1,
+     false, cli_gc_collect},
+    {"gc_config", "[OPTIONS]", "change how the pool collects by itself; print the values in force",
+     "OPTIONS is JSON, for example {\"enabled\": false}; `holdfast methods` lists the keys.", 0, 0, 1, false,
+     cli_gc_config},
     {"ping", "", "see whether the daemon answers, and how fast", NULL, 0, 0, 0, false, cli_ping},
     {"hello", "", "print what the daemon says of itself and of this session", NULL, 0, 0, 0, false,
      cli_hello},

@@ -229,6 +229,16 @@ static int verify_pool(struct cli *cli, const struct cli_args *args)
     return exit_code == CLI_OK && !ok ? CLI_ANSWER : exit_code;
 }
 
+int cli_gc_collect(struct cli *cli, const struct cli_args *args)
+{
+    return cli_call_json(cli, "gc_collect", args->count > 0 ? args->positional[0] : "{}", true);
+}
+
+int cli_gc_config(struct cli *cli, const struct cli_args *args)
+{
+    return cli_call_json(cli, "gc_config", args->count > 0 ? args->positional[0] : "{}", true);
+}
+
 int cli_verify(struct cli *cli, const struct cli_args *args)
 {
     return args->count > 0 ? cli_verify_offline(cli, args->positional[0])

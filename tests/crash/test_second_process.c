@@ -111,7 +111,8 @@ static int walk_cell(void *owner, uint32_t ref, unsigned type)
     struct heap *heap = &walked->heap;
     const struct cell_hold *cell = cell_at(heap, ref);
     if (type == CELL_HOLD || type == CELL_TICKET || cell_is_name(type)) {
-        told->cells[type == CELL_HOLD ? 0 : type == CELL_TICKET ? 1 : 2]++;
+        bool guard = type == CELL_HOLD && cell->count == COUNT_GUARD; /* holds nothing yet */
+        told->cells[type == CELL_HOLD ? 0 : type == CELL_TICKET ? 1 : 2] += guard ? 0 : 1;
         if (cell->object == 0 || cell->object >= heap->sb->index_top ||
             w0_state(heap->hot[cell->object].w0) != W0_ALIVE)
             wrong(told, "a cell of no object", ref);

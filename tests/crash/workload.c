@@ -277,7 +277,8 @@ static void op_collect(struct workload *w)
     (void)pool_collect(w->fx.pool, random_once_in(&w->random, 8), random_once_in(&w->random, 4), &ticket);
 }
 
-/* Collecting has no effect that a client could see, so a good piece of it is one operation; but each delivery of a guard
+/* Collecting has no effect that a client could see, so a good piece of it is one operation; but each delivery of a
+ * guard
  * is one of its own. */
 static void op_trace(struct workload *w)
 {
