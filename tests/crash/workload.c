@@ -278,8 +278,7 @@ static void op_collect(struct workload *w)
 }
 
 /* Collecting has no effect that a client could see, so a good piece of it is one operation; but each delivery of a
- * guard
- * is one of its own. */
+ * guard is one of its own. */
 static void op_trace(struct workload *w)
 {
     struct gc *gc = &w->fx.pool->gc;
