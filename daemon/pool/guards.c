@@ -94,6 +94,7 @@ static int guard_once(struct pool *pool, struct session *s, uint32_t index)
     struct cell_hold *cell = guard_cell(pool, ref);
     cell->count = COUNT_GUARD;
     cell->since = pool_stamp(pool);
+    cell->label = 0; /* the cell may have been that of a hold with a site */
     image_set(&pool->heap, (uint64_t *)(void *)cell, (uint64_t)s->ref << 32 | index);
     enter(pool, s, ref);
     return 0;
@@ -136,7 +137,6 @@ bool guard_deliver(void *arg, uint32_t index)
     if (!u32vec_prepare(&s->holds, &pool->mem, 1))
         return false;
     forget(pool, ref);
-    cell->label = 0;
     image_set(&pool->heap, (uint64_t *)(void *)&cell->count, (uint64_t)pool_stamp(pool) << 32 | 1);
     cell->place = u32vec_push(&s->holds, ref | HOLD_CELL_BIT);
     links_add(pool, index, ref);

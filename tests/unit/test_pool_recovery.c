@@ -355,6 +355,34 @@ START_TEST(label_that_stands_twice_is_damage)
 }
 END_TEST
 
+/* The guard's cell was that of a hold with a site. */
+START_TEST(a_guard_that_recovery_delivers_is_a_hold_without_a_site)
+{
+    static const uint8_t site[] = "a place in a program";
+    uint64_t ids[] = {put_leaf(&fx, fx.a), put_leaf(&fx, fx.a)}, id = put_leaf(&fx, fx.a), counts[2];
+    ck_assert_int_eq(pool_retain(fx.pool, fx.b, ids, 2, 1, site, sizeof site - 1, counts), 0);
+    release_one(&fx, fx.b, ids[1]);
+    ck_assert_int_eq(pool_guard(fx.pool, fx.b, id), 0);
+    /* killed between the release and the delivery: the entry's word is the release, all else comes later */
+    fx.pool->heap.hot[id_index(id)].holder = 0;
+    struct fixture again;
+    char error[256];
+    ck_assert_int_eq(reopen(&again, 1u << 30, true, error), 0);
+    struct holder_row holders[2];
+    unsigned count;
+    ck_assert_int_eq(pool_holders(again.pool, id, holders, 2, &count), 0);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_int_eq(holders[0].kind, HOLDER_SESSION);
+    ck_assert_uint_eq(holders[0].sid, session_sid(fx.b));
+    ck_assert_uint_eq(holders[0].count, 1);
+    ck_assert_uint_eq(holders[0].site_size, 0);
+    verify_ok(&again);
+    fixture_close(&again);
+    fx.pool->heap.hot[id_index(id)].holder = 1ull << 32 | fx.a->ref;
+    ck_assert_int_eq(pool_unguard(fx.pool, fx.b, id), 0);
+}
+END_TEST
+
 START_TEST(version_of_a_binding_goes_beyond_40_bits)
 {
     uint64_t id = put_leaf(&fx, fx.a), version, next;
@@ -399,6 +427,7 @@ int main(void)
     tcase_add_test(t, leases_run_from_the_recovery);
     tcase_add_test(t, clock_set_back_before_the_start_tells_no_ages);
     tcase_add_test(t, label_that_stands_twice_is_damage);
+    tcase_add_test(t, a_guard_that_recovery_delivers_is_a_hold_without_a_site);
     tcase_add_test(t, version_of_a_binding_goes_beyond_40_bits);
     tcase_add_test(t, a_copy_with_holes_is_filled_and_goes_on);
     tcase_add_test(t, a_copy_for_which_there_is_no_room_is_refused);
