@@ -314,7 +314,7 @@ run_tests = HOLDFASTD=$(CURDIR)/$(call out,$(1))/holdfastd HOLDFAST=$(CURDIR)/$(
     TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp $(if $(SEED),HF_SEED=$(SEED)) \
     tests/run.py --jobs $(TEST_JOBS) $(2)
 
-.PHONY: check check-all soak tests-asan tests-clang-asan tests-hook tests-valgrind tests-fuzz clang-build node
+.PHONY: check check-all mutants soak tests-asan tests-clang-asan tests-hook tests-valgrind tests-fuzz clang-build node
 
 # Damaged images once more under the sanitizers; and the single steps without hooks, which act as barriers.
 DAMAGE = $(call out,asan)/tests/crash/test_damage
@@ -341,6 +341,7 @@ check-all: packages-all packages-bench ## Everything: both compilers, all saniti
 	@$(call run_tests,asan,$(MORE_CLIENTS))
 	@$(MAKE) $(STEPS)
 	@HF_TEST_LONG=1 tests/run.py $(STEPS)
+	@$(MAKE) mutants
 	@$(MAKE) tests-clang-asan
 	@$(MAKE) tests-valgrind
 	@$(MAKE) tests-fuzz
@@ -355,6 +356,10 @@ soak: ## Hundreds of clients, connections and pools that come and go, for SOAK_S
 	@set -e; for daemon in $(foreach flavour,$(SOAK_FLAVOURS),$(call out,$(flavour))/holdfastd); do \
 	    TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp $(if $(SEED),HF_SEED=$(SEED)) \
 	    $(SOAK) --daemon $$daemon --seconds $(SOAK_S) --rounds 20; done
+
+mutants: ## Break the heap and the collector in every way on the lists: tests must catch each (make check tries a few).
+	@tests/crash/mutants.py
+	@tests/sim/mutants.py
 
 clang-build: $(clang.binaries)
 

@@ -51,7 +51,7 @@ static uint64_t look(struct attack *a, int fd_meta, int fd_values)
     if (wrong != NULL)
         die(a, "a copy is not recovered as it should be", wrong);
     a->snapshots++;
-    a->swept += a->work.fx.pool->heap.collecting == COLLECT_SWEEP;
+    a->swept += a->work.fx.pool->heap.collecting == COLLECT_SWEEP && a->work.tracing;
     return digest;
 }
 
@@ -177,7 +177,7 @@ int main(void)
 {
     bool is_long = from_environment("HF_TEST_LONG", 0) != 0;
     uint64_t seeds = from_environment("HF_SEEDS", is_long ? 200 : 6), first = from_environment("HF_SEED", 0);
-    uint64_t count = from_environment("HF_OPS", is_long ? 400 : 250), snapshots = 0, nested = 0, swept = 0;
+    uint64_t count = from_environment("HF_OPS", is_long ? 640 : 400), snapshots = 0, nested = 0, swept = 0;
     struct attack *a = malloc(sizeof *a);
     if (first != 0)
         seeds = 1;

@@ -330,7 +330,7 @@ def main():
     parser.add_argument("--only", help="mutants whose name contains this")
     parser.add_argument("--quick", action="store_true", help="one in five")
     parser.add_argument("--seeds", type=int, default=12)
-    parser.add_argument("--operations", type=int, default=250)
+    parser.add_argument("--operations", type=int, default=400)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)

@@ -35,9 +35,11 @@ struct workload {
     unsigned ended_count;
     uint64_t ring[WORKLOAD_RING];
     bool ring_made;
-    bool crowded_names; /* more names of the largest class than fit one run of cells */
-    uint8_t *pattern;   /* bytes of values */
-    bool values_large;  /* values above 300 bytes too */
+    bool tracing;         /* the operation is one of the collector alone */
+    bool crowded_names;   /* more names of the largest class than fit one run of cells */
+    unsigned names_bound; /* of these, in turn */
+    uint8_t *pattern;     /* bytes of values */
+    bool values_large;    /* values above 300 bytes too */
 };
 
 void workload_open(struct workload *w, uint64_t seed, uint64_t max_bytes);
