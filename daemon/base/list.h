@@ -46,6 +46,18 @@ static inline void list_remove(struct list *link)
     list_init(link);
 }
 
+/* Moves all of `from` behind all of `to`. */
+static inline void list_join(struct list *to, struct list *from)
+{
+    if (list_empty(from))
+        return;
+    from->next->prev = to->prev;
+    to->prev->next = from->next;
+    from->prev->next = to;
+    to->prev = from->prev;
+    list_init(from);
+}
+
 /* Moves all of `from` to the empty list `to`. */
 static inline void list_take(struct list *to, struct list *from)
 {

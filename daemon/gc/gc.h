@@ -72,6 +72,9 @@ struct gc {
     struct gc_owner owner;
     struct gc_config config;
     uint64_t now_ms; /* from gc_tick() */
+    /* Why an object that dies now does. RELEASE but within gc_drop() of a caller who has set another; what dies of the
+     * dead has their reason, and what nobody could see yet ABORT. What is condemned has none in its entry: CYCLE. */
+    enum reason reason;
 
     enum gc_phase phase;
     enum gc_trigger trigger;

@@ -24,12 +24,13 @@ static inline void object_ends(struct gc *gc, uint32_t index, uint64_t w0, bool 
 
 /* It is alive and nothing refers to it any more: it dies, or its guard is delivered. */
 void object_lost(struct gc *gc, uint32_t index);
-/* Nothing keeps it, or it is condemned: it is counted among the living no more. */
+/* Nothing keeps it any more, for the reason in force: it is counted among the living no more. */
 static inline void object_dies(struct gc *gc, uint32_t index)
 {
     struct heap *heap = gc->heap;
     struct hot *hot = &heap->hot[index];
-    hot->w0 = (hot->w0 & ~W0_STATE) | W0_ZERO;
+    enum reason reason = unlikely((hot->w0 & W0_OPEN) != 0) ? REASON_ABORT : gc->reason;
+    hot->w0 = (hot->w0 & ~(W0_STATE | W0_WHY)) | W0_ZERO | (uint64_t)reason << W0_WHY_SHIFT;
     slots_unmake(heap, index);
     heap->alive--;
     heap->open -= (hot->w0 & W0_OPEN) != 0;

@@ -73,6 +73,7 @@ unsigned gc_reap(struct gc *gc, unsigned units, unsigned frees)
                 /* the queue goes on with the parent first: children wait below it */
                 heap->zero_head = hot->in;
                 in_drop(heap, index, hot->link, edge);
+                gc->reason = w0_reason(hot->w0);
                 gc_drop(gc, edge & SLOT_TARGET);
                 hot->in = heap->zero_head;
                 heap->zero_head = index;
@@ -85,6 +86,7 @@ unsigned gc_reap(struct gc *gc, unsigned units, unsigned frees)
         heap->freed++;
         frees--;
     }
+    gc->reason = REASON_RELEASE;
     heap->work += spent;
     return spent;
 }

@@ -145,8 +145,10 @@ unsigned sweep_condemned(struct gc *gc, unsigned units)
 {
     struct tally tally = {0};
     unsigned spent = 0;
+    gc->reason = REASON_CYCLE;
     while (spent < units && (gc->scan != 0 || gc->cursor < gc->top))
         spent += gc->scan != 0 ? drop_list(gc, &tally, units - spent) : sweep_word(gc, &tally, units - spent);
+    gc->reason = REASON_RELEASE;
     settle(gc, &tally);
     return spent;
 }

@@ -10,6 +10,7 @@ static const uint16_t bytes_of[] = {
     [CELL_SESSION] = 304,
     [CELL_LABEL] = 64,
     [CELL_LABEL_WIDE] = 520,
+    [CELL_NOTICE] = 32,
     [CELL_NAME] = 16,
     24,
     32,
@@ -28,6 +29,7 @@ static const uint16_t bytes_of[] = {
 #define CELL_TYPES (sizeof bytes_of / sizeof bytes_of[0])
 
 static_assert(sizeof(struct cell_hold) == 32 && sizeof(struct cell_ticket) == 40, "cells as in the table");
+static_assert(sizeof(struct cell_notice) == 32, "cells as in the table");
 static_assert(sizeof(struct cell_anon) == 24 && sizeof(struct cell_session) == 304, "cells as in the table");
 static_assert(CELL_NAME_HEAD == offsetof(struct cell_name, bytes), "no padding before the name");
 

@@ -117,7 +117,10 @@ static_assert(sizeof(struct hot) == 32 && sizeof(struct warm) == 16, "48 bytes a
 #define LINK_TAIL     2u           /* a tail: further cells and the place in the first holder's vector */
 #define W0_AGE        (3ull << 40) /* D collector */
 #define W0_SUSPECT    (1ull << 42) /* D collector */
-#define W0_DERIVED    (W0_LINK | W0_AGE | W0_SUSPECT)
+#define W0_WATCHED    (1ull << 43) /* D a notice waits for its death */
+#define W0_WHY_SHIFT  44
+#define W0_WHY        (15ull << W0_WHY_SHIFT) /* D of a ZERO one: why it died, enum reason */
+#define W0_DERIVED    (W0_LINK | W0_AGE | W0_SUSPECT | W0_WATCHED | W0_WHY)
 
 /* A value's position: small blocks in units of 8 bytes, values above BLOCK_MAX in pages. */
 #define BLOCK_MAX     16384u
@@ -148,6 +151,7 @@ enum cell_type {
     CELL_SESSION,
     CELL_LABEL,
     CELL_LABEL_WIDE,
+    CELL_NOTICE,
     CELL_NAME, /* the first of CELL_NAME_CLASSES */
 };
 #define CELL_RUN  16384u
@@ -194,6 +198,27 @@ struct cell_label {
 };
 enum { SESSION_FREE, SESSION_OPEN, SESSION_DYING };
 
+/* What a session shall be told of an object, once: that it was freed (a watch), or that its guard has become a hold.
+ * The object may have died since, and its index may have another one by now: the generation tells. */
+struct cell_notice {
+    uint32_t object, session;
+    uint32_t what;       /* T NOTICE_... */
+    uint32_t next, prev; /* D in a list of its session */
+    uint32_t spare;
+    union {
+        struct {
+            uint32_t next, prev; /* D notices that wait for the death of the same object */
+        } chain;
+        uint64_t seq; /* D of the event, once it is fired */
+    };
+};
+#define NOTICE_GEN          0x1fffffu  /* the object's generation */
+#define NOTICE_GUARD        (1u << 21) /* of a guard, else of a watch */
+#define NOTICE_FIRED        (1u << 22) /* it has happened and waits to be told */
+#define NOTICE_REASON_SHIFT 23
+#define NOTICE_REASON       (15u << NOTICE_REASON_SHIFT) /* of a fired watch, enum reason */
+#define NOTICE_BITS         27                           /* no bit from here on is used */
+
 /* Why an object ended (PROTOCOL.md section 4, reasons). */
 enum reason {
     REASON_RELEASE,
@@ -208,6 +233,7 @@ enum reason {
     REASON_ABORT,
     REASON_KILL,
     REASON_POOL_DROP,
+    REASON_COUNT
 };
 
 #endif

@@ -179,6 +179,12 @@ static inline unsigned w0_ns(uint64_t w0)
     return (unsigned)((w0 & W0_NS) >> W0_NS_SHIFT);
 }
 
+/* Of a dead object: why it died. */
+static inline enum reason w0_reason(uint64_t w0)
+{
+    return (enum reason)((w0 & W0_WHY) >> W0_WHY_SHIFT);
+}
+
 static inline unsigned w0_link(uint64_t w0)
 {
     return (unsigned)((w0 & W0_LINK) >> W0_LINK_SHIFT);

@@ -223,6 +223,14 @@ static int check_cell(struct recovery *r, uint32_t ref, unsigned type)
         uint32_t size = ((const struct cell_name *)cell)->size;
         if (size == 0 || cell_name_type(size) != type)
             return damaged(r, "cell %u: a name of %u bytes in a cell of %u", ref, size, cell_bytes(type));
+    } else if (type == CELL_NOTICE) {
+        const struct cell_notice *notice = cell;
+        if (notice->object == 0 || notice->object >= heap->sb->index_top ||
+            !is_session(heap, notice->session))
+            return damaged(r, "cell %u: a notice of no session, or about no object", ref);
+        if (notice->what >> NOTICE_BITS != 0 || (notice->what & NOTICE_GEN) == W0_GEN_LAST ||
+            (notice->what & NOTICE_REASON) >> NOTICE_REASON_SHIFT >= REASON_COUNT)
+            return damaged(r, "cell %u: what its notice says is nothing", ref);
     } else if ((type == CELL_ANON || type == CELL_SESSION) &&
                ((const struct cell_anon *)cell)->state > SESSION_DYING) {
         return damaged(r, "cell %u: its session's state is none", ref);
@@ -437,7 +445,7 @@ static int count_and_claim(struct recovery *r)
 
 /* ---- 7: truth in order; holds before objects before sessions ---- */
 
-/* Guards are delivered, and holds and guards of sessions that do not go on are void. */
+/* Guards are delivered, and holds, guards and notices of sessions that do not go on are void. */
 static int settle_hold(void *owner, uint32_t ref, unsigned type)
 {
     struct recovery *r = owner;
@@ -447,9 +455,9 @@ static int settle_hold(void *owner, uint32_t ref, unsigned type)
         image_set(r->heap, (uint64_t *)(void *)&cell->count, (uint64_t)cell->since << 32 | 1);
         return 0;
     }
-    if (type != CELL_HOLD || goes_on(r, cell->session))
+    if ((type != CELL_HOLD && type != CELL_NOTICE) || goes_on(r, cell->session))
         return 0;
-    r->result.voided += cell->count != COUNT_GUARD;
+    r->result.voided += type == CELL_HOLD && cell->count != COUNT_GUARD;
     image_set(r->heap, (uint64_t *)(void *)cell, 0);
     cell_give(r->heap, ref);
     return 0;

@@ -4,7 +4,8 @@
  *
  * In the image a guard is a cell of a hold whose count is COUNT_GUARD. It keeps nothing alive and is no link of its
  * object; the delivery is one store, count 1, which makes it an ordinary hold. The session has its guards in a vector
- * of their own until then. */
+ * of their own until then. Born with it and taken back with it is the notice that will announce the delivery; a guard
+ * keeps its notice's ref in `first_place`, which is free until it is a hold (0: there is none, in a damaged image). */
 #include "daemon/pool/internal.h"
 
 static struct cell_hold *guard_cell(const struct pool *pool, uint32_t ref)
@@ -54,9 +55,11 @@ int guard_enter(struct pool *pool, uint32_t ref)
     const struct cell_hold *cell = guard_cell(pool, ref);
     struct session *s = session_of_ref(pool, cell->session);
     int err = prepare(pool, s, cell->object);
-    if (err == 0)
-        enter(pool, s, ref);
-    return err;
+    if (err != 0)
+        return err;
+    guard_cell(pool, ref)->first_place = 0; /* until its notice is entered */
+    enter(pool, s, ref);
+    return 0;
 }
 
 /* Out of all that is derived. */
@@ -77,25 +80,37 @@ static void forget(struct pool *pool, uint32_t ref)
 /* Cancels it, as an operation of its own. */
 static void cancel(struct pool *pool, uint32_t ref)
 {
+    uint32_t announcement = guard_cell(pool, ref)->first_place;
     forget(pool, ref);
-    image_set(&pool->heap, (uint64_t *)(void *)guard_cell(pool, ref), 0);
+    image_store(&pool->heap, cell_at(&pool->heap, ref), 0);
+    if (announcement != 0)
+        image_store(&pool->heap, cell_at(&pool->heap, announcement), 0);
+    image_commit(&pool->heap);
     cell_give(&pool->heap, ref);
+    if (announcement != 0)
+        cell_give(&pool->heap, announcement);
 }
 
 static int guard_once(struct pool *pool, struct session *s, uint32_t index)
 {
+    uint64_t birth = (uint64_t)s->ref << 32 | index;
     uint32_t ref = cell_take(&pool->heap, CELL_HOLD);
-    if (ref == 0)
-        return pool_fail_oom(pool, ARENA_BYTES);
-    if (prepare(pool, s, index) != 0) {
-        cell_give(&pool->heap, ref);
+    uint32_t announcement = ref == 0 ? 0 : notice_make(pool, s, index, NOTICE_GUARD);
+    if (announcement == 0 || prepare(pool, s, index) != 0) {
+        if (announcement != 0)
+            cell_give(&pool->heap, announcement);
+        if (ref != 0)
+            cell_give(&pool->heap, ref);
         return pool_fail_oom(pool, ARENA_BYTES);
     }
     struct cell_hold *cell = guard_cell(pool, ref);
     cell->count = COUNT_GUARD;
     cell->since = pool_stamp(pool);
     cell->label = 0; /* the cell may have been that of a hold with a site */
-    image_set(&pool->heap, (uint64_t *)(void *)cell, (uint64_t)s->ref << 32 | index);
+    cell->first_place = announcement;
+    image_store(&pool->heap, cell_at(&pool->heap, announcement), birth);
+    image_store(&pool->heap, cell_at(&pool->heap, ref), birth);
+    image_commit(&pool->heap);
     enter(pool, s, ref);
     return 0;
 }
@@ -130,6 +145,7 @@ bool guard_deliver(void *arg, uint32_t index)
     uint32_t ref = find(pool, index);
     struct cell_hold *cell = guard_cell(pool, ref);
     struct session *s = session_of_ref(pool, cell->session);
+    uint32_t announcement = cell->first_place;
     if (((const struct cell_anon *)cell_at(&pool->heap, cell->session))->state != SESSION_OPEN) {
         cancel(pool, ref);
         return true;
@@ -144,6 +160,8 @@ bool guard_deliver(void *arg, uint32_t index)
     pool->holds++;
     pool->hold_cells++;
     pool->guards_delivered++;
+    if (announcement != 0)
+        notice_announce(pool, announcement);
     return true;
 }
 
@@ -156,6 +174,22 @@ bool guard_drop_last(struct pool *pool, struct session *s)
     /* it may have lived on because its guard could not be delivered yet */
     gc_drop(&pool->gc, index);
     return true;
+}
+
+bool guard_has(const struct pool *pool, const struct cell_notice *notice, uint32_t ref)
+{
+    uint32_t guard = find(pool, notice->object);
+    return guard != 0 && guard_cell(pool, guard)->session == notice->session &&
+           guard_cell(pool, guard)->first_place == ref &&
+           w0_gen(pool->heap.hot[notice->object].w0) == (notice->what & NOTICE_GEN);
+}
+
+bool guard_claim(struct pool *pool, const struct cell_notice *notice, uint32_t ref)
+{
+    uint32_t guard = find(pool, notice->object);
+    if (guard != 0 && guard_cell(pool, guard)->first_place == 0)
+        guard_cell(pool, guard)->first_place = ref;
+    return guard_has(pool, notice, ref);
 }
 
 bool pool_is_guarded(const struct pool *pool, uint64_t id)

@@ -8,9 +8,11 @@
 
 #include "daemon/base/deadlines.h"
 #include "daemon/base/index.h"
+#include "daemon/base/list.h"
 #include "daemon/base/u32vec.h"
 #include "daemon/gc/gc.h"
 #include "daemon/heap/heap.h"
+#include "daemon/pool/outbox.h"
 #include "daemon/pool/pool.h"
 
 #define XXH_INLINE_ALL
@@ -33,8 +35,9 @@ struct session {
     bool anonymous;
     enum reason reason; /* of its end */
     void *owner;
-    struct u32vec holds;  /* objects held first, or cells of holds */
-    struct u32vec guards; /* their cells */
+    struct u32vec holds;   /* objects held first, or cells of holds */
+    struct u32vec guards;  /* their cells */
+    struct outbox *outbox; /* NULL: it never asked for an event */
 };
 
 /* The further outside references of an object that has more than one reference outside. */
@@ -108,6 +111,14 @@ struct pool {
     struct index guards; /* by object */
     uint64_t guards_delivered;
 
+    struct index watches;               /* armed watches by object, generation and session */
+    struct index watched;               /* of those that wait for the same object the first, by object */
+    uint32_t firing_first, firing_last; /* chains of watches whose object is freed, by their first ones */
+    uint64_t watches_count, events_waiting, events_told;
+    struct list ready, caught_up; /* outboxes that have something to be taken; that wait for the ring */
+    struct ring ring;
+    struct runs_told told[2]; /* by gc.runs */
+
     struct after after;
     struct reserve scratch; /* targets and indexes of a put_many */
     struct verify *verify;
@@ -116,6 +127,12 @@ struct pool {
     uint64_t dispose_at;
     unsigned dispose_area;
 };
+
+/* Whether somebody is subscribed to the topic: else its events need not even be made. */
+static inline bool ring_wants(const struct pool *pool, enum hf_topic topic)
+{
+    return pool->ring.subscribers[topic] != 0;
+}
 
 struct stage {
     uint64_t value; /* word of the block */
@@ -133,8 +150,15 @@ int pool_fail_gone(struct pool *pool, uint64_t id);
 
 /* ---- the end of an operation ---- */
 
-/* Commits, gives back what the operation replaced, lets die what lost its last reference. */
+/* Commits, gives back what the operation replaced, lets die what lost its last reference (by a release). */
 void pool_commit(struct pool *pool);
+/* The same for an operation that takes references away in another way. */
+static inline void pool_commit_as(struct pool *pool, enum reason reason)
+{
+    pool->gc.reason = reason;
+    pool_commit(pool);
+    pool->gc.reason = REASON_RELEASE;
+}
 static inline void pool_after_cell(struct pool *pool, uint32_t ref)
 {
     assert(pool->after.cells_count < AFTER_MAX);
@@ -190,6 +214,10 @@ int guard_enter(struct pool *pool, uint32_t ref);
 bool guard_deliver(void *pool, uint32_t index);
 /* Cancels the last guard of a session that is ending; false: none left. */
 bool guard_drop_last(struct pool *pool, struct session *s);
+/* Whether the notice `ref` is the announcement of a guard that has not become a hold; guard_claim() also makes the two
+ * known to each other. */
+bool guard_has(const struct pool *pool, const struct cell_notice *notice, uint32_t ref);
+bool guard_claim(struct pool *pool, const struct cell_notice *notice, uint32_t ref);
 
 /* ---- labels.c ---- */
 

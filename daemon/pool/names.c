@@ -113,7 +113,7 @@ static int name_bind_once(struct pool *pool, struct name_in name, uint64_t id, u
         bind_new(pool, name, ref, index, *ret_version);
     else
         bind_again(pool, ref, index, *ret_version);
-    pool_commit(pool);
+    pool_commit_as(pool, REASON_REPLACED);
     return 0;
 }
 
@@ -170,7 +170,7 @@ int pool_unname(struct pool *pool, const struct name_in *names, uint32_t count, 
     for (uint32_t k = 0; err == 0 && k < count; k++)
         unbind(pool, refs[k]);
     if (err == 0)
-        pool_commit(pool);
+        pool_commit_as(pool, REASON_UNNAME);
     return err;
 }
 
@@ -251,7 +251,7 @@ static int store_once(struct pool *pool, struct name_in name, const struct put_s
         bind_new(pool, name, ref, index, *ret_version);
     else
         bind_again(pool, ref, index, *ret_version);
-    pool_commit(pool);
+    pool_commit_as(pool, REASON_REPLACED);
     object_made(pool, spec);
     *ret_id = heap_id(&pool->heap, index);
     return 0;

@@ -29,6 +29,8 @@ struct hot *pool_find(struct pool *pool, uint64_t id)
 void object_freed(void *owner, uint32_t index)
 {
     struct pool *pool = owner;
+    if (unlikely((pool->heap.hot[index].w0 & W0_WATCHED) != 0))
+        notices_freed(pool, index);
     label_drop(pool, pool->heap.warm[index].label);
 }
 
@@ -627,7 +629,7 @@ static int link_once(struct pool *pool, uint32_t index, uint32_t slot, uint32_t 
         in_drop(&pool->heap, index, slot, previous);
         pool_after_drop(pool, previous & SLOT_TARGET);
     }
-    pool_commit(pool);
+    pool_commit_as(pool, REASON_UNLINK);
     slots_old_free(&pool->heap, &old);
     return 0;
 }

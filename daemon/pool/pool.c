@@ -29,8 +29,10 @@ static bool init_parts(struct pool *pool)
 {
     uint64_t scratch = (HF_REFS_MAX + 2ull * HF_IDS_MAX) * 8;
     const struct gc_owner owner = {pool, object_freed, guard_deliver, label_tag};
+    events_init(pool);
     return gc_init(&pool->gc, &pool->heap, &owner) == 0 && sessions_init(pool) && names_init(pool) &&
            tickets_init(pool) && labels_init(pool) && links_init(pool) && guards_init(pool) &&
+           notices_init(pool) &&
            reserve_init(&pool->scratch, scratch) && reserve_grow(&pool->scratch, &pool->mem, scratch);
 }
 
@@ -117,6 +119,7 @@ int pool_open(struct pool **ret, const struct pool_config *config, char *error, 
     pool_random(pool, (uint8_t *)&pool->hash_seed, sizeof pool->hash_seed);
     int err = recovers ? recover_heap(pool, config, error, error_size) : create_heap(pool, config);
     if (err == 0) {
+        ring_init(pool);
         if (recovers)
             mem_join(&pool->mem, config->parent, limit_of(pool, config));
         *ret = pool;
@@ -139,6 +142,8 @@ void pool_close(struct pool *pool)
     index_done(&pool->names);
     index_done(&pool->tickets);
     index_done(&pool->guards);
+    notices_done(pool);
+    ring_done(pool);
     deadlines_done(&pool->ticket_deadlines);
     labels_done(pool);
     links_done(pool);
@@ -283,10 +288,14 @@ void pool_commit(struct pool *pool)
     for (uint32_t k = 0; k < after->labels_count; k++)
         label_drop(pool, after->labels[k]);
     after->labels_count = 0;
-    if (unlikely(pool->heap.zero_head != 0))
+    if (unlikely(pool->heap.zero_head != 0)) {
         (void)gc_reap(&pool->gc, INLINE_UNITS, POOL_INLINE_DEATHS);
-    if (unlikely(pool->gc.owed != 0))
+        (void)notices_fire(pool, POOL_INLINE_DEATHS);
+    }
+    if (unlikely(pool->gc.owed != 0)) {
         gc_pay(&pool->gc);
+        events_collections(pool);
+    }
 }
 
 #define ROOM_UNITS 4096u
@@ -353,7 +362,7 @@ static bool lease_is_due(const struct pool *pool)
 bool pool_has_work(const struct pool *pool)
 {
     return pool->heap.zero_head != 0 || pool->dying != NULL || ticket_is_due(pool) || lease_is_due(pool) ||
-           heap_has_work(&pool->heap) || gc_has_work(&pool->gc);
+           heap_has_work(&pool->heap) || gc_has_work(&pool->gc) || pool->firing_first != 0;
 }
 
 /* Memory that is given back and a running collection take turns: neither may wait for the other to end. */
@@ -362,6 +371,7 @@ static unsigned step_background(struct pool *pool, unsigned units, bool fresh)
     bool pieces = heap_has_work(&pool->heap), collects = gc_has_work(&pool->gc);
     if (collects && (!pieces || pool->background++ % 2 == 0)) {
         unsigned spent = gc_step(&pool->gc, units);
+        events_collections(pool);
         if (spent != 0)
             return spent;
     }
@@ -378,6 +388,8 @@ unsigned pool_step(struct pool *pool, unsigned units)
     while (spent < units) {
         if (pool->heap.zero_head != 0)
             spent += gc_reap(&pool->gc, units - spent, UINT32_MAX);
+        else if (pool->firing_first != 0)
+            spent += notices_fire(pool, units - spent);
         else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool)) {
             pool->heap.work++;
             spent++;

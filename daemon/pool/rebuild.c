@@ -346,6 +346,12 @@ static int enter_cell(void *owner, uint32_t ref, unsigned type)
     return err;
 }
 
+/* Guards are entered: whether one has become a hold tells whether it is to be announced. */
+static int enter_notice(void *owner, uint32_t ref, unsigned type)
+{
+    return type == CELL_NOTICE ? notice_enter(owner, ref) : 0;
+}
+
 /* Labels that nobody uses any more, and sessions without a lease, end now. */
 static int settle(struct pool *pool)
 {
@@ -375,6 +381,8 @@ int pool_rebuild(struct pool *pool)
         err = enter_entries(pool);
     if (err == 0)
         err = cells_each(&pool->heap, enter_cell, pool);
+    if (err == 0)
+        err = cells_each(&pool->heap, enter_notice, pool);
     if (err == 0 && !index_prepare(&pool->label_index))
         err = -HF_E_OOM;
     return err == 0 ? settle(pool) : err;

@@ -65,6 +65,7 @@ static void session_free(struct pool *pool, struct session *s)
 {
     u32vec_done(&s->holds, &pool->mem);
     u32vec_done(&s->guards, &pool->mem);
+    outbox_free(pool, s);
     mem_free(&pool->mem, s, sizeof *s);
 }
 
@@ -232,12 +233,14 @@ void pool_session_attach(struct pool *pool, struct session *s, void *owner)
 {
     leave_grace(pool, s);
     s->owner = owner;
+    outbox_reset(pool, s);
 }
 
 void pool_session_detach(struct pool *pool, struct session *s)
 {
     uint32_t lease_ms = s->anonymous ? 0 : cell_of(pool, s)->lease_ms;
     s->owner = NULL;
+    outbox_reset(pool, s);
     if (lease_ms == 0) {
         pool_session_end(pool, s, REASON_SESSION_END);
         return;
@@ -265,6 +268,7 @@ static void unlink_session(struct pool *pool, struct session *s)
 void pool_session_end(struct pool *pool, struct session *s, enum reason reason)
 {
     leave_grace(pool, s);
+    outbox_end(pool, s);
     image_set(&pool->heap, cell_at(&pool->heap, s->ref), (uint64_t)s->slot << 32 | SESSION_DYING);
     index_remove(&pool->by_sid, bits_mix(s->sid), s->slot + 1);
     if (!s->anonymous)
@@ -291,6 +295,17 @@ uint64_t pool_renumber(struct pool *pool, uint64_t first_sid)
 /* How far ahead entries are brought near: their order is the order in which they were taken. */
 #define DYING_AHEAD 16u
 
+/* What it had goes: guards first, so that none is delivered to it, then holds, then what it would have been told. */
+static bool drop_last(struct pool *pool, struct session *s)
+{
+    pool->gc.reason = s->reason;
+    bool guard = guard_drop_last(pool, s);
+    bool hold = !guard && hold_drop_last(pool, s);
+    pool->gc.reason = REASON_RELEASE;
+    pool->dying_holds -= hold;
+    return guard || hold || notice_drop_last(pool, s);
+}
+
 bool session_dying_step(struct pool *pool)
 {
     struct session *s = pool->dying;
@@ -305,12 +320,8 @@ bool session_dying_step(struct pool *pool)
             bits_prefetch(&pool->heap.warm[ahead]); /* asked for its label when it dies */
         }
     }
-    if (guard_drop_last(pool, s))
+    if (drop_last(pool, s))
         return true;
-    if (hold_drop_last(pool, s)) {
-        pool->dying_holds--;
-        return true;
-    }
     pool->dying = s->next_dying;
     image_set(&pool->heap, cell_at(&pool->heap, s->ref), 0);
     cell_give(&pool->heap, s->ref);

@@ -151,7 +151,7 @@ int pool_unshare(struct pool *pool, const uint8_t key[HF_KEY_SIZE])
     if (ref == 0)
         return no_ticket(pool);
     ticket_end(pool, ref);
-    pool_commit(pool);
+    pool_commit_as(pool, REASON_TICKET);
     return 0;
 }
 
@@ -161,6 +161,6 @@ bool ticket_expire(struct pool *pool)
     if (first == NULL || first->at > pool->now_ms)
         return false;
     ticket_end(pool, first->key);
-    pool_commit(pool);
+    pool_commit_as(pool, REASON_TICKET);
     return true;
 }

@@ -203,6 +203,8 @@ static const char *wrong_guard(const struct pool *pool, uint32_t ref, const stru
         return "its place in its session's vector is wrong";
     if (!gc_is_guarded(&pool->gc, cell->object))
         return "the collector does not know this guard";
+    if (cell->first_place == 0)
+        return "nothing will announce this guard";
     return index_find(&pool->guards, bits_mix(cell->object), &cell->object) == ref
                ? NULL
                : "the guard is not found by its object";
@@ -232,6 +234,8 @@ static const char *wrong_cell(struct pool *pool, uint32_t ref, unsigned type)
         return "its object knows of no further cells";
     if (type == CELL_HOLD)
         return wrong_hold(pool, ref, cell);
+    if (type == CELL_NOTICE)
+        return notice_wrong(pool, ref);
     if (type == CELL_TICKET)
         return index_find(&pool->tickets, pool->tickets.hash_of(pool, ref),
                           ((const struct cell_ticket *)cell)->key) == ref

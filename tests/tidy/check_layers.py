@@ -12,13 +12,14 @@ import source
 ERRORS = "proto/errors.h"
 LIMITS = "proto/limits.h"
 VERSION = "proto/version.h"
+TOPICS = "proto/topics.h"
 
 # Layer: its folder, then the folders and single files it may include beside itself.
 RULES = {
     "daemon/base/": (),
     "daemon/heap/": ("daemon/base/", ERRORS),
     "daemon/gc/": ("daemon/heap/", "daemon/base/", ERRORS),
-    "daemon/pool/": ("daemon/gc/", "daemon/heap/", "daemon/base/", ERRORS, LIMITS),
+    "daemon/pool/": ("daemon/gc/", "daemon/heap/", "daemon/base/", ERRORS, LIMITS, TOPICS),
     "daemon/transport/": ("daemon/base/", "<uv.h>"),
     "daemon/server/": ("daemon/pool/", "daemon/transport/", "proto/", "daemon/base/", "<uv.h>"),
     "daemon/offline/": ("daemon/pool/", "daemon/base/", ERRORS, LIMITS),
