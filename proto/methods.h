@@ -48,6 +48,12 @@ enum hf_method_flags {
     X(inspect, "id", "", 0, "0.1")                                                                           \
     X(holders, "id", "limit", 0, "0.1")                                                                      \
     X(scan, "cursor?", "tag, min_size, sid, limit", 0, "0.1")                                                \
+    X(watch, "id*", "", HF_M_CHANGES | HF_M_MANY, "0.1")                                                     \
+    X(unwatch, "id*", "", HF_M_CHANGES | HF_M_MANY, "0.1")                                                   \
+    X(guard, "id", "", HF_M_CHANGES, "0.1")                                                                  \
+    X(unguard, "id", "", HF_M_CHANGES, "0.1")                                                                \
+    X(subscribe, "topics", "from_seq, prefix", HF_M_CHANGES, "0.1")                                          \
+    X(unsubscribe, "topics", "", HF_M_CHANGES, "0.1")                                                        \
     X(sessions, "", "pool, limit", HF_M_ADMIN, "0.1")                                                        \
     X(kill, "sid", "", HF_M_CHANGES | HF_M_ADMIN, "0.1")                                                     \
     X(pools, "", "", HF_M_ADMIN, "0.1")                                                                      \
@@ -81,12 +87,6 @@ enum hf_method_flags {
 #define HF_METHODS_LATER(X)                                                                                  \
     X(referrers)                                                                                             \
     X(why)                                                                                                   \
-    X(watch)                                                                                                 \
-    X(unwatch)                                                                                               \
-    X(guard)                                                                                                 \
-    X(unguard)                                                                                               \
-    X(subscribe)                                                                                             \
-    X(unsubscribe)                                                                                           \
     X(top)                                                                                                   \
     X(census)                                                                                                \
     X(doctor)                                                                                                \
@@ -157,6 +157,8 @@ static inline enum hf_method hfp_method_find(const uint8_t *name, size_t size)
                : HFP_IS(name, "write") ? HF_METHOD_write
                : HFP_IS(name, "share") ? HF_METHOD_share
                : HFP_IS(name, "claim") ? HF_METHOD_claim
+               : HFP_IS(name, "watch") ? HF_METHOD_watch
+               : HFP_IS(name, "guard") ? HF_METHOD_guard
                : HFP_IS(name, "hello") ? HF_METHOD_hello
                : HFP_IS(name, "names") ? HF_METHOD_names
                : HFP_IS(name, "pools") ? HF_METHOD_pools
@@ -174,6 +176,8 @@ static inline enum hf_method hfp_method_find(const uint8_t *name, size_t size)
                : HFP_IS(name, "holders") ? HF_METHOD_holders
                : HFP_IS(name, "unshare") ? HF_METHOD_unshare
                : HFP_IS(name, "methods") ? HF_METHOD_methods
+               : HFP_IS(name, "unwatch") ? HF_METHOD_unwatch
+               : HFP_IS(name, "unguard") ? HF_METHOD_unguard
                                          : HF_METHOD_NONE;
     case 8:
         return HFP_IS(name, "put_many")   ? HF_METHOD_put_many
@@ -181,10 +185,14 @@ static inline enum hf_method hfp_method_find(const uint8_t *name, size_t size)
                                           : HF_METHOD_NONE;
     case 9:
         return HFP_IS(name, "pool_drop")   ? HF_METHOD_pool_drop
+               : HFP_IS(name, "subscribe") ? HF_METHOD_subscribe
                : HFP_IS(name, "gc_config") ? HF_METHOD_gc_config
                                            : HF_METHOD_NONE;
     case 10: return HFP_IS(name, "gc_collect") ? HF_METHOD_gc_collect : HF_METHOD_NONE;
-    case 11: return HFP_IS(name, "pool_create") ? HF_METHOD_pool_create : HF_METHOD_NONE;
+    case 11:
+        return HFP_IS(name, "pool_create")   ? HF_METHOD_pool_create
+               : HFP_IS(name, "unsubscribe") ? HF_METHOD_unsubscribe
+                                             : HF_METHOD_NONE;
     default: return HF_METHOD_NONE;
     }
 }

@@ -85,8 +85,9 @@ void pool_events_unsent(struct pool *pool, struct session *s);
 void pool_events_pause(struct pool *pool, struct session *s);
 void pool_events_resume(struct pool *pool, struct session *s);
 /* The pool is being dropped: for a session that listens, what it watches counts as freed (reason pool_drop), the first
- * EVENTS_DROP_MAX of it; the rest is told as a gap. After this only taking is allowed for it. */
-void pool_events_drop(struct pool *pool, struct session *s);
+ * EVENTS_DROP_MAX of it; the rest is told as a gap. After this only taking is allowed for it. False: there is nothing to
+ * be taken. */
+bool pool_events_drop(struct pool *pool, struct session *s);
 
 struct event_stats {
     uint64_t watches, guards, waiting; /* made; events of them that wait to be sent */

@@ -403,21 +403,32 @@ bool notice_drop_last(struct pool *pool, struct session *s)
     return true;
 }
 
-void pool_events_drop(struct pool *pool, struct session *s)
+/* What fired before this has its own reason; what is in the queue behind that may be told as dropped. */
+static void drop_queue(struct pool *pool)
+{
+    if (!pool->dropping)
+        (void)notices_fire(pool, EVENTS_DROP_MAX);
+    pool->dropping = true; /* from here on the chains are not kept */
+}
+
+bool pool_events_drop(struct pool *pool, struct session *s)
 {
     struct outbox *o = s->outbox;
+    drop_queue(pool);
     if (o == NULL || !o->listening)
-        return;
-    uint64_t last = o->watches > EVENTS_DROP_MAX ? o->watches - EVENTS_DROP_MAX : 0;
-    while (o->watches > last) {
+        return false;
+    uint64_t left = o->watches > EVENTS_DROP_MAX ? o->watches - EVENTS_DROP_MAX : 0;
+    while (o->watches > left) {
         uint32_t ref = o->armed;
         struct cell_notice *cell = notice(pool, ref);
         disarm(pool, o, ref);
         store_what(pool, cell, cell->what | NOTICE_FIRED | REASON_POOL_DROP << NOTICE_REASON_SHIFT);
         fire(pool, o, ref);
     }
-    o->lost = last;
+    o->lost = left;
+    o->paused = false;
     outbox_place(pool, o);
+    return o->first != 0 || o->lost != 0;
 }
 
 /* ---- after a recovery, and the walker ---- */

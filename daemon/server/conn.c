@@ -97,6 +97,9 @@ void conn_finish(struct conn *conn, const char *reason)
         return;
     log_client(conn->worker->log, LOG_LEVEL_DEBUG, LOG_CONNECTION, "finishing", "conn=%llu reason=\"%s\"",
                (unsigned long long)conn->number, reason);
+    events_farewell(conn);
+    if (conn->state != CONN_OPEN)
+        return;
     conn->state = CONN_FINISHING;
     set_reading(conn, false);
     leave_pool(conn);
@@ -234,7 +237,9 @@ void conn_run(struct conn *conn)
     worker_clock(worker, conn->entry);
     begin_turn(conn);
     bool held = conn->staging != NULL || conn->pending != NULL;
-    if (conn->staging != NULL)
+    if (conn->entry->dropped)
+        conn->finish = true; /* and nothing else is done */
+    else if (conn->staging != NULL)
         staging_step(conn);
     else if (conn->pending != NULL)
         dispatch_resume(conn);
@@ -248,7 +253,7 @@ void conn_run(struct conn *conn)
 
 /* ---- writing ---- */
 
-void conn_written(struct conn *conn, int status)
+void conn_written(struct conn *conn, int status, bool events)
 {
     if (conn->state == CONN_CLOSING)
         return;
@@ -259,6 +264,10 @@ void conn_written(struct conn *conn, int status)
     conn->watched_ms = uv_now(&conn->worker->loop);
     if (conn->queued == 0)
         list_remove(&conn->in_watched);
+    if (events)
+        events_written(conn);
+    else
+        events_resume(conn);
     if (conn->state == CONN_FINISHING)
         shut(conn);
     else
@@ -285,7 +294,13 @@ void conn_look(struct conn *conn, uint64_t now_ms)
             conn_close(conn, "its client did not close");
         return;
     }
-    if (size != conn->watched_size) {
+    if (conn->state == CONN_OPEN && conn->queued == conn->queued_events) {
+        /* only events, for which nobody is cut off; or none for want of memory, which is tried again */
+        conn->watched_ms = now_ms;
+        events_resume(conn);
+        if (conn->queued == 0)
+            list_remove(&conn->in_watched);
+    } else if (size != conn->watched_size) {
         conn->watched_size = size;
         conn->watched_ms = now_ms;
     } else if (waited_ms >= PROGRESS_MS) {

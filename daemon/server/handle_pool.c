@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* pools pool_create pool_drop stats: pools as wholes, and figures. */
+#include "daemon/pool/events.h"
 #include "daemon/server/handlers.h"
 #include "proto/version.h"
 
@@ -121,6 +122,7 @@ int handle_pool_drop(struct call *call)
 
 struct figures {
     struct pool_stats pool;
+    struct event_stats events;
     const struct counters *counters;
 };
 
@@ -179,6 +181,18 @@ static void section_tickets(struct call *call, const struct figures *f)
 {
     reply_map(call, 1);
     reply_pair_uint(call, "count", f->pool.tickets);
+}
+
+static void section_events(struct call *call, const struct figures *f)
+{
+    reply_map(call, 7);
+    reply_pair_uint(call, "watches", f->events.watches);
+    reply_pair_uint(call, "guards", f->events.guards);
+    reply_pair_uint(call, "waiting", f->events.waiting);
+    reply_pair_uint(call, "subscribers", f->events.subscribers);
+    reply_pair_uint(call, "told", f->events.told);
+    reply_pair_uint(call, "seq", f->events.ring_next - 1);
+    reply_pair_uint(call, "kept", f->events.ring_next - f->events.ring_first);
 }
 
 static void section_gc(struct call *call, const struct figures *f)
@@ -256,15 +270,11 @@ static const struct section {
     const char *name;
     void (*reply)(struct call *call, const struct figures *figures);
 } sections[] = {
-    {"pool", section_pool},
-    {"objects", section_objects},
-    {"memory", section_memory},
-    {"sessions", section_sessions},
-    {"names", section_names},
-    {"tickets", section_tickets},
-    {"gc", section_gc},
-    {"requests", section_requests},
-    {"connections", section_connections},
+    {"pool", section_pool},         {"objects", section_objects},
+    {"memory", section_memory},     {"sessions", section_sessions},
+    {"names", section_names},       {"tickets", section_tickets},
+    {"events", section_events},     {"gc", section_gc},
+    {"requests", section_requests}, {"connections", section_connections},
     {"server", section_server},
 };
 
@@ -297,6 +307,7 @@ static int finish_stats(struct call *call, struct question *question)
     struct figures figures = {.counters = &args->counters};
 
     pool_stats(call->pool, &figures.pool);
+    pool_event_stats(call->pool, &figures.events);
     if (args->section) {
         args->section->reply(call, &figures);
         return 0;

@@ -108,7 +108,7 @@ static void reply_limits(struct call *call)
         {"depth", HF_DEPTH_MAX},      {"slots", HF_SLOTS_MAX},       {"refs", HF_REFS_MAX},
         {"ids", HF_IDS_MAX},          {"name", HF_NAME_MAX},         {"queue", HF_QUEUE_SOFT},
         {"replay", HF_REPLAY_WINDOW}, {"count", HF_COUNT_MAX},       {"ttl_ms", HF_TTL_MAX_MS},
-        {"uses", HF_USES_MAX},        {"lease_ms", HF_LEASE_MAX_MS},
+        {"uses", HF_USES_MAX},        {"lease_ms", HF_LEASE_MAX_MS}, {"watches", HF_WATCHES_MAX},
     };
 
     reply_map(call, COUNT_OF(limits));

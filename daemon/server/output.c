@@ -25,6 +25,7 @@ struct job {
     struct conn *conn;
     size_t size;  /* of the allocation */
     size_t bytes; /* to be written */
+    bool events;
     size_t pins_count;
     struct pinned *pins;
 };
@@ -202,11 +203,13 @@ static void on_written(uv_write_t *write, int status)
     struct conn *conn = job->conn;
     for (size_t i = 0; i < job->pins_count; i++)
         unpin(job->pins[i].entry, job->pins[i].pin);
+    bool events = job->events;
     conn->queued -= job->bytes;
+    conn->queued_events -= events ? job->bytes : 0;
     if (status == 0)
         conn->worker->counters.bytes_out += job->bytes;
     mem_free(conn->worker->mem, job, job->size);
-    conn_written(conn, status);
+    conn_written(conn, status, events);
 }
 
 /* Flat bytes of the output behind its first `skip` bytes. */
@@ -231,7 +234,7 @@ static bool is_flat(const struct output *out, const uv_buf_t *buf)
 }
 
 /* Queues what is left behind the first `skip` bytes. 0, or a uv error or -HF_E_OOM's stand-in UV_ENOMEM. */
-static int queue_rest(struct conn *conn, size_t skip, uint64_t bytes)
+static int queue_rest(struct conn *conn, size_t skip, uint64_t bytes, bool events)
 {
     struct output *out = &conn->worker->out;
     size_t bufs_max = 2 * out->borrowed_count + 1;
@@ -240,7 +243,11 @@ static int queue_rest(struct conn *conn, size_t skip, uint64_t bytes)
     struct job *job = mem_alloc(conn->worker->mem, size);
     if (job == NULL)
         return UV_ENOMEM;
-    *job = (struct job){.conn = conn, .size = size, .bytes = bytes - skip, .pins_count = out->borrowed_count};
+    *job = (struct job){.conn = conn,
+                        .size = size,
+                        .bytes = bytes - skip,
+                        .events = events,
+                        .pins_count = out->borrowed_count};
     job->pins = (void *)(job + 1);
     for (size_t i = 0; i < out->borrowed_count; i++)
         job->pins[i] = (struct pinned){out->borrowed[i].entry, out->borrowed[i].pin};
@@ -260,6 +267,7 @@ static int queue_rest(struct conn *conn, size_t skip, uint64_t bytes)
         return r;
     }
     conn->queued += job->bytes;
+    conn->queued_events += events ? job->bytes : 0;
     reset(out); /* the pins are the job's now */
     conn_watch(conn);
     return 0;
@@ -280,14 +288,14 @@ static int write_now(struct conn *conn)
     return uv_try_write(&conn->stream.stream, bufs, count);
 }
 
-void output_flush(struct conn *conn)
+static enum flushed flush(struct conn *conn, bool events)
 {
     struct output *out = &conn->worker->out;
     if (out->used == 0 && out->borrowed_count == 0)
-        return;
+        return FLUSH_DONE;
     if (conn->state == CONN_CLOSING) {
         drop_all(out);
-        return;
+        return FLUSH_CLOSED;
     }
     uint64_t bytes = out->used + out->borrowed_total;
     int written = conn->queued == 0 ? write_now(conn) : 0;
@@ -297,14 +305,27 @@ void output_flush(struct conn *conn)
         conn->worker->counters.bytes_out += (uint64_t)written;
     if (likely(written >= 0 && (uint64_t)written == bytes)) {
         drop_all(out);
-        return;
+        return FLUSH_DONE;
     }
-    int r = written < 0 ? written : queue_rest(conn, (size_t)written, bytes);
+    int r = written < 0 ? written : queue_rest(conn, (size_t)written, bytes, events);
     if (r == 0)
-        return;
+        return FLUSH_QUEUED;
     drop_all(out);
+    if (r == UV_ENOMEM && events && written == 0)
+        return FLUSH_KEPT;
     if (r == UV_ENOMEM)
         conn_cut(conn, "no memory for its replies");
     else
         conn_close(conn, "its client is gone");
+    return FLUSH_CLOSED;
+}
+
+void output_flush(struct conn *conn)
+{
+    (void)flush(conn, false);
+}
+
+enum flushed output_flush_events(struct conn *conn)
+{
+    return flush(conn, true);
 }

@@ -4,6 +4,7 @@
  *
  * Whatever happens to a pool begins with pace_touch(). At the turn's end the touched ones are looked at: they
  * get their steps, their units are counted, and what they wait for is noted. One with work left stays touched. */
+#include "daemon/pool/events.h"
 #include "daemon/server/worker.h"
 
 #include <time.h>
@@ -206,7 +207,7 @@ void pace_settle(struct worker *worker)
         worker_count_units(worker, entry);
         pool_next_due(entry->pool, &now_due, &lease_due);
         note_due(&worker->pace, entry, now_due, lease_due);
-        if (!pool_has_work(entry->pool))
+        if (!pool_has_work(entry->pool) && !pool_has_events(entry->pool))
             list_remove(&entry->in_touched);
     }
 }

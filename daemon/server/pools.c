@@ -3,6 +3,7 @@
  *
  * A dropped pool is out of the directory at once (its name is free again). Its memory goes back in steps,
  * once the last connection in it is closed and the last value of it is sent. */
+#include "daemon/pool/events.h"
 #include "daemon/server/handlers.h"
 #include "daemon/server/worker.h"
 
@@ -218,9 +219,12 @@ static void drop(struct call *call, struct pool_entry *entry)
     list_each(at, after, &entry->conns)
     {
         struct conn *conn = list_entry(at, struct conn, in_entry);
-        if (conn == call->conn)
+        bool told = conn->session != NULL && pool_events_drop(entry->pool, conn->session);
+        if (told || conn == call->conn)
             conn->finish = true;
-        else
+        if (told && conn != call->conn)
+            conn_make_runnable(conn); /* which finishes it, when the output is free for its events */
+        else if (conn != call->conn)
             conn_close(conn, "its pool was dropped");
     }
     worker_wake(worker);

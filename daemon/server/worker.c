@@ -4,7 +4,7 @@
  *   prepare   a new turn begins: the clock is not known yet
  *   I/O       connections are read and served; the first one that needs the time takes it
  *   check     connections with leftover input, in a ring; then background work of the pools, for TURN_US in
- *   all
+ *             all; then events that the pools have to tell
  *
  * While there is work that does not wait for I/O an idle handle keeps the loop from sleeping. Otherwise it
  * sleeps until I/O, or until a pool has something due: an idle daemon uses no processor time. */
@@ -102,8 +102,8 @@ static bool is_quiet(const struct worker *worker)
     list_each(at, after, &worker->conns)
     {
         const struct conn *conn = list_entry(at, struct conn, link);
-        if (conn->state != CONN_CLOSING &&
-            (conn->queued > 0 || conn->pending != NULL || conn->staging != NULL || conn->leaving != NULL))
+        if (conn->state != CONN_CLOSING && (conn->queued > conn->queued_events || conn->pending != NULL ||
+                                            conn->staging != NULL || conn->leaving != NULL))
             return false;
     }
     return true;
@@ -298,6 +298,7 @@ static void on_check(uv_check_t *check)
         pace_tell_time(worker);
     worker->due_fired = false;
     bool more = pace_step(worker);
+    more |= events_send(worker);
     pace_settle(worker);
     more |= pools_dispose(worker);
     more |= stash_dispose(worker);

@@ -214,11 +214,12 @@ struct conn {
     struct list in_runnable; /* in worker.runnable, or nowhere */
     struct list in_watched;  /* in worker.watched, or nowhere */
     uint64_t number;
-    uint64_t queued;       /* bytes given to uv_write and not yet written */
-    uint64_t watched_size; /* what was left at the last look */
-    uint64_t watched_ms;   /* loop time of the last progress, or of the end of its reading */
-    uint64_t turn;         /* the turn that the next three are of */
-    uint64_t turn_work;    /* pool_work() of its pool when it began */
+    uint64_t queued;        /* bytes given to uv_write and not yet written */
+    uint64_t queued_events; /* of them: a batch of events, see events.c */
+    uint64_t watched_size;  /* what was left at the last look */
+    uint64_t watched_ms;    /* loop time of the last progress, or of the end of its reading */
+    uint64_t turn;          /* the turn that the next three are of */
+    uint64_t turn_work;     /* pool_work() of its pool when it began */
     uint32_t turn_requests, turn_bytes;
     enum conn_state state;
     bool reading;
@@ -397,8 +398,8 @@ void conn_run(struct conn *conn);
 /* Once a second, while it is in the list `watched`. */
 void conn_look(struct conn *conn, uint64_t now_ms);
 void conn_watch(struct conn *conn);
-/* A part of its queue is out, or failed. */
-void conn_written(struct conn *conn, int status);
+/* A part of its queue is out, or failed; `events`: a batch of them. */
+void conn_written(struct conn *conn, int status, bool events);
 int conn_open_session(struct conn *conn);
 /* True while the connection may not execute another request. */
 bool conn_blocked(const struct conn *conn);
@@ -494,6 +495,19 @@ int output_borrow(struct output *out, struct pool_entry *entry, uint64_t id, con
                   size_t size);
 /* Writes all to the connection, or queues it. */
 void output_flush(struct conn *conn);
+/* The same for a batch of events, for which no connection is closed: KEPT: there was no memory to queue it, and it is
+ * forgotten. CLOSED: the client is gone. */
+enum flushed { FLUSH_DONE, FLUSH_QUEUED, FLUSH_KEPT, FLUSH_CLOSED };
+enum flushed output_flush_events(struct conn *conn);
+
+/* events.c */
+/* Sends what the pools of this turn have to tell; true while there is more. */
+bool events_send(struct worker *worker);
+/* The connection may take events again; its batch of them is written. */
+void events_resume(struct conn *conn);
+void events_written(struct conn *conn);
+/* Of a dropped pool: the last ones, before the connection is finished. */
+void events_farewell(struct conn *conn);
 
 /* directory.c: where pools are. All but the last two from any thread. */
 

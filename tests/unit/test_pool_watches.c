@@ -375,8 +375,8 @@ START_TEST(reason_pool_drop)
     uint64_t before = put_leaf(&fx, fx.a);
     watch(&fx, fx.b, before);
     release_one(&fx, fx.a, before); /* in the usual way, and waiting */
-    pool_events_drop(fx.pool, fx.a);
-    pool_events_drop(fx.pool, fx.b);
+    ck_assert(!pool_events_drop(fx.pool, fx.a));
+    ck_assert(pool_events_drop(fx.pool, fx.b));
     expect_nothing(&fx, fx.a);
     expect_freed(&fx, fx.b, before, "release");
     struct event event;
