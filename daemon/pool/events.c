@@ -231,17 +231,11 @@ static void collection(struct pool *pool, bool begins, bool dry_run)
                                                       [GC_BY_MEMORY] = "memory"};
     const struct gc_result *result = &pool->gc.running; /* it stays when it is done, until the next begins */
     const struct event_value values[] = {
-        text(begins ? "start" : "end"),
-        text("full"),
-        text(triggers[pool->gc.trigger]),
-        {.kind = EVENT_BOOL, .number = dry_run},
-        number(result->candidates),
-        number(result->unreachable),
-        number(result->collected),
-        number(result->bytes),
-        number(result->delivered),
-        number(result->steps),
-        number(result->units),
+        text(begins ? "start" : "end"),   text("full"),
+        text(triggers[pool->gc.trigger]), {.kind = EVENT_BOOL, .number = dry_run},
+        number(result->candidates),       number(result->unreachable),
+        number(result->collected),        number(result->bytes),
+        number(result->delivered),        number(result->units),
     };
     ring_add(pool, HF_TOPIC_gc, values, begins ? 5 : sizeof values / sizeof values[0]);
 }

@@ -189,6 +189,7 @@ static int check_cell(void *owner, uint32_t ref, unsigned type)
         return recover_goes_on(&checking->pool->heap, checking->config, ref)
                    ? list_add(checking->pool, &checking->sessions, ref)
                    : 0;
+    case CELL_NOTICE: return 0; /* two of the same are told twice */
     default: return check_label(checking, ref);
     }
 }

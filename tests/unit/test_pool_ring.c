@@ -362,6 +362,12 @@ END_TEST
 
 /* ---- collections ---- */
 
+static void collect(bool dry_run)
+{
+    struct gc_ticket ticket;
+    ck_assert_int_eq(pool_collect(fx.pool, dry_run, false, &ticket), 0);
+}
+
 static void make_garbage(unsigned rings)
 {
     for (unsigned k = 0; k < rings; k++) {
@@ -388,7 +394,7 @@ static void expect_end(const char *trigger, bool dry_run, uint64_t unreachable, 
 {
     struct event event;
     ck_assert(take_event(&fx, fx.b, &event));
-    ck_assert_uint_eq(event.count, 11);
+    ck_assert_uint_eq(event.count, 10);
     ck_assert(text_is(&event.values[0], "end") && text_is(&event.values[1], "full"));
     ck_assert(text_is(&event.values[2], trigger));
     ck_assert_uint_eq(event.values[3].number, dry_run);
@@ -396,7 +402,6 @@ static void expect_end(const char *trigger, bool dry_run, uint64_t unreachable, 
     ck_assert_uint_eq(event.values[6].number, collected);
     ck_assert_uint_eq(event.values[8].number, delivered);
     ck_assert_uint_gt(event.values[9].number, 0);
-    ck_assert_uint_gt(event.values[10].number, 0);
 }
 
 START_TEST(a_collection_is_told_at_start_and_end)
@@ -407,11 +412,11 @@ START_TEST(a_collection_is_told_at_start_and_end)
     ck_assert_int_eq(pool_guard(fx.pool, fx.a, guarded), 0);
     release_one(&fx, fx.a, guarded);
     make_garbage(10);
-    (void)pool_collect(fx.pool, true);
+    collect(true);
     drain(&fx);
     expect_start("call", true, 11);
     expect_end("call", true, 11, 0, 0);
-    (void)pool_collect(fx.pool, false);
+    collect(false);
     drain(&fx);
     expect_start("call", false, 11);
     expect_end("call", false, 10, 10, 1);
@@ -423,7 +428,7 @@ START_TEST(the_start_is_told_before_the_end_is_near)
 {
     subscribe(fx.b);
     make_garbage(1000);
-    (void)pool_collect(fx.pool, false);
+    collect(false);
     while (!pool_has_events(fx.pool))
         ck_assert_uint_ne(pool_step(fx.pool, 1), 0);
     ck_assert_uint_eq(stats_of(&fx).objects, 1000);

@@ -294,7 +294,8 @@ START_TEST(reason_cycle)
     ck_assert_int_eq(pool_release(fx.pool, fx.a, ids, 2, 1, counts), 0);
     drain(&fx);
     expect_nothing(&fx, fx.b);
-    struct gc_ticket ticket = pool_collect(fx.pool, false);
+    struct gc_ticket ticket;
+    ck_assert_int_eq(pool_collect(fx.pool, false, false, &ticket), 0);
     drain(&fx);
     ck_assert(pool_collect_done(fx.pool, ticket, &result));
     ck_assert_uint_eq(result.collected, 3);
@@ -314,7 +315,8 @@ START_TEST(what_dies_of_a_sweep_dies_of_the_cycle)
     watch(&fx, fx.b, leaf);
     release_one(&fx, fx.a, self);
     drain(&fx);
-    (void)pool_collect(fx.pool, false);
+    struct gc_ticket ticket;
+    ck_assert_int_eq(pool_collect(fx.pool, false, false, &ticket), 0);
     while (fx.pool->heap.collecting != COLLECT_SWEEP)
         ck_assert_uint_ne(pool_step(fx.pool, 1), 0);
     ck_assert(!is_gone(&fx, leaf));
