@@ -4,7 +4,7 @@
 It is not a client library: it can send what no client should (raw bytes, half frames, odd encodings),
 and it refuses what the contract forbids the daemon to send: a reply whose first byte is not 0x94, an
 error that is not a non-empty str of the form `CODE key=value ...: text`, a result beside an error,
-an integer of 2^53 or more outside a stored value.
+an integer of 2^53 or more outside a stored value, an event on a connection that never asked for one.
 """
 import re
 import socket
@@ -19,6 +19,9 @@ CODES = frozenset("""NOTFOUND GONE NOTHELD EXISTS CONFLICT SEALED UNSEALED OOM Q
     EXPIRED TIMEOUT BUSY DRAINING BADARG BADFRAME NOMETHOD INTERNAL""".split())
 
 ERROR_SHAPE = re.compile(r"([A-Z]+)((?: [a-z_]+=\S*?)*) ?: (.*\S.*)", re.DOTALL)
+
+# Methods after which events may come.
+ASKING_METHODS = frozenset(["watch", "guard", "subscribe"])
 
 # Methods whose results carry values of clients, which may hold any integer.
 VALUE_METHODS = frozenset(["get", "fetch"])
@@ -144,6 +147,23 @@ class Reply:
         return self.result
 
 
+class Event:
+    """One event: seq, topic, map, and its raw bytes."""
+
+    def __init__(self, raw):
+        self.raw = raw
+        # Strict clients read the heads literally: fixarray 3, kind 2, fixstr "event", fixarray 3.
+        if not raw.startswith(b"\x93\x02\xa5event\x93"):
+            raise AssertionError("an event begins 93 02 a5 65 76 65 6e 74 93, got %s" % raw[:16].hex(" "))
+        self.seq, self.topic, self.map = decode(raw)[2]
+        if type(self.seq) is not int or type(self.topic) is not str or type(self.map) is not dict:
+            raise AssertionError("an event is [seq, topic, map], got %r" % (decode(raw)[2],))
+        _check_integers(decode(raw))
+
+    def __repr__(self):
+        return "Event(%d, %r, %r)" % (self.seq, self.topic, self.map)
+
+
 class Client:
     """One connection. address: path of a unix socket, or (host, port)."""
 
@@ -164,6 +184,8 @@ class Client:
         self.unpacker = _unpacker()
         self.consumed = 0
         self.hello_result = None
+        self.asked = False  # for events
+        self.events = []    # those that came before a reply
         if hello is not None:
             try:
                 self.hello_result = self.call("hello", hello)
@@ -202,10 +224,12 @@ class Client:
         if msgid is None:
             msgid = self.next_msgid
             self.next_msgid = (self.next_msgid + 1) & 0xffffffff
+        self.asked |= method in ASKING_METHODS
         self.send_raw(request_bytes(msgid, method, params))
         return msgid
 
     def notify(self, method, *params):
+        self.asked |= method in ASKING_METHODS
         self.send_raw(notification_bytes(method, params))
 
     # Receiving -----------------------------------------------------------------------------------
@@ -241,8 +265,34 @@ class Client:
             self.consumed = end
             return raw
 
+    def _event(self, raw):
+        if not self.asked:
+            raise AssertionError("an event on a connection that asked for none: %s" % raw[:64].hex(" "))
+        return Event(raw)
+
     def recv(self, deadline_s=None):
-        return Reply(self.recv_frame(deadline_s))
+        """The next reply; events before it are kept."""
+        while True:
+            raw = self.recv_frame(deadline_s)
+            if raw[0] != 0x93:
+                return Reply(raw)
+            self.events.append(self._event(raw))
+
+    def next_event(self, deadline_s=None):
+        if self.events:
+            return self.events.pop(0)
+        raw = self.recv_frame(deadline_s)
+        if raw[0] != 0x93:
+            raise AssertionError("expected an event, got %s" % raw[:64].hex(" "))
+        return self._event(raw)
+
+    def no_event(self):
+        """Fails if an event has come: whatever was to be told is behind the reply to the request before this one, and
+        before the reply to this one."""
+        self.call("ping")
+        self.call("ping")
+        if self.events:
+            raise AssertionError("unexpected: %r" % self.events)
 
     def wait_closed(self):
         """Waits until the daemon has closed the connection; fails if anything else comes first."""
@@ -295,6 +345,7 @@ class Client:
         for start in range(0, len(calls), window):
             first = self.next_msgid
             part = calls[start:start + window]
+            self.asked |= any(call[0] in ASKING_METHODS for call in part)
             self.send_raw(b"".join(request_bytes(first + i, c[0], c[1:]) for i, c in enumerate(part)))
             self.next_msgid += len(part)
             for i in range(len(part)):
