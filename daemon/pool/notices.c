@@ -433,8 +433,8 @@ bool pool_events_drop(struct pool *pool, struct session *s)
 
 /* ---- after a recovery, and the walker ---- */
 
-/* Whether what it tells of has happened. Of a guard: it is no guard any more, whether or not the store that says so came
- * behind. Of a watch: its object is dead, by whatever ended it while nobody looked. */
+/* Whether what it tells of has happened. Of a guard: it is no guard any more, whether or not the store that says so
+ * came behind. Of a watch: its object is dead, by whatever ended it while nobody looked. */
 static bool has_happened(struct pool *pool, const struct cell_notice *cell, uint32_t ref)
 {
     if ((cell->what & NOTICE_FIRED) != 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The ring: the last events of the topics somebody is subscribed to.
  *
- * A record is { size 2, topic 1, number of values 1 } and its values, each { kind 1 } with 8 bytes of a number, or 2 of a
- * length and the text. It does not wrap: when the rest of the buffer is too short for it, it goes to the begin. The
+ * A record is { size 2, topic 1, number of values 1 } and its values, each { kind 1 } with 8 bytes of a number, or 2 of
+ * a length and the text. It does not wrap: when the rest of the buffer is too short for it, it goes to the begin. The
  * oldest records make room for it. */
 #include "daemon/pool/internal.h"
 

@@ -3,8 +3,8 @@
  * `[2, "event", [seq, topic, map]]` behind the replies of that turn.
  *
  * A connection has at most one batch of events on its way (EVENTS_BATCH bytes and one event more). While it is not all
- * written its session is passed by: what happens meanwhile waits in the pool, which never keeps more for it than it
- * reserved, and a ring that goes on. So a client that reads slowly or not at all costs no memory, holds nobody up, and is
+ * written its session is passed by: what happens meanwhile waits in the pool, where its own events have their memory
+ * already, and the ring goes on. So a client that reads slowly or not at all costs no memory, holds nobody up, and is
  * not cut off for its events. */
 #include "daemon/pool/events.h"
 #include "daemon/server/worker.h"

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """The lists of proto/ against the tables of proto/PROTOCOL.md: methods with params and options, error codes with
-texts, limits with values and names, and what later versions bring. Same lines, same order."""
+texts, limits with values and names, topics of events with their keys, reasons, and what later versions bring. Same lines,
+same order."""
 import ast
 import operator
 import re
@@ -51,6 +52,17 @@ def limits_of(text):
     for name, rest in re.findall(r"^#define (HF_\w+)[ \t]+(\S.*)$", text.replace("\\\n", " "), re.M):
         word = re.search(r"/\* limits\.(\w+):", rest)
         yield name, value_of(re.sub(r"/\*.*", "", rest)), word[1] if word else ""
+
+
+def topics_of(text):
+    """(topic, keys of its map, the key that `prefix` filters or "") of each line of HF_TOPICS."""
+    line = r"X\((\w+),\s*%s,\s*(\w+),\s*\w+,\s*%s\)" % (LITERAL, LITERAL)
+    for name, fields, key, _ in re.findall(line, x_macro(text, "HF_TOPICS")):
+        yield name, fields, fields.split(", ")[int(key)] if key.isdigit() else ""
+
+
+def reasons_of(text):
+    return re.findall(r'X\(\w+, "(\w+)"\)', x_macro(text, "HF_REASONS"))
 
 
 def later_of(text):
@@ -110,23 +122,32 @@ def check_later(methods_header, document):
                        [(method, ", ".join(re.findall(r"\w+", names))) for method, names in parts])
 
 
-def check_texts(methods_header, errors_header, limits_header, document):
-    """Findings for these four texts."""
+def check_reasons(topics_header, document):
+    match = re.search(r"^Reasons: (.*?)\.", section(document, "Events"), re.M | re.S)
+    written = re.findall(r"\w+", match[1]) if match else []
+    yield from compare("reason", "HF_REASONS", [(word,) for word in reasons_of(topics_header)],
+                       [(word,) for word in written])
+
+
+def check_texts(methods_header, errors_header, limits_header, topics_header, document):
+    """Findings for these five texts."""
     lists = (
         ("method", "methods.h", methods_of(methods_header), table(document, "Methods")),
         ("code", "errors.h", errors_of(errors_header), table(document, "Errors")),
         ("limit", "limits.h", list(limits_of(limits_header)), table(document, "Limits")),
+        ("topic", "topics.h", list(topics_of(topics_header)), table(document, "Events")),
     )
     for what, header, listed, written in lists:
         if not listed:
             yield "proto/%s: its list was not found" % header
         yield from compare(what, header, listed, written)
+    yield from check_reasons(topics_header, document)
     yield from check_later(methods_header, document)
 
 
 def check():
     return list(check_texts(source.read("proto/methods.h"), source.read("proto/errors.h"),
-                            source.read("proto/limits.h"), source.read(DOCUMENT)))
+                            source.read("proto/limits.h"), source.read("proto/topics.h"), source.read(DOCUMENT)))
 
 
 if __name__ == "__main__":

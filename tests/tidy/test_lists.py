@@ -32,6 +32,17 @@ LIMITS = """
 #define HF_FRAME_MAX (64u * 1024 + 1) /* limits.frame: a message */
 #define HF_ID_MAX ((1ull << 53) - 1)
 """
+TOPICS = """
+#define HF_TOPICS(X)                               \\
+    X(freed, "id, reason", HF_NONE, HF_OWN, "0.1") \\
+    X(names,                                       \\
+      "what, name", 1,                             \\
+      HF_RING, "0.1")
+
+#define HF_REASONS(X)     \\
+    X(RELEASE, "release") \\
+    X(KILL, "kill")
+"""
 DOCUMENT = """
 ## 5. Methods
 
@@ -54,7 +65,16 @@ DOCUMENT = """
 | HF_FRAME_MAX | 65537 | `frame` | a message |
 | HF_ID_MAX | 9007199254740991 | - | largest id |
 
-## 9. What later versions bring
+## 9. Events
+
+| topic | keys | prefix | when |
+|---|---|---|---|
+| `freed` | id, reason | - | freed |
+| `names` | what, name | name | bound |
+
+Reasons: release, kill. More text.
+
+## 10. What later versions bring
 
 Methods: why. They are NOMETHOD today.
 
@@ -65,7 +85,7 @@ Options: `put` ttl_ms, evict. They are BADARG today.
 class Lists(unittest.TestCase):
     def findings(self, old, new, document=DOCUMENT):
         self.assertIn(old, document)
-        return list(check_lists.check_texts(METHODS, ERRORS, LIMITS, document.replace(old, new, 1)))
+        return list(check_lists.check_texts(METHODS, ERRORS, LIMITS, TOPICS, document.replace(old, new, 1)))
 
     def test_equal(self):
         self.assertEqual(self.findings("", ""), [])
@@ -80,6 +100,9 @@ class Lists(unittest.TestCase):
                          ("| 65537 |", "| 65536 |"),
                          ("`frame`", "-"),
                          ("HF_ID_MAX | 9007199254740991 | - ", "HF_ID_MAX | 9007199254740991 | `id` "),
+                         ("| `freed` | id, reason |", "| `freed` | id |"),
+                         ("| what, name | name |", "| what, name | what |"),
+                         ("Reasons: release, kill.", "Reasons: release."),
                          ("Methods: why.", "Methods: why, how."),
                          ("ttl_ms, evict", "ttl_ms"),
                          ("| OOM | no memory |", "| OOM | no memory |\n| MORE | text |")):

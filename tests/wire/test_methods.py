@@ -7,10 +7,9 @@ from common import Raw, RpcError, WireTest, poll, request_bytes, unittest, walk_
 
 METHODS = """hello ping bye methods put put_many get set write seal refs link retain release share claim unshare
     name lookup unname names store fetch inspect holders scan sessions kill pools pool_create pool_drop stats
-    verify gc_collect gc_config""".split()
+    verify gc_collect gc_config watch unwatch guard unguard subscribe unsubscribe""".split()
 
-LATER = """referrers why watch unwatch guard unguard subscribe unsubscribe top census doctor
-    slowlog attach view save drain config""".split()
+LATER = """referrers why top census doctor slowlog attach view save drain config""".split()
 
 VALUE_MAX = 64 * 1024 * 1024
 IDS_MAX = 1024
@@ -39,7 +38,8 @@ class General(WireTest):
                               ("name", "if_version"), ("lookup", "version"), ("unname", "if_version"),
                               ("names", "prefix limit"), ("store", "if_version tag"), ("fetch", "version"),
                               ("holders", "limit"), ("scan", "tag min_size sid limit"), ("sessions", "pool limit"),
-                              ("pool_create", "max_bytes"), ("pool_drop", "force")):
+                              ("pool_create", "max_bytes"), ("pool_drop", "force"),
+                              ("subscribe", "from_seq prefix")):
             for name in names.split():
                 self.assertIn(name, options[method], method)
         for method in ("name", "store"):
