@@ -295,7 +295,8 @@ HF_API bool hf_connected(const hf_conn *conn);
 HF_API int hf_fd(const hf_conn *conn);
 
 /* Connects again and resumes the session of hf_hello, with all it holds. A connection that still lives is
- * dropped first. Calls without an answer are not repeated: see hf_unknown. Errors: HF_ERR_CONNECT (try again
+ * dropped first. Calls without an answer are not repeated: see hf_unknown. If events were asked for before, they are
+ * again. Errors: HF_ERR_CONNECT (try again
  * later), HF_ERR_EXPIRED and HF_ERR_NOTFOUND (the session has ended), HF_ERR_ARGUMENT (there is no session to
  * resume: hf_hello has not been called, or hf_bye has; or a batch is open). */
 HF_API int hf_reconnect(hf_conn *conn);
@@ -457,6 +458,59 @@ HF_API int hf_store(hf_conn *conn, const char *name, hf_value value, const struc
 
 /* The value under a name; the session holds nothing. Errors: HF_ERR_NOTFOUND, HF_ERR_TOOBIG. */
 HF_API int hf_fetch(hf_conn *conn, const char *name, hf_reply **ret_value);
+
+/* ---- Events -------------------------------------------------------------------------------------------- */
+
+/* What the daemon tells by itself, to sessions that have asked. Events come in between the replies of calls and are
+ * kept by the connection until hf_next_event takes them, in their order. Topics and their maps: proto/PROTOCOL.md,
+ * section 9. */
+
+/* Tells once when the object is freed (topic "freed", with a reason). It keeps nothing alive. Errors: HF_ERR_GONE,
+ * HF_ERR_QUOTA, HF_ERR_OOM. The session has its watches until it ends. */
+HF_API int hf_watch(hf_conn *conn, hf_id id);
+HF_API int hf_unwatch(hf_conn *conn, hf_id id);
+
+/* The same for `count` ids at once, all or none; the error tells the index. */
+HF_API int hf_watch_many(hf_conn *conn, const hf_id *ids, size_t count);
+HF_API int hf_unwatch_many(hf_conn *conn, const hf_id *ids, size_t count);
+
+/* When nothing else keeps the object it is not freed: the session holds it then, once, as if it had retained it, and
+ * topic "unreachable" says so. Errors: HF_ERR_GONE, HF_ERR_UNSEALED, HF_ERR_CONFLICT (it has a guard already),
+ * HF_ERR_OOM. hf_unguard: HF_ERR_CONFLICT if this session has no guard on it. */
+HF_API int hf_guard(hf_conn *conn, hf_id id);
+HF_API int hf_unguard(hf_conn *conn, hf_id id);
+
+struct hf_subscribe_options {
+    uint64_t from_seq;  /* from this event of the ring on, as far as they are still kept; 0: from now on */
+    const char *prefix; /* only events whose key begins so; NULL: all */
+};
+
+/* Subscribes to topics of the pool, such as "gc". `*ret_seq` is the number of the latest event. Without topics it only
+ * says that this connection wants the events of its session. Errors: HF_ERR_BADARG (no such topic, a from_seq that is not
+ * reached yet), HF_ERR_OOM. */
+HF_API int hf_subscribe(hf_conn *conn, const char *const *topics, size_t count,
+                        const struct hf_subscribe_options *options, int64_t *ret_seq);
+HF_API int hf_unsubscribe(hf_conn *conn, const char *const *topics, size_t count);
+
+/* All of it is valid until the next hf_next_event or hf_close. */
+struct hf_event {
+    uint64_t seq;       /* numbers of the session's own events rise, and so do those of the pool's ring */
+    const char *topic;  /* "freed", "unreachable", "gap", "gc"; others may be added */
+    hf_id id;           /* of "freed" and "unreachable"; else 0 */
+    const char *reason; /* of "freed"; else NULL */
+    hf_item map;        /* all that it tells */
+};
+
+/* Takes the next event, waiting for it up to `timeout_ms`; 0 takes what has come already, HF_NO_TIMEOUT waits for ever.
+ * (With hf_fd and poll: call it with 0 until it returns HF_ERR_TIMEOUT.) Not within a batch; it is no call with a number.
+ *
+ * The connection keeps up to 65,536 events, or 8 MiB, that were not taken; what comes then is told as a "gap", as is what
+ * the daemon could not keep. An event that comes twice, because a connection broke in between, is given once. After
+ * hf_reconnect events go on by themselves, if this connection has asked for any before.
+ *
+ * Errors: HF_ERR_TIMEOUT (none came), HF_ERR_UNSENT (the connection has ended, and all that had come is taken),
+ * HF_ERR_ARGUMENT (a batch is open). */
+HF_API int hf_next_event(hf_conn *conn, int64_t timeout_ms, struct hf_event *ret_event);
 
 /* ---- Looking inside ------------------------------------------------------------------------------------ */
 

@@ -96,6 +96,10 @@ int cli_exit_of(int code);
 /* Reports an error of this side, "holdfast: ...". Returns `exit_code`. */
 int cli_error(struct cli *cli, int exit_code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* A descriptor that can be read once a signal wants the program to end, which is blocked from here on. Returns an exit
+ * code; has reported. */
+int cli_signals(struct cli *cli, int *ret_fd);
+
 /* A remark on stderr, unless --quiet. */
 void cli_hint(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -126,6 +130,7 @@ int cli_inspect(struct cli *cli, const struct cli_args *args);
 int cli_holders(struct cli *cli, const struct cli_args *args);
 int cli_scan(struct cli *cli, const struct cli_args *args);
 int cli_sessions(struct cli *cli, const struct cli_args *args);
+int cli_watch(struct cli *cli, const struct cli_args *args);
 int cli_kill(struct cli *cli, const struct cli_args *args);
 int cli_pools(struct cli *cli, const struct cli_args *args);
 int cli_pool_create(struct cli *cli, const struct cli_args *args);

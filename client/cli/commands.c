@@ -68,6 +68,13 @@ const struct cli_command cli_commands[] = {
     {"scan", "", "list objects", "--raw prints only ids.",
      CLI_BIT(TAG) | CLI_BIT(MIN_SIZE) | CLI_BIT(SID) | CLI_BIT(LIMIT), 0, 0, false, cli_scan},
     {"sessions", "", "list sessions", NULL, CLI_BIT(ALL) | CLI_BIT(LIMIT), 0, 0, false, cli_sessions},
+    {"watch", "[ID...]", "print what happens to objects, and in the pool, as it happens",
+     "A line an event: SEQ TOPIC KEY=VALUE..., with --json one map. It ends when all objects are freed, "
+     "unless a\n"
+     "--topic is given; with --count after so many events; or by a signal, such as Ctrl-C. Until then what\n"
+     "--guard has kept is held.",
+     CLI_BIT(TOPIC) | CLI_BIT(PREFIX) | CLI_BIT(FROM_SEQ) | CLI_BIT(GUARD) | CLI_BIT(COUNT), 0, 1024, false,
+     cli_watch},
     {"kill", "SID...", "end sessions; print the references they held", NULL, 0, 1, MANY, false, cli_kill},
     {"pools", "", "list pools", NULL, 0, 0, 0, false, cli_pools},
     {"pool_create", "NAME", "make a pool", NULL, CLI_BIT(MAX_BYTES), 1, 1, false, cli_pool_create},

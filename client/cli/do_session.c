@@ -53,22 +53,30 @@ static int wait_end(struct cli *cli, int signals)
     }
 }
 
-int cli_hold(struct cli *cli, const struct cli_args *args)
+/* Blocked before there is something to hold or to watch, so that a signal never skips the orderly end. */
+int cli_signals(struct cli *cli, int *ret_fd)
 {
-    struct cli_params params;
-    hf_reply *reply = NULL;
     sigset_t ends;
-    /* Blocked before there is something to hold, so that a signal never skips the orderly end. */
     sigemptyset(&ends);
     sigaddset(&ends, SIGINT);
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGHUP);
-    int signals = signalfd(-1, &ends, SFD_CLOEXEC);
-    if (signals < 0 || sigprocmask(SIG_BLOCK, &ends, NULL) != 0)
+    *ret_fd = signalfd(-1, &ends, SFD_CLOEXEC);
+    if (*ret_fd < 0 || sigprocmask(SIG_BLOCK, &ends, NULL) != 0)
         return cli_error(cli, CLI_LOCAL, "signalfd: %s", strerror(errno));
+    return CLI_OK;
+}
+
+int cli_hold(struct cli *cli, const struct cli_args *args)
+{
+    struct cli_params params;
+    hf_reply *reply = NULL;
+    int signals, exit_code = cli_signals(cli, &signals);
+    if (exit_code != CLI_OK)
+        return exit_code;
     cli_params_init(&params, cli, 1);
     cli_pack_ids(&params, args);
-    int exit_code = cli_params_call(&params, "retain", &reply);
+    exit_code = cli_params_call(&params, "retain", &reply);
     hf_reply_free(reply);
     if (exit_code == CLI_OK) {
         puts("held");
@@ -95,7 +103,8 @@ static int run_words(struct cli *cli, char **words, int count)
     }
     if (command == NULL)
         return cli_error(cli, CLI_USAGE, "unknown command %s; `help` lists them", words[0]);
-    if (command->run == cli_shell || command->run == cli_hold || command->run == cli_bench)
+    if (command->run == cli_shell || command->run == cli_hold || command->run == cli_watch ||
+        command->run == cli_bench)
         return cli_error(cli, CLI_USAGE, "%s: not in a shell, which is a session already", words[0]);
     int exit_code = CLI_USAGE;
     const char *wrong = cli_args_parse(words + 1, (unsigned)(count - 1), CLI_GENERAL_BITS | command->options,

@@ -126,6 +126,18 @@ bool hf__run(hf_conn *conn, bool batch, int64_t timeout_ms)
     return true;
 }
 
+bool hf__run_events(hf_conn *conn, int64_t timeout_ms)
+{
+    int64_t deadline = deadline_of(timeout_ms);
+    while (conn->fd >= 0 && !hf__events_any(&conn->events)) {
+        flush(conn);
+        if (conn->fd >= 0 && !hf__socket_wait(conn->fd, queued(conn) != 0, deadline))
+            return false;
+        receive(conn);
+    }
+    return true;
+}
+
 void hf__pump(hf_conn *conn)
 {
     if (queued(conn) < SEND_AT)
@@ -198,6 +210,7 @@ void hf_close(hf_conn *conn)
         close(conn->fd);
     hf__batch_done(&conn->batch);
     hf__session_done(conn);
+    hf__events_done(&conn->events);
     hf__engine_done(&conn->engine);
     free(conn);
 }

@@ -94,6 +94,11 @@ static void fail_or_succeed(hf_conn *conn, const struct hf__answer *answer)
 
 void hf__deliver(hf_conn *conn, const struct hf__answer *answer)
 {
+    if (answer->event.data != NULL) {
+        if (!hf__events_add(&conn->events, answer->event))
+            conn->engine.notifications++;
+        return;
+    }
     if (answer->number == 0) {
         note_reason(conn, answer);
         return;

@@ -17,6 +17,7 @@
 
 #include "client/lib/address.h"
 #include "client/lib/engine.h"
+#include "client/lib/events.h"
 
 #define HF__TEXT_SIZE 640
 #define HF__WORD_SIZE 24
@@ -55,6 +56,9 @@ struct hf_conn {
 
     uint64_t waiting; /* the request that a call waits for; 0: none */
     struct hf__batch batch;
+
+    struct hf__events events;
+    bool asked; /* for events */
 
     bool greeted; /* `session` is filled */
     struct hf_session session;
@@ -99,6 +103,10 @@ void hf__pump(hf_conn *conn);
 /* Sends and receives until nothing is waited for: neither `waiting` nor, with `batch`, a pending call of the
  * batch. False if `timeout_ms` passed in which nothing moved. */
 bool hf__run(hf_conn *conn, bool batch, int64_t timeout_ms);
+
+/* Sends and receives until there is an event to be taken, or no connection any more. False if `timeout_ms` passed; 0 looks
+ * at what is there. */
+bool hf__run_events(hf_conn *conn, int64_t timeout_ms);
 
 /* The time-out that is in force for one call, which uses up that of hf_set_timeout_once. */
 int64_t hf__take_timeout(hf_conn *conn);

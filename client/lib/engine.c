@@ -235,6 +235,23 @@ static int take_response(struct hf__engine *engine, const struct hfp_frame *fram
     return fault(engine, "an answer to a request that is not open");
 }
 
+/* An event, or what a later daemon may send: that is ignored. */
+static int take_notification(struct hf__engine *engine, const struct hfp_frame *frame, struct hf__answer *ret)
+{
+    static const char event[] = "event";
+    const uint8_t *bytes = engine->in.data + engine->in.start;
+    bool known = frame->method_size == sizeof event - 1 &&
+                 memcmp(bytes + frame->method_at, event, sizeof event - 1) == 0 && frame->params_at != 0;
+    if (!known) {
+        engine->notifications++;
+        return 0;
+    }
+    /* the head of the array of params stands before the first of them, and the frame ends with it */
+    uint32_t at = frame->method_at + frame->method_size;
+    *ret = (struct hf__answer){.event = {bytes + at, frame->size - at}};
+    return 1;
+}
+
 /* A whole frame of any kind. */
 static int take_frame(struct hf__engine *engine, const struct hfp_frame *frame, struct hf__answer *ret)
 {
@@ -243,8 +260,7 @@ static int take_frame(struct hf__engine *engine, const struct hfp_frame *frame, 
         return take_response(engine, frame, ret);
     if (frame->kind == HFP_REQUEST)
         return fault(engine, "a request, which only clients send");
-    engine->notifications++;
-    return 0;
+    return take_notification(engine, frame, ret);
 }
 
 /* The head of a reply above the limit: what has come of it goes, the rest is dropped as it comes. */

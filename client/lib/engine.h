@@ -3,7 +3,7 @@
  * whoever has a socket (blocking.c, a test) moves the bytes.
  *
  *     begin, pack params, commit -> output, sent          bytes to the daemon
- *     space, received            -> next                   answers, in the order in which they arrive
+ *     space, received            -> next                   answers and events, in the order in which they arrive
  *     lost                       -> next                   an answer UNKNOWN or UNSENT for each open request
  *
  * Always:
@@ -50,6 +50,7 @@ struct hf__answer {
     const char *error; /* `error_size` bytes without terminating zero, or NULL */
     size_t error_size;
     struct hf__sink sink;
+    hf_item event; /* [seq, topic, map] of an event, which answers nothing: all else is 0; else missing */
 };
 
 /* Requests `first` ... `next - 1` in order, number n at items[n mod capacity]. */
@@ -76,7 +77,7 @@ struct hf__engine {
     size_t frame_size;      /* bytes of the frame that the last answer points into */
     uint64_t discarded;     /* number of the request that it answers */
     const char *fault;      /* after HF_ERR_PROTOCOL: what was wrong with the bytes; static */
-    uint64_t notifications; /* messages that nobody asked for, ignored */
+    uint64_t notifications; /* messages that are no events, ignored */
 
     /* Requests of lost connections. Attempts to reconnect that fail must not wipe out what became unknown
      * before them: so there are two rings, and `established` says which is next. */
@@ -114,7 +115,7 @@ void hf__engine_sent(struct hf__engine *engine, size_t size);
 uint8_t *hf__engine_space(struct hf__engine *engine, size_t room, size_t *ret_room);
 void hf__engine_received(struct hf__engine *engine, size_t size);
 
-/* The next answer: 1 and it is in `ret`; 0 if there is none yet; HF_ERR_PROTOCOL if the bytes are not those
+/* The next answer or event: 1 and it is in `ret`; 0 if there is none yet; HF_ERR_PROTOCOL if the bytes are not those
  * of a daemon (`fault` says why; no further answer can be found, so call lost). */
 int hf__engine_next(struct hf__engine *engine, struct hf__answer *ret);
 

@@ -66,6 +66,10 @@ static int take_session(const struct hf__sink *sink, hf_item result)
     session.version = strings[2];
     free_strings(conn->strings);
     memcpy(conn->strings, strings, sizeof strings);
+    if (!conn->greeted || conn->session.sid != session.sid) {
+        hf__events_forget(&conn->events, HF__SESSION); /* another session has numbers of its own */
+        hf__events_forget(&conn->events, HF__RING);
+    }
     conn->session = session;
     conn->greeted = true;
     /* A daemon with a larger limit may send larger replies. */
@@ -169,7 +173,7 @@ static int resume(hf_conn *conn)
     int code = send_hello(conn, &options);
     if (code == 0) {
         hf__engine_established(&conn->engine);
-        return 0;
+        return conn->asked ? hf_subscribe(conn, NULL, 0, NULL, NULL) : 0;
     }
     struct hf__failure failure = conn->failure;
     if (code == HF_ERR_EXPIRED || code == HF_ERR_NOTFOUND)

@@ -195,6 +195,76 @@ class Lifetime(Cli):
                                     "release --n=2 " + number, code=ANSWER), ["3", "2", "0"])
 
 
+class Watching(Cli):
+    def watch(self, *words):
+        """`holdfast watch`, once it watches."""
+        watcher = subprocess.Popen([HOLDFAST, *map(str, words)], env=self.env, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(watcher.wait, DEADLINE_S)
+        self.addCleanup(watcher.stdout.close)
+        self.addCleanup(watcher.stderr.close)
+        self.addCleanup(watcher.kill)
+        self.assertEqual(watcher.stderr.readline(), "holdfast: watching; Ctrl-C ends it\n")
+        return watcher
+
+    def test_until_all_are_freed(self):
+        a, b = (self.out("put", "x", "--name", name).strip() for name in "ab")
+        watcher = self.watch("watch", a, b)
+        self.out("unname", "a")
+        self.assertEqual(watcher.stdout.readline(), "1 freed id=%s reason=unname\n" % a)
+        self.out("unname", "b")
+        self.assertEqual(watcher.stdout.readline(), "2 freed id=%s reason=unname\n" % b)
+        self.assertEqual(watcher.wait(DEADLINE_S), OK)
+        self.assertEqual(watcher.stdout.read(), "")
+
+    def test_json(self):
+        number = self.out("put", "x", "--name", "n").strip()
+        watcher = self.watch("--json", "watch", number)
+        self.out("store", "n", "other")
+        self.assertEqual(json.loads(watcher.stdout.readline()),
+                         {"seq": 1, "topic": "freed", "id": int(number), "reason": "replaced"})
+        self.assertEqual(watcher.wait(DEADLINE_S), OK)
+
+    def test_guard(self):
+        number = self.out("put", "x", "--name", "n").strip()
+        watcher = self.watch("watch", "--guard", "--topic", "gc", number)
+        self.out("unname", "n")
+        self.assertEqual(watcher.stdout.readline(), "1 unreachable id=%s\n" % number)
+        self.assertEqual([row["pid"] for row in self.json("holders", number)], [watcher.pid])
+        watcher.send_signal(signal.SIGINT)
+        self.assertEqual(watcher.wait(DEADLINE_S), OK)
+        self.run_cli("get", number, code=ANSWER)
+
+    def test_topics(self):
+        watcher = self.watch("--json", "watch", "--topic=gc", "--count", 3)
+        ends = self.watch("watch", "--topic", "gc", "--prefix", "end", "--count", 1)
+        for _ in range(2):
+            self.out("call", "gc_collect", "[]")
+        events = [json.loads(watcher.stdout.readline()) for _ in range(3)]
+        self.assertEqual([event["phase"] for event in events], ["start", "end", "start"])
+        self.assertEqual([event["seq"] - events[0]["seq"] for event in events], [0, 1, 2])
+        self.assertEqual(watcher.wait(DEADLINE_S), OK)
+        self.assertIn(" gc phase=end kind=full trigger=call dry_run=false ", ends.stdout.readline())
+        self.assertEqual(ends.wait(DEADLINE_S), OK)
+
+    def test_what_goes_wrong(self):
+        self.assertIn("watch what?", self.run_cli("watch", code=USAGE).stderr)
+        self.run_cli("watch", "x", code=USAGE)
+        self.run_cli("watch", "--topic", "gc,", code=USAGE)
+        self.run_cli("watch", "--topic", "gc", "--count", "x", code=USAGE)
+        self.assertIn("no such topic", self.run_cli("watch", "--topic", "nonsense", code=ANSWER).stderr)
+        number = self.out("put", "x").strip()
+        self.assertIn("GONE", self.run_cli("watch", number, code=ANSWER).stderr)
+        self.assertIn("not in a shell", self.run_cli("shell", "-q", stdin="watch 1\n", code=USAGE).stderr)
+
+    def test_the_connection_ends(self):
+        number = self.out("put", "x", "--name", "n").strip()
+        watcher = self.watch("watch", number)
+        sid = [row["sid"] for row in self.json("sessions") if row["pid"] == watcher.pid][0]
+        self.out("kill", sid)
+        self.assertEqual(watcher.wait(DEADLINE_S), CONNECTION)
+
+
 class Shell(Cli):
     def test_one_session(self):
         lines = self.shell("# a comment", "", "put 'a b' --tag t", "scan --raw", "put c", "scan --raw", "quit", "put d")

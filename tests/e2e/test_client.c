@@ -2,111 +2,26 @@
 /* libholdfast against a real daemon, $HOLDFASTD or build/holdfastd: every typed call, batches, a broken
  * connection. */
 #include "client/holdfast.h"
+#include "tests/lib/live.h"
 #include "tests/lib/suite.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-static struct {
-    char folder[32];
-    char unix_address[80];
-    char tcp_address[80];
-    pid_t pid;
-} server;
-
-static hf_conn *conn;
-static hf_conn *other;
-
-/* ---- The daemon ---- */
-
-/* Reads the log until both addresses are known. */
-static void read_addresses(FILE *log)
-{
-    char line[1024];
-    while (server.unix_address[0] == '\0' || server.tcp_address[0] == '\0') {
-        ck_assert_msg(fgets(line, sizeof line, log) != NULL, "the daemon ended before it listened");
-        const char *at = strstr(line, "listening on ");
-        if (at == NULL)
-            continue;
-        at += strlen("listening on ");
-        char *to = strncmp(at, "tcp:", 4) == 0 ? server.tcp_address : server.unix_address;
-        snprintf(to, sizeof server.tcp_address, "%.*s", (int)strcspn(at, " \"\n"), at);
-    }
-}
-
-static void start(void)
-{
-    const char *program = getenv("HOLDFASTD") != NULL ? getenv("HOLDFASTD") : "build/holdfastd";
-    int log[2];
-    memset(&server, 0, sizeof server);
-    strcpy(server.folder, "/tmp/hf-test-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(server.folder));
-    ck_assert_int_eq(pipe(log), 0);
-    server.pid = fork();
-    ck_assert_int_ge(server.pid, 0);
-    if (server.pid == 0) {
-        char listen_at[80];
-        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails does not get as far as stop() */
-        snprintf(listen_at, sizeof listen_at, "unix:%s/s", server.folder);
-        dup2(log[1], STDERR_FILENO);
-        close(log[0]);
-        close(log[1]);
-        execl(program, program, "--listen", listen_at, "--listen", "tcp:127.0.0.1:0", "--log-level", "info",
-              (char *)NULL);
-        _exit(127);
-    }
-    close(log[1]);
-    FILE *from = fdopen(log[0], "r");
-    read_addresses(from);
-    /* Its few further lines fit into the pipe, which stays open: the daemon must not find it closed. */
-    int keep = dup(log[0]);
-    fclose(from);
-    ck_assert_int_ge(keep, 0);
-}
-
-static void stop(void)
-{
-    int status;
-    ck_assert_int_eq(kill(server.pid, SIGTERM), 0);
-    ck_assert_int_eq(waitpid(server.pid, &status, 0), server.pid);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the daemon ended with status %d", status);
-    rmdir(server.folder);
-}
-
-static void open_conn(hf_conn **ret, const char *name)
-{
-    const struct hf_hello_options options = {.name = name, .lease_ms = 60000};
-    ck_assert_int_eq(hf_connect(server.unix_address, HF_NO_TIMEOUT, ret), 0);
-    ck_assert_int_eq(hf_hello(*ret, &options), 0);
-}
+static struct live server;
+static hf_conn *conn, *other;
 
 static void setup(void)
 {
-    start();
-    open_conn(&conn, "first");
-    open_conn(&other, "second");
+    live_start(&server);
+    live_open(&server, &conn, "first");
+    live_open(&server, &other, "second");
 }
 
-/* Both sessions end: nothing but what is named or held by tickets may be left, and every invariant must
- * hold. */
 static void teardown(void)
 {
-    hf_reply *reply;
-    bool ok = false;
-    ck_assert_int_eq(hf_verify(conn, &reply), 0);
-    ck_assert(hf_item_bool(hf_item_get(hf_reply_item(reply), "ok"), &ok) && ok);
-    hf_reply_free(reply);
-    if (hf_connected(other))
-        ck_assert_int_eq(hf_bye(other, NULL), 0);
-    ck_assert_int_eq(hf_bye(conn, NULL), 0);
-    hf_close(other);
-    hf_close(conn);
-    stop();
+    live_end(&server, conn, other);
 }
 
 /* ---- Helpers ---- */

@@ -265,18 +265,48 @@ START_TEST(abandoned_request_swallows_its_answer)
 }
 END_TEST
 
-START_TEST(notifications_are_counted_and_ignored)
+START_TEST(events_come_in_between)
 {
     uint8_t event[64];
     uint8_t *end = hfp_put_event_head(event, 9, "freed", 5);
+    struct hf__answer answer;
+    const void *topic;
+    uint64_t seq;
+    size_t size;
     *end++ = 0x80;
     ask();
     send_all();
     say_bytes(event, (size_t)(end - event));
     say_result(1, 5);
     feed_said();
+    ck_assert_int_eq(hf__engine_next(&engine, &answer), 1);
+    ck_assert_uint_eq(answer.number, 0);
+    ck_assert_int_eq(answer.code, 0);
+    ck_assert_uint_eq(hf_item_count(answer.event), 3);
+    ck_assert(hf_item_uint(hf_item_at(answer.event, 0), &seq) && seq == 9);
+    ck_assert(hf_item_bytes(hf_item_at(answer.event, 1), &topic, &size));
+    ck_assert(size == 5 && memcmp(topic, "freed", 5) == 0);
+    ck_assert_int_eq(hf_item_type(hf_item_at(answer.event, 2)), HF_TYPE_MAP);
+    ck_assert_ptr_eq(answer.event.data + answer.event.size, hf_item_at(answer.event, 2).data + 1);
     expect_result(1, 5);
-    ck_assert_uint_eq(engine.notifications, 1);
+    ck_assert_uint_eq(engine.notifications, 0);
+}
+END_TEST
+
+START_TEST(other_notifications_are_counted_and_ignored)
+{
+    uint8_t frame[64];
+    uint8_t *end = hfp_put_notification_head(frame, "events", 6, 0);
+    ask();
+    send_all();
+    say_bytes(frame, (size_t)(end - frame));
+    end = hfp_put_notification_head(frame, "EVENT", 5, 1);
+    *end++ = 0xc0;
+    say_bytes(frame, (size_t)(end - frame));
+    say_result(1, 5);
+    feed_said();
+    expect_result(1, 5);
+    ck_assert_uint_eq(engine.notifications, 2);
 }
 END_TEST
 
@@ -287,7 +317,7 @@ START_TEST(stream_cut_at_any_byte_gives_the_same_answers)
 {
     uint64_t results[3] = {0};
     uint64_t numbers[3] = {0};
-    size_t count = 0;
+    size_t count = 0, events = 0;
     for (int i = 0; i < 3; i++)
         ask();
     send_all();
@@ -305,6 +335,12 @@ START_TEST(stream_cut_at_any_byte_gives_the_same_answers)
         feed(said + at, cuts[i] - at);
         at = cuts[i];
         while (hf__engine_next(&engine, &answer) == 1) {
+            if (answer.event.data != NULL) {
+                ck_assert_uint_eq(answer.event.size, 5);
+                ck_assert_uint_eq(count, 2);
+                events++;
+                continue;
+            }
             ck_assert_uint_lt(count, 3);
             hf_item_uint(answer.result, &results[count]);
             numbers[count++] = answer.number;
@@ -316,6 +352,7 @@ START_TEST(stream_cut_at_any_byte_gives_the_same_answers)
     ck_assert_uint_eq(numbers[1], 1);
     ck_assert_uint_eq(numbers[2], 3);
     ck_assert_uint_eq(results[2], 7);
+    ck_assert_uint_eq(events, 1);
 }
 END_TEST
 
@@ -586,7 +623,8 @@ int main(void)
     tcase_add_test(matching, error_is_handed_on_as_text);
     tcase_add_test(matching, error_that_is_no_text_is_an_error_without_text);
     tcase_add_test(matching, abandoned_request_swallows_its_answer);
-    tcase_add_test(matching, notifications_are_counted_and_ignored);
+    tcase_add_test(matching, events_come_in_between);
+    tcase_add_test(matching, other_notifications_are_counted_and_ignored);
     TCase *bytes = suite_case(suite, "bytes", setup, teardown);
     tcase_add_loop_test(bytes, stream_cut_at_any_byte_gives_the_same_answers, 0, 60);
     tcase_add_test(bytes, stream_of_single_bytes);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A real daemon, $HOLDFASTD or build/holdfastd, and clients of it, for libcheck programs in C. */
+#ifndef HF_TESTS_LIB_LIVE_H
+#define HF_TESTS_LIB_LIVE_H
+
+#include "client/holdfast.h"
+
+#include <sys/types.h>
+
+struct live {
+    char folder[32];
+    char unix_address[80];
+    char tcp_address[80];
+    pid_t pid;
+};
+
+void live_start(struct live *live);
+
+/* A connection with a session of that name and a lease of a minute. */
+void live_open(const struct live *live, hf_conn **ret, const char *name);
+
+/* Both sessions end: nothing but what is named or held by tickets may be left, and every invariant must hold. Then the
+ * daemon ends, which must go well. */
+void live_end(const struct live *live, hf_conn *conn, hf_conn *other);
+
+#endif
