@@ -176,20 +176,28 @@ bool guard_drop_last(struct pool *pool, struct session *s)
     return true;
 }
 
-bool guard_has(const struct pool *pool, const struct cell_notice *notice, uint32_t ref)
+/* The guard that a notice was born with, by what both say; NULL: there is none any more. */
+static struct cell_hold *guard_of(const struct pool *pool, const struct cell_notice *notice)
 {
     uint32_t guard = find(pool, notice->object);
-    return guard != 0 && guard_cell(pool, guard)->session == notice->session &&
-           guard_cell(pool, guard)->first_place == ref &&
-           w0_gen(pool->heap.hot[notice->object].w0) == (notice->what & NOTICE_GEN);
+    bool same = guard != 0 && guard_cell(pool, guard)->session == notice->session &&
+                w0_gen(pool->heap.hot[notice->object].w0) == (notice->what & NOTICE_GEN);
+    return same ? guard_cell(pool, guard) : NULL;
+}
+
+bool guard_has(const struct pool *pool, const struct cell_notice *notice, uint32_t ref)
+{
+    const struct cell_hold *guard = guard_of(pool, notice);
+    return guard != NULL && guard->first_place == ref;
 }
 
 bool guard_claim(struct pool *pool, const struct cell_notice *notice, uint32_t ref)
 {
-    uint32_t guard = find(pool, notice->object);
-    if (guard != 0 && guard_cell(pool, guard)->first_place == 0)
-        guard_cell(pool, guard)->first_place = ref;
-    return guard_has(pool, notice, ref);
+    struct cell_hold *guard = guard_of(pool, notice);
+    if (guard == NULL || guard->first_place != 0)
+        return false;
+    guard->first_place = ref;
+    return true;
 }
 
 bool pool_is_guarded(const struct pool *pool, uint64_t id)

@@ -367,6 +367,79 @@ START_TEST(a_restart_between_delivery_and_announcement)
 }
 END_TEST
 
+/* Damaged images: a notice that is of no guard, or of one that has another, tells by itself and leaves the guard alone.
+ * Before, the guard took it for its own and gave its cell back a second time. */
+
+static struct cell_notice *notice_of(uint64_t id)
+{
+    uint32_t index = (uint32_t)id, guard = index_find(&fx.pool->guards, bits_mix(index), &index);
+    return cell_at(&fx.pool->heap, ((const struct cell_hold *)cell_at(&fx.pool->heap, guard))->first_place);
+}
+
+/* The guard still does what it is for, but nothing announces it. */
+static void guard_works_silently(uint64_t id)
+{
+    ck_assert(pool_is_guarded(fx.pool, id));
+    release_one(&fx, fx.a, id);
+    drain(&fx);
+    ck_assert_uint_eq(held_by(fx.b, id), 1);
+    expect_nothing(&fx, fx.b);
+    ck_assert_uint_eq(release_one(&fx, fx.b, id), 0);
+}
+
+static void restart_and_listen(void)
+{
+    fixture_restart(&fx);
+    pool_session_attach(fx.pool, fx.a, &fx.owner_a);
+    pool_session_attach(fx.pool, fx.b, &fx.owner_b);
+    pool_listen(fx.pool, fx.a);
+    pool_listen(fx.pool, fx.b);
+}
+
+START_TEST(a_notice_of_another_generation)
+{
+    uint64_t id = guarded();
+    notice_of(id)->what ^= 1;
+    restart_and_listen();
+    expect_unreachable(&fx, fx.b, id + (1ull << 32));
+    guard_works_silently(id);
+}
+END_TEST
+
+START_TEST(a_notice_of_another_session)
+{
+    uint64_t id = guarded();
+    notice_of(id)->session = fx.a->ref;
+    restart_and_listen();
+    expect_unreachable(&fx, fx.a, id);
+    guard_works_silently(id);
+}
+END_TEST
+
+START_TEST(a_notice_that_says_it_has_fired)
+{
+    uint64_t id = guarded();
+    notice_of(id)->what |= NOTICE_FIRED;
+    restart_and_listen();
+    expect_unreachable(&fx, fx.b, id);
+    guard_works_silently(id);
+}
+END_TEST
+
+START_TEST(two_notices_of_one_guard)
+{
+    uint64_t id = guarded(), other = guarded();
+    notice_of(other)->object = (uint32_t)id;
+    notice_of(other)->what = notice_of(id)->what;
+    restart_and_listen();
+    expect_unreachable(&fx, fx.b, id); /* the second one, whose guard has the first */
+    expect_nothing(&fx, fx.b);
+    release_one(&fx, fx.a, id);
+    expect_unreachable(&fx, fx.b, id);
+    guard_works_silently(other);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pool guards");
@@ -391,5 +464,10 @@ int main(void)
     tcase_add_test(restart, recovery_delivers_what_only_a_guard_is_left_on);
     tcase_add_test(restart, a_delivery_that_was_not_told_is_told_after_a_restart);
     tcase_add_test(restart, a_restart_between_delivery_and_announcement);
+    TCase *damage = suite_case(suite, "damage", setup, teardown);
+    tcase_add_test(damage, a_notice_of_another_generation);
+    tcase_add_test(damage, a_notice_of_another_session);
+    tcase_add_test(damage, a_notice_that_says_it_has_fired);
+    tcase_add_test(damage, two_notices_of_one_guard);
     return suite_run(suite);
 }
