@@ -55,10 +55,10 @@
     X(DURATION, "--duration", "TIME", "how long to measure, such as 30, 500ms, 5m (10 s)")                   \
     X(WARMUP, "--warmup", "TIME", "how long to run before that (1 s)")                                       \
     X(COUNT, "--count", "N", "end after so many operations, or events")                                      \
-    X(TOPIC, "--topic", "TOPIC,...", "also what the pool tells of these topics, such as gc")                 \
-    X(PREFIX, "--prefix", "TEXT", "of topics only events whose key begins so, such as the phase of gc")      \
-    X(FROM_SEQ, "--from-seq", "SEQ", "of topics the events from this number on, as far as they are kept")    \
-    X(GUARD, "--guard", NULL, "guard instead of watch: hold what nothing else holds any more")               \
+    X(PREFIX, "--prefix", "TEXT", "only events whose key begins so, such as the phase of gc")                \
+    X(FROM_SEQ, "--from-seq", "SEQ", "the events from this number on, as far as they are kept")              \
+    X(DRY_RUN, "--dry-run", NULL, "free nothing: only say what would be freed")                              \
+    X(EXPLAIN, "--explain", NULL, "list the cycles that are found")                                          \
     X(OBJECTS, "--objects", "N", "objects in each pool (100k)")                                              \
     X(VALUE, "--value", "SIZES", "bytes of a value: 64, 16-4K, or 64=80,1K-4K=20 with weights (64)")         \
     X(SKEW, "--skew", "SKEW", "which objects: uniform, zipf or zipf:EXPONENT (uniform)")                     \

@@ -20,6 +20,10 @@
     "Ctrl-C ends it early and prints what was measured. `bench compare` takes two files written by\n"        \
     "`holdfast --json bench >FILE` and prints what has changed."
 
+#define EVENTS_TEXT                                                                                          \
+    "A line an event: SEQ TOPIC KEY=VALUE..., with --json one map. In a shell it only asks for them;\n"       \
+    "`events` prints them there.\n"
+
 const struct cli_command cli_commands[] = {
     /* objects */
     {"put", "[VALUE]", "put a new object and print its id",
@@ -68,13 +72,24 @@ const struct cli_command cli_commands[] = {
     {"scan", "", "list objects", "--raw prints only ids.",
      CLI_BIT(TAG) | CLI_BIT(MIN_SIZE) | CLI_BIT(SID) | CLI_BIT(LIMIT), 0, 0, false, cli_scan},
     {"sessions", "", "list sessions", NULL, CLI_BIT(ALL) | CLI_BIT(LIMIT), 0, 0, false, cli_sessions},
-    {"watch", "[ID...]", "print what happens to objects, and in the pool, as it happens",
-     "A line an event: SEQ TOPIC KEY=VALUE..., with --json one map. It ends when all objects are freed, "
-     "unless a\n"
-     "--topic is given; with --count after so many events; or by a signal, such as Ctrl-C. Until then what\n"
-     "--guard has kept is held.",
-     CLI_BIT(TOPIC) | CLI_BIT(PREFIX) | CLI_BIT(FROM_SEQ) | CLI_BIT(GUARD) | CLI_BIT(COUNT), 0, 1024, false,
-     cli_watch},
+    {"watch", "ID...", "print when objects are freed, and why",
+     EVENTS_TEXT "It ends when all of them are freed, with --count after so many events, or by a signal.",
+     CLI_BIT(COUNT), 1, 1024, false, cli_watch},
+    {"unwatch", "ID...", "end watches of the same shell", NULL, 0, 1, 1024, false, cli_unwatch},
+    {"guard", "ID...", "hold objects as soon as nothing else does, instead of letting them die; print it",
+     EVENTS_TEXT
+     "It ends with --count after so many events, or by a signal, such as Ctrl-C; what it holds by then it\n"
+     "lets go.",
+     CLI_BIT(COUNT), 1, 1024, false, cli_guard},
+    {"unguard", "ID...", "end guards of the same shell", NULL, 0, 1, 1024, false, cli_unguard},
+    {"subscribe", "TOPIC...", "print what the pool tells of topics, such as gc",
+     EVENTS_TEXT "It ends with --count after so many events, or by a signal, such as Ctrl-C.",
+     CLI_BIT(PREFIX) | CLI_BIT(FROM_SEQ) | CLI_BIT(COUNT), 1, 16, false, cli_subscribe},
+    {"unsubscribe", "TOPIC...", "end subscriptions of the same shell", NULL, 0, 1, 16, false,
+     cli_unsubscribe},
+    {"events", "", "in a shell, print the events that have come",
+     "With --count it waits until so many have come, for each as long as --timeout says.", CLI_BIT(COUNT), 0,
+     0, false, cli_events},
     {"kill", "SID...", "end sessions; print the references they held", NULL, 0, 1, MANY, false, cli_kill},
     {"pools", "", "list pools", NULL, 0, 0, 0, false, cli_pools},
     {"pool_create", "NAME", "make a pool", NULL, CLI_BIT(MAX_BYTES), 1, 1, false, cli_pool_create},
@@ -87,6 +102,9 @@ const struct cli_command cli_commands[] = {
      "run (its --heap), or one pool in it as FOLDER/NAME: `holdfastd --verify` looks at it, and only reads.\n"
      "The exit code is 1 if something is found.",
      0, 0, 1, true, cli_verify},
+    {"gc", "", "collect objects that only refer to each other, and tell what was found",
+     "Others are served meanwhile. --json prints all that gc_collect answers.",
+     CLI_BIT(DRY_RUN) | CLI_BIT(EXPLAIN), 0, 0, false, cli_gc},
     {"gc_collect", "[OPTIONS]", "collect what only a cycle of references keeps, and print what was found",
      "OPTIONS is JSON: {\"dry_run\": true} frees nothing, {\"explain\": true} lists the cycles.", 0, 0, 1,
      false, cli_gc_collect},

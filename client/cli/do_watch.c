@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The command that waits for events and prints them, a line each. */
+/* Commands that ask for events, and print them, a line each: at once until there is an end, or in a shell, where
+ * asking and printing are two commands. */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -10,62 +11,14 @@
 #include "client/cli/params.h"
 #include "client/cli/print.h"
 
-#define TOPICS_MAX 16
-
 struct watching {
     struct cli *cli;
-    hf_id *ids;
-    size_t ids_left; /* whose event has not come */
-    const char *topics[TOPICS_MAX];
-    size_t topics_count;
-    uint64_t left; /* events to be printed; UINT64_MAX: all */
+    size_t ids_left; /* watched, whose event has not come; 0: it does not end by itself */
+    uint64_t left;   /* events to be printed; UINT64_MAX: all */
 };
 
-/* ---- what is asked for ---- */
-
-/* Splits the value of --topic, in place. */
-static int read_topics(struct watching *w, char *text)
-{
-    for (char *rest = text, *topic; (topic = strsep(&rest, ",")) != NULL;) {
-        if (w->topics_count == TOPICS_MAX || topic[0] == '\0')
-            return cli_error(w->cli, CLI_USAGE, "--topic needs names of topics, such as gc");
-        w->topics[w->topics_count++] = topic;
-    }
-    return CLI_OK;
-}
-
-static int read_ids(struct watching *w, const struct cli_args *args)
-{
-    w->ids = calloc(args->count + 1, sizeof *w->ids);
-    if (w->ids == NULL)
-        return cli_error(w->cli, CLI_LOCAL, "no memory");
-    for (unsigned k = 0; k < args->count; k++)
-        if (!cli_positional_id(w->cli, args, k, &w->ids[k]))
-            return CLI_USAGE;
-    w->ids_left = args->count;
-    return CLI_OK;
-}
-
-static int ask_ids(struct watching *w, bool guard)
-{
-    int code = 0;
-    if (!guard)
-        return w->ids_left == 0 ? 0 : hf_watch_many(w->cli->conn, w->ids, w->ids_left);
-    for (size_t k = 0; code == 0 && k < w->ids_left; k++)
-        code = hf_guard(w->cli->conn, w->ids[k]);
-    return code;
-}
-
-static int ask(struct watching *w, const struct cli_args *args)
-{
-    struct hf_subscribe_options options = {.prefix = args->value[CLI_OPT_PREFIX]};
-    if (!cli_option_uint(w->cli, args, CLI_OPT_FROM_SEQ, &options.from_seq))
-        return CLI_USAGE;
-    int code = ask_ids(w, cli_given(args, CLI_OPT_GUARD));
-    if (code == 0 && w->topics_count != 0)
-        code = hf_subscribe(w->cli->conn, w->topics, w->topics_count, &options, NULL);
-    return code == 0 ? CLI_OK : cli_fail(w->cli, code);
-}
+/* What a command asks for. Returns an exit code; has reported. */
+typedef int ask_fn(struct cli *cli, const struct cli_args *args);
 
 /* ---- printing ---- */
 
@@ -117,26 +70,35 @@ static bool show(struct watching *w, const struct hf_event *event)
         print_json(event);
     else
         print_words(event);
-    if (event->id != 0 && w->ids_left != 0)
-        w->ids_left--;
     w->left -= w->left != UINT64_MAX;
-    return w->left == 0 || (w->ids_left == 0 && w->topics_count == 0);
+    return w->left == 0 || (w->ids_left != 0 && event->id != 0 && --w->ids_left == 0);
 }
 
-/* ---- waiting ---- */
+static int flush_events(struct cli *cli)
+{
+    return fflush(stdout) == 0 ? CLI_OK : cli_error(cli, CLI_LOCAL, "stdout: %s", strerror(errno));
+}
 
-/* Prints what has come. CLI_OK: and more is to be waited for. */
+/* Prints what has come. CLI_OK and not done: more is to be waited for. */
 static int show_all(struct watching *w, bool *ret_done)
 {
     struct hf_event event;
-    int code;
+    int code = 0;
     *ret_done = false;
     while (!*ret_done && (code = hf_next_event(w->cli->conn, 0, &event)) == 0)
         *ret_done = show(w, &event);
-    if (fflush(stdout) != 0)
-        return cli_error(w->cli, CLI_LOCAL, "stdout: %s", strerror(errno));
-    return *ret_done || code == HF_ERR_TIMEOUT ? CLI_OK : cli_fail(w->cli, code);
+    int exit_code = flush_events(w->cli);
+    return exit_code != CLI_OK || *ret_done || code == HF_ERR_TIMEOUT ? exit_code : cli_fail(w->cli, code);
 }
+
+static int read_count(struct cli *cli, const struct cli_args *args, uint64_t *ret)
+{
+    if (!cli_option_uint(cli, args, CLI_OPT_COUNT, ret))
+        return CLI_USAGE;
+    return *ret != 0 ? CLI_OK : cli_error(cli, CLI_USAGE, "--count needs a number of events, 1 or more");
+}
+
+/* ---- waiting ---- */
 
 static int wait_events(struct watching *w, int signals)
 {
@@ -153,39 +115,146 @@ static int wait_events(struct watching *w, int signals)
     }
 }
 
-static int run(struct watching *w, const struct cli_args *args, char *topics)
+/* Asks, and prints what comes until it ends: by itself when the events of `ids` have come, unless that is 0. */
+static int ask_and_wait(struct cli *cli, const struct cli_args *args, ask_fn *ask, size_t ids)
 {
-    int signals, exit_code = topics != NULL ? read_topics(w, topics) : CLI_OK;
+    struct watching w = {.cli = cli, .ids_left = ids, .left = UINT64_MAX};
+    int signals, exit_code = read_count(cli, args, &w.left);
     if (exit_code == CLI_OK)
-        exit_code = read_ids(w, args);
+        exit_code = cli_signals(cli, &signals);
     if (exit_code != CLI_OK)
         return exit_code;
-    if (w->ids_left == 0 && w->topics_count == 0)
-        return cli_error(w->cli, CLI_USAGE, "watch what? Give ids, or --topic; see `holdfast help watch`");
-    exit_code = cli_signals(w->cli, &signals);
-    if (exit_code != CLI_OK)
-        return exit_code;
-    exit_code = ask(w, args);
+    exit_code = ask(cli, args);
     if (exit_code == CLI_OK) {
-        cli_hint(w->cli, "watching; Ctrl-C ends it");
-        exit_code = wait_events(w, signals);
+        cli_hint(cli, "waiting for events; Ctrl-C ends it");
+        exit_code = wait_events(&w, signals);
     }
     close(signals);
     return exit_code;
 }
 
+/* The same, but a shell only asks. */
+static int run(struct cli *cli, const struct cli_args *args, ask_fn *ask, size_t ids)
+{
+    if (!cli->shell)
+        return ask_and_wait(cli, args, ask, ids);
+    if (cli_given(args, CLI_OPT_COUNT))
+        return cli_error(cli, CLI_USAGE, "in a shell the events are printed by `events --count N`");
+    int exit_code = ask(cli, args);
+    return exit_code == CLI_OK ? cli_done(cli, 0) : exit_code;
+}
+
+/* ---- objects ---- */
+
+typedef int ids_fn(hf_conn *conn, const hf_id *ids, size_t count);
+
+static int with_ids(struct cli *cli, const struct cli_args *args, ids_fn *call)
+{
+    hf_id *ids = calloc(args->count + 1, sizeof *ids);
+    if (ids == NULL)
+        return cli_error(cli, CLI_LOCAL, "no memory");
+    bool ok = true;
+    for (unsigned k = 0; ok && k < args->count; k++)
+        ok = cli_positional_id(cli, args, k, &ids[k]);
+    int code = ok ? call(cli->conn, ids, args->count) : 0;
+    free(ids);
+    return !ok ? CLI_USAGE : code != 0 ? cli_fail(cli, code) : CLI_OK;
+}
+
+/* The protocol guards one at a time: those before one that fails stay guarded. */
+static int guard_each(hf_conn *conn, const hf_id *ids, size_t count)
+{
+    int code = 0;
+    for (size_t k = 0; code == 0 && k < count; k++)
+        code = hf_guard(conn, ids[k]);
+    return code;
+}
+
+static int unguard_each(hf_conn *conn, const hf_id *ids, size_t count)
+{
+    int code = 0;
+    for (size_t k = 0; code == 0 && k < count; k++)
+        code = hf_unguard(conn, ids[k]);
+    return code;
+}
+
+static int ask_watch(struct cli *cli, const struct cli_args *args)
+{
+    return with_ids(cli, args, hf_watch_many);
+}
+
+static int ask_guard(struct cli *cli, const struct cli_args *args)
+{
+    return with_ids(cli, args, guard_each);
+}
+
 int cli_watch(struct cli *cli, const struct cli_args *args)
 {
-    struct watching w = {.cli = cli, .left = UINT64_MAX};
-    const char *given = args->value[CLI_OPT_TOPIC];
-    char *topics = given != NULL ? strdup(given) : NULL;
-    if (!cli_option_uint(cli, args, CLI_OPT_COUNT, &w.left)) {
-        free(topics);
+    return run(cli, args, ask_watch, args->count);
+}
+
+int cli_guard(struct cli *cli, const struct cli_args *args)
+{
+    return run(cli, args, ask_guard, 0);
+}
+
+static int undo(struct cli *cli, const struct cli_args *args, ids_fn *call)
+{
+    int exit_code = with_ids(cli, args, call);
+    return exit_code == CLI_OK ? cli_done(cli, 0) : exit_code;
+}
+
+int cli_unwatch(struct cli *cli, const struct cli_args *args)
+{
+    return undo(cli, args, hf_unwatch_many);
+}
+
+int cli_unguard(struct cli *cli, const struct cli_args *args)
+{
+    return undo(cli, args, unguard_each);
+}
+
+/* ---- topics ---- */
+
+static int ask_topics(struct cli *cli, const struct cli_args *args)
+{
+    struct hf_subscribe_options options = {.prefix = args->value[CLI_OPT_PREFIX]};
+    if (!cli_option_uint(cli, args, CLI_OPT_FROM_SEQ, &options.from_seq))
         return CLI_USAGE;
-    }
-    int exit_code =
-        given != NULL && topics == NULL ? cli_error(cli, CLI_LOCAL, "no memory") : run(&w, args, topics);
-    free(w.ids);
-    free(topics);
-    return exit_code;
+    int code =
+        hf_subscribe(cli->conn, (const char *const *)args->positional, args->count, &options, NULL);
+    return code != 0 ? cli_fail(cli, code) : CLI_OK;
+}
+
+int cli_subscribe(struct cli *cli, const struct cli_args *args)
+{
+    return run(cli, args, ask_topics, 0);
+}
+
+int cli_unsubscribe(struct cli *cli, const struct cli_args *args)
+{
+    return cli_done(cli, hf_unsubscribe(cli->conn, (const char *const *)args->positional, args->count));
+}
+
+/* ---- in a shell ---- */
+
+/* Without --count what has come; else so many, as long as each comes in time. */
+int cli_events(struct cli *cli, const struct cli_args *args)
+{
+    struct watching w = {.cli = cli, .left = UINT64_MAX};
+    struct hf_event event;
+    bool done = false;
+    int code = 0, exit_code = read_count(cli, args, &w.left);
+    if (exit_code != CLI_OK)
+        return exit_code;
+    if (!cli->shell)
+        return cli_error(cli, CLI_USAGE,
+                         "events: only in a shell, after watch, guard or subscribe, which print them themselves "
+                         "elsewhere");
+    if (!cli_given(args, CLI_OPT_COUNT))
+        return show_all(&w, &done);
+    while (!done && (code = hf_next_event(cli->conn, cli->timeout_ms, &event)) == 0)
+        done = show(&w, &event);
+    exit_code = flush_events(cli);
+    return exit_code != CLI_OK || done ? exit_code : cli_fail(cli, code);
 }

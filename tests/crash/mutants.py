@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FLAGS = ["-std=c17", "-D_GNU_SOURCE", "-I.", "-w"]
 FOLDERS = ["daemon/base", "daemon/heap", "daemon/gc", "daemon/pool", "proto", "tests/crash", "tests/lib"]
 SOURCES = ["tests/lib/pool_fixture.c", "tests/crash/copy.c", "tests/crash/digest.c", "tests/crash/workload.c"]
-GLOBS = ["daemon/base/*.c", "daemon/heap/*.c", "daemon/gc/*.c", "daemon/pool/*.c"]
+GLOBS = ["daemon/base/*.c", "daemon/heap/*.c", "daemon/gc/*.c", "daemon/pool/*.c", "proto/topics.c"]
 
 MUTANTS = [
     ("log count before the record", "daemon/heap/heap.h",

@@ -195,74 +195,165 @@ class Lifetime(Cli):
                                     "release --n=2 " + number, code=ANSWER), ["3", "2", "0"])
 
 
-class Watching(Cli):
-    def watch(self, *words):
-        """`holdfast watch`, once it watches."""
-        watcher = subprocess.Popen([HOLDFAST, *map(str, words)], env=self.env, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.addCleanup(watcher.wait, DEADLINE_S)
-        self.addCleanup(watcher.stdout.close)
-        self.addCleanup(watcher.stderr.close)
-        self.addCleanup(watcher.kill)
-        self.assertEqual(watcher.stderr.readline(), "holdfast: watching; Ctrl-C ends it\n")
-        return watcher
+class Events(Cli):
+    def waiting(self, *words):
+        """A command that waits for events, once it has asked for them."""
+        waiter = subprocess.Popen([HOLDFAST, *map(str, words)], env=self.env, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(waiter.wait, DEADLINE_S)
+        self.addCleanup(waiter.stdout.close)
+        self.addCleanup(waiter.stderr.close)
+        self.addCleanup(waiter.kill)
+        self.assertEqual(waiter.stderr.readline(), "holdfast: note: waiting for events; Ctrl-C ends it\n")
+        return waiter
 
-    def test_until_all_are_freed(self):
-        a, b = (self.out("put", "x", "--name", name).strip() for name in "ab")
-        watcher = self.watch("watch", a, b)
+    def put_named(self, name):
+        return self.out("put", "x", "--name", name).strip()
+
+    def test_watch_until_all_are_freed(self):
+        a, b = (self.put_named(name) for name in "ab")
+        waiter = self.waiting("watch", a, b)
         self.out("unname", "a")
-        self.assertEqual(watcher.stdout.readline(), "1 freed id=%s reason=unname\n" % a)
+        self.assertEqual(waiter.stdout.readline(), "1 freed id=%s reason=unname\n" % a)
         self.out("unname", "b")
-        self.assertEqual(watcher.stdout.readline(), "2 freed id=%s reason=unname\n" % b)
-        self.assertEqual(watcher.wait(DEADLINE_S), OK)
-        self.assertEqual(watcher.stdout.read(), "")
+        self.assertEqual(waiter.stdout.readline(), "2 freed id=%s reason=unname\n" % b)
+        self.assertEqual(waiter.wait(DEADLINE_S), OK)
+        self.assertEqual(waiter.stdout.read(), "")
+
+    def test_watch_until_so_many(self):
+        a, b = (self.put_named(name) for name in "ab")
+        waiter = self.waiting("watch", "--count", 1, a, b)
+        self.out("unname", "b")
+        self.assertEqual(waiter.stdout.read(), "1 freed id=%s reason=unname\n" % b)
+        self.assertEqual(waiter.wait(DEADLINE_S), OK)
 
     def test_json(self):
-        number = self.out("put", "x", "--name", "n").strip()
-        watcher = self.watch("--json", "watch", number)
+        number = self.put_named("n")
+        waiter = self.waiting("--json", "watch", number)
         self.out("store", "n", "other")
-        self.assertEqual(json.loads(watcher.stdout.readline()),
+        self.assertEqual(json.loads(waiter.stdout.readline()),
                          {"seq": 1, "topic": "freed", "id": int(number), "reason": "replaced"})
-        self.assertEqual(watcher.wait(DEADLINE_S), OK)
+        self.assertEqual(waiter.wait(DEADLINE_S), OK)
 
-    def test_guard(self):
-        number = self.out("put", "x", "--name", "n").strip()
-        watcher = self.watch("watch", "--guard", "--topic", "gc", number)
-        self.out("unname", "n")
-        self.assertEqual(watcher.stdout.readline(), "1 unreachable id=%s\n" % number)
-        self.assertEqual([row["pid"] for row in self.json("holders", number)], [watcher.pid])
-        watcher.send_signal(signal.SIGINT)
-        self.assertEqual(watcher.wait(DEADLINE_S), OK)
-        self.run_cli("get", number, code=ANSWER)
+    def test_guard_holds_until_a_signal(self):
+        a, b = (self.put_named(name) for name in "ab")
+        waiter = self.waiting("guard", a, b)
+        self.out("unname", "a", "b")
+        self.assertEqual(waiter.stdout.readline(), "1 unreachable id=%s\n" % a)
+        self.assertEqual(waiter.stdout.readline(), "2 unreachable id=%s\n" % b)
+        for number in (a, b):
+            self.assertEqual([row["pid"] for row in self.json("holders", number)], [waiter.pid])
+        waiter.send_signal(signal.SIGINT)
+        self.assertEqual(waiter.wait(DEADLINE_S), OK)
+        self.run_cli("get", a, code=ANSWER)
+        self.run_cli("get", b, code=ANSWER)
 
-    def test_topics(self):
-        watcher = self.watch("--json", "watch", "--topic=gc", "--count", 3)
-        ends = self.watch("watch", "--topic", "gc", "--prefix", "end", "--count", 1)
+    def test_subscribe(self):
+        waiter = self.waiting("--json", "subscribe", "gc", "--count", 3)
+        ends = self.waiting("subscribe", "gc", "--prefix", "end", "--count", 1)
         for _ in range(2):
-            self.out("call", "gc_collect", "[]")
-        events = [json.loads(watcher.stdout.readline()) for _ in range(3)]
+            self.out("gc_collect")
+        events = [json.loads(waiter.stdout.readline()) for _ in range(3)]
         self.assertEqual([event["phase"] for event in events], ["start", "end", "start"])
         self.assertEqual([event["seq"] - events[0]["seq"] for event in events], [0, 1, 2])
-        self.assertEqual(watcher.wait(DEADLINE_S), OK)
+        self.assertEqual(waiter.wait(DEADLINE_S), OK)
         self.assertIn(" gc phase=end kind=full trigger=call dry_run=false ", ends.stdout.readline())
         self.assertEqual(ends.wait(DEADLINE_S), OK)
 
+    def test_subscribe_from_a_number(self):
+        waiter = self.waiting("--json", "subscribe", "gc")  # keeps the ring
+        self.out("gc_collect")
+        first = json.loads(waiter.stdout.readline())["seq"]
+        later = self.waiting("--json", "subscribe", "gc", "--from-seq", first, "--count", 2)
+        self.assertEqual([json.loads(later.stdout.readline())["seq"] for _ in range(2)], [first, first + 1])
+        self.assertEqual(later.wait(DEADLINE_S), OK)
+
+    def test_in_a_shell_they_are_printed_by_a_command(self):
+        lines = self.shell("put a --name a", "put b --name b", "put c --name c", "quit")
+        a, b, c = lines[:3]
+        lines = self.shell("watch %s %s" % (a, c), "guard " + b, "unwatch " + c, "unname a",
+                           "events --count 1", "unname b c", "events --count 1", "events", "release " + b, "subscribe gc", "gc", "events --count 2", "unsubscribe gc", "gc",
+                           "events")
+        self.assertEqual(lines[:3], ["1 freed id=%s reason=unname" % a, "2 unreachable id=%s" % b, "0"])
+        self.assertRegex(lines[3], "^freed 0 objects of [0-9]+ looked at, ")
+        self.assertRegex(lines[4], "^[0-9]+ gc phase=start ")
+        self.assertRegex(lines[5], "^[0-9]+ gc phase=end ")
+        self.assertRegex(lines[6], "^freed 0 objects ")
+        self.assertEqual(len(lines), 7)
+
+    def test_in_a_shell_unguard_lets_it_die(self):
+        number = self.put_named("n")
+        self.shell("guard " + number, "unguard " + number, "unname n", "events", "get " + number, code=ANSWER)
+
+    def test_in_a_shell_events_may_not_come(self):
+        number = self.put_named("n")
+        self.assertEqual(self.shell("watch " + number, "events --count 1 --timeout 1", code=TIMEOUT), [])
+
     def test_what_goes_wrong(self):
-        self.assertIn("watch what?", self.run_cli("watch", code=USAGE).stderr)
-        self.run_cli("watch", "x", code=USAGE)
-        self.run_cli("watch", "--topic", "gc,", code=USAGE)
-        self.run_cli("watch", "--topic", "gc", "--count", "x", code=USAGE)
-        self.assertIn("no such topic", self.run_cli("watch", "--topic", "nonsense", code=ANSWER).stderr)
-        number = self.out("put", "x").strip()
-        self.assertIn("GONE", self.run_cli("watch", number, code=ANSWER).stderr)
-        self.assertIn("not in a shell", self.run_cli("shell", "-q", stdin="watch 1\n", code=USAGE).stderr)
+        number = self.put_named("n")
+        for words in (["watch"], ["watch", "x"], ["subscribe"], ["watch", number, "--count", "x"],
+                      ["watch", number, "--count", "0"], ["subscribe", "gc", "--from-seq", "x"], ["unwatch"]):
+            self.run_cli(*words, code=USAGE)
+        self.assertIn("only in a shell", self.run_cli("events", code=USAGE).stderr)
+        self.assertIn("no such topic", self.run_cli("subscribe", "nonsense", code=ANSWER).stderr)
+        self.assertIn("CONFLICT", self.run_cli("unguard", number, code=ANSWER).stderr)
+        dead = self.out("put", "x").strip()
+        self.assertIn("GONE", self.run_cli("watch", dead, code=ANSWER).stderr)
+        self.assertIn("GONE", self.run_cli("guard", number, dead, code=ANSWER).stderr)
+        self.assertIn("events --count", self.run_cli("shell", "-q", stdin="watch %s --count 1\n" % number, code=USAGE).stderr)
 
     def test_the_connection_ends(self):
-        number = self.out("put", "x", "--name", "n").strip()
-        watcher = self.watch("watch", number)
-        sid = [row["sid"] for row in self.json("sessions") if row["pid"] == watcher.pid][0]
+        number = self.put_named("n")
+        waiter = self.waiting("watch", number)
+        sid = [row["sid"] for row in self.json("sessions") if row["pid"] == waiter.pid][0]
         self.out("kill", sid)
-        self.assertEqual(watcher.wait(DEADLINE_S), CONNECTION)
+        self.assertEqual(waiter.wait(DEADLINE_S), CONNECTION)
+
+
+class Collecting(Cli):
+    def ring(self, count, tag):
+        """A ring of objects that refer to each other, held by nobody when this returns; their ids."""
+        items = [["x" * 10, [-((k + 1) % count + 1)], {"tag": tag}] for k in range(count)]
+        return [int(word) for word in self.out("put_many", json.dumps(items)).split()]
+
+    def test_nothing(self):
+        self.assertRegex(self.out("gc"), "^freed 0 objects of 0 looked at, values of 0 B, in [0-9.]+ ms\n$")
+
+    def test_dry_run_explains_then_it_is_freed(self):
+        wheel, self_made = self.ring(3, "wheel"), self.ring(1, "own")
+        done = self.out("gc", "--dry-run", "--explain").splitlines()
+        self.assertEqual(done[0].split(), ["CYCLE", "OF", "ID", "SIZE", "TAG"])
+        rows = [line.split() for line in done[1:-1]]
+        self.assertEqual(sorted((int(row[2]), row[1], row[3:]) for row in rows),
+                         sorted([(number, "3", ["10", "B", "wheel"]) for number in wheel] +
+                                [(number, "1", ["10", "B", "own"]) for number in self_made]))
+        self.assertEqual({row[0] for row in rows}, {"1", "2"})
+        self.assertRegex(done[-1], "^would free 4 objects of 4 looked at, values of 40 B, in ")
+        self.assertEqual(self.out("get", wheel[0]), "xxxxxxxxxx\n")
+        self.assertRegex(self.out("gc"), "^freed 4 objects of 4 looked at, values of 40 B, in ")
+        self.run_cli("get", wheel[0], code=ANSWER)
+
+    def test_what_is_left_out_is_said(self):
+        for _ in range(65):
+            self.ring(1, "own")
+        done = self.run_cli("gc", "--explain")
+        self.assertEqual(len(done.stdout.splitlines()), 1 + 64 + 1)
+        self.assertIn("note: 64 of 65 cycles are listed", done.stderr)
+
+    def test_what_a_guard_keeps(self):
+        number = self.out("put", "x", "--name", "n").strip()
+        lines = self.shell("link %s 0 %s" % (number, number), "guard " + number, "unname n", "gc", "events --count 1")
+        self.assertRegex(lines[-3], "^freed 0 objects of 1 looked at")
+        self.assertEqual(lines[-2:], ["kept for guards: 1 object, which their sessions hold now",
+                                      "1 unreachable id=%s" % number])
+        self.assertRegex(self.out("gc"), "^freed 1 object of 1 looked at")
+
+    def test_json(self):
+        ring = self.ring(2, "pair")
+        result = self.json("gc", "--explain")
+        self.assertEqual((result["collected"], result["bytes"], result["cycles_found"]), (2, 20, 1))
+        self.assertEqual(sorted(member["id"] for member in result["cycles"][0]["members"]), sorted(ring))
+        self.assertEqual(self.json("gc", "--dry-run")["unreachable"], 0)
 
 
 class Shell(Cli):

@@ -67,6 +67,21 @@ class Turns(unittest.TestCase):
                 self.fail(reply[2])
         return [reply[3] for reply in replies]
 
+    def told(self, client, frames, window=PIPELINED):
+        """The same for a client to which events come in between; these are thrown away if nobody takes them."""
+        for part in chunks(frames, window):
+            client.asked = True
+            client.send_raw(b"".join(part))
+            for _ in part:
+                client.recv().value()
+
+    def take(self, client, count):
+        """So many events in all, of which none comes twice."""
+        while len(client.events) < count:
+            client.events.append(client._event(client.recv_frame()))
+        self.assertEqual(len({(event.topic, event.seq) for event in client.events}), count)
+        client.events.clear()
+
     # A large pool ----------------------------------------------------------------------------------
 
     def open(self):
@@ -284,6 +299,65 @@ class Turns(unittest.TestCase):
         self.second.request("gc_collect", msgid=9)
         self.bulk(self.c, [frame("put_many", ring)] * 50, 4)
         self.assertGreaterEqual(self.second.recv().value()["candidates"], OBJECTS)
+
+    def do_watch(self):
+        """Many watches of one session, many sessions on the same objects, and all of these die at once; then a session
+        that ends with many."""
+        ids = self.bulk(self.c, [frame("put_many", [[k] for k in range(IDS_MAX)])] * 40, 4)
+        clients = [self.client({"name": "w%d" % k, "pool": "full"}) for k in range(PIPELINED)]
+        self.told(clients[0], [frame("watch", part) for part in ids], 20)
+        for client in clients[1:]:
+            self.told(client, [frame("watch", ids[0])])
+        self.bulk(self.c, [frame("release", part) for part in ids], 20)
+        self.take(clients[0], 40 * IDS_MAX)
+        for client in clients[1:]:
+            self.take(client, IDS_MAX)
+        self.told(clients[0], [frame("watch", self.some_ids(IDS_MAX)) for _ in range(40)], 20)
+        for client in clients:
+            client.call("bye")
+
+    def do_unwatch(self):
+        client = self.client({"name": "w", "pool": "full"})
+        ids = [self.some_ids(IDS_MAX) for _ in range(20)]
+        self.told(client, [frame("watch", part) for part in ids] + [frame("unwatch", part) for part in ids], 20)
+
+    def do_guard(self):
+        """Delivered because its only holder lets go, in a collection, and not at all."""
+        client = self.client({"name": "g", "pool": "full"})
+        ids = self.bulk(self.c, [frame("put", b"x" * 100)] * 20 * PIPELINED)
+        ring = self.c.call("put_many", [[k, [-((k + 1) % IDS_MAX + 1)]] for k in range(IDS_MAX)])
+        self.told(client, [frame("guard", obj) for obj in ids + ring])
+        released = ids[:len(ids) // 2]
+        self.bulk(self.c, [frame("release", part) for part in chunks(released, IDS_MAX)])
+        self.bulk(self.c, [frame("release", ring)])
+        self.c.call("gc_collect")
+        self.take(client, len(released) + IDS_MAX)
+        self.told(client, [frame("release", part) for part in chunks(released, IDS_MAX) + [ring]])
+        client.call("bye")
+
+    def do_unguard(self):
+        client = self.client({"name": "g", "pool": "full"})
+        ids = self.bulk(self.c, [frame("put", b"x" * 100)] * PIPELINED)
+        self.told(client, [frame("guard", obj) for obj in ids] + [frame("unguard", obj) for obj in ids])
+
+    def do_subscribe(self):
+        """The most topics a call can name; then many subscribers, each of which goes back again and again."""
+        clients = [self.client({"name": "s%d" % k, "pool": "full"}) for k in range(20)]
+        many = frame("subscribe", ["gc"] * IDS_MAX, {"prefix": "nobody has this"})
+        for client in clients:
+            self.told(client, [many] * PIPELINED)
+        seq = clients[0].call("subscribe", [])
+        self.c.call("gc_collect")
+        for client in clients:
+            self.told(client, [frame("subscribe", ["gc"], {"from_seq": seq + 1, "prefix": ""})] * PIPELINED)
+            client.call("ping")
+            self.assertEqual({event.seq for event in client.events}, {seq + 1, seq + 2})
+            client.call("bye")
+
+    def do_unsubscribe(self):
+        client = self.client({"name": "s", "pool": "full"})
+        self.told(client, [frame("subscribe", ["gc"]), frame("unsubscribe", ["gc"] * IDS_MAX)] * PIPELINED)
+        client.call("bye")
 
     # These end what the others need.
 

@@ -16,11 +16,11 @@ static const char *const contract[] = {
     "share", "claim",       "unshare",   "name",    "lookup", "unname",     "names",
     "store", "fetch",       "inspect",   "holders", "scan",   "sessions",   "kill",
     "pools", "pool_create", "pool_drop", "stats",   "verify", "gc_collect", "gc_config",
+    "watch", "unwatch", "guard", "unguard", "subscribe", "unsubscribe",
 };
 
 static const char *const contract_later[] = {
-    "referrers", "why",    "watch",   "unwatch", "guard", "unguard", "subscribe", "unsubscribe", "top",
-    "census",    "doctor", "slowlog", "attach",  "view",  "save",    "drain",     "config",
+    "referrers", "why", "top", "census", "doctor", "slowlog", "attach", "view", "save", "drain", "config",
 };
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
