@@ -241,6 +241,46 @@ class Steady(unittest.TestCase):
         self.steady_frames(self.c, [frame("link", obj, 0, target) for target in (self.ids[1], None, self.ids[2])
                                     for obj in lists])
 
+    # Events ----------------------------------------------------------------------------------------
+
+    def test_watch_and_unwatch(self):
+        self.steady_frames(self.c, self.in_pairs([frame("watch", obj) for obj in self.ids],
+                                                 [frame("unwatch", obj) for obj in self.ids]))
+
+    def test_guard_and_unguard(self):
+        pairs = self.in_pairs([frame("guard", obj) for obj in self.ids], [frame("unguard", obj) for obj in self.ids])
+        self.steady(lambda n: [self.bulk(self.c, pairs) for _ in range(0, n, len(pairs))])
+
+    def until(self, client, events):
+        """Reads so many events."""
+        while len(client.events) < events:
+            client.events.append(client._event(client.recv_frame()))
+        client.events.clear()
+
+    def test_events_of_watches(self):
+        """Each request costs an event."""
+        self.c.asked = True
+
+        def run(count):
+            for _ in range(0, count, 2 * WINDOW):
+                ids = [reply[3] for reply in self.first.bulk([frame("put", k) for k in range(WINDOW)])]
+                self.c.call("watch", ids)
+                self.bulk(self.first, [frame("release", obj) for obj in ids])
+                self.until(self.c, WINDOW)
+        self.steady(run)
+
+    def test_events_of_guards(self):
+        self.c.asked = True
+
+        def run(count):
+            for _ in range(0, count, 4 * WINDOW):
+                ids = [reply[3] for reply in self.first.bulk([frame("put", k) for k in range(WINDOW)])]
+                self.bulk(self.c, [frame("guard", obj) for obj in ids])
+                self.bulk(self.first, [frame("release", obj) for obj in ids])
+                self.until(self.c, WINDOW)
+                self.bulk(self.c, [frame("release", obj) for obj in ids])
+        self.steady(run)
+
     # Errors ----------------------------------------------------------------------------------------
 
     def test_gone(self):
