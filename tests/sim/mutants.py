@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Mutants of the collector: each known way to break it must be caught by its oracle (sim_gc.c), or the few that only a
-death shows by the every-store attack.
+"""Mutants of the collector and of events: each known way to break one must be caught by its oracle (sim_gc.c,
+sim_events.c), or the few that only a death shows by the every-store attack.
 
 The idiom is that of tests/crash/mutants.py: a file, a piece of its text that stands there exactly once, and what
 replaces it. The unchanged tree must pass, a mutant must fail.
@@ -166,16 +166,62 @@ STORE_MUTANTS = [
      "    if (!goes_on(r, cell->session) || is_marked(r, cell->object))\n        return 0;\n    set_bit",
      "    if (!goes_on(r, cell->session))\n        return 0;\n    set_bit"),
     ("a guard born before its cell is whole", "daemon/pool/guards.c",
-     "    image_set(&pool->heap, (uint64_t *)(void *)cell, (uint64_t)s->ref << 32 | index);\n    enter(pool, s, ref);\n",
-     "    cell->count = 0;\n    image_set(&pool->heap, (uint64_t *)(void *)cell, (uint64_t)s->ref << 32 | index);\n"
-     "    cell->count = COUNT_GUARD;\n    enter(pool, s, ref);\n"),
+     "    image_store(&pool->heap, cell_at(&pool->heap, ref), birth);\n    image_commit(&pool->heap);\n",
+     "    cell->count = 0;\n    image_store(&pool->heap, cell_at(&pool->heap, ref), birth);\n"
+     "    image_commit(&pool->heap);\n    region_stored(&pool->heap.meta);\n    cell->count = COUNT_GUARD;\n"),
     ("a cancelled guard's cell given back as it is", "daemon/pool/guards.c",
-     "    image_set(&pool->heap, (uint64_t *)(void *)guard_cell(pool, ref), 0);\n    cell_give", "    cell_give"),
+     "    image_store(&pool->heap, cell_at(&pool->heap, ref), 0);\n    if (announcement", "    if (announcement"),
     ("a delivery that is not stored", "daemon/pool/guards.c",
      "    image_set(&pool->heap, (uint64_t *)(void *)&cell->count, (uint64_t)pool_stamp(pool) << 32 | 1);\n",
      "    cell->label = 0;\n"),
     ("a guard with the site of the hold whose cell it was", "daemon/pool/guards.c",
      "    cell->label = 0; /* the cell may", "    ; /* the cell may"),
+]
+
+# Of events, caught by their oracle (sim_events.c).
+EVENT_MUTANTS = [
+    ("nobody is told of a death", "daemon/pool/objects.c", "        notices_freed(pool, index);", "        ;"),
+    ("only the first who watches is told", "daemon/pool/notices.c",
+     "    uint32_t next = cell->chain.next;\n    if (next == 0) {", "    uint32_t next = 0;\n    if (next == 0) {"),
+    ("a death has no reason of its own", "daemon/pool/notices.c",
+     "    cell->spare = (uint32_t)(condemned ? REASON_CYCLE : w0_reason(pool->heap.hot[index].w0));",
+     "    cell->spare = (uint32_t)(condemned ? REASON_CYCLE : REASON_RELEASE);"),
+    ("the reason is not that of the root", "daemon/pool/notices.c",
+     "    notice(pool, next)->spare = cell->spare;\n", ""),
+    ("a delivery is not announced", "daemon/pool/guards.c",
+     "    if (announcement != 0)\n        notice_announce(pool, announcement);\n", ""),
+    ("what was told stays", "daemon/pool/notices.c", "    end(pool, unfire(pool, o));", "    (void)unfire(pool, o);"),
+    ("what is told is not forgotten in the image", "daemon/pool/notices.c",
+     "    image_set(&pool->heap, birth_of(pool, ref), 0);\n    cell_give(&pool->heap, ref);\n}\n\nvoid notice_told",
+     "    cell_give(&pool->heap, ref);\n}\n\nvoid notice_told"),
+    ("what was not sent is not given again", "daemon/pool/events.c",
+     "    forget_taken(s->outbox);\n", "    pool_events_sent(pool, s);\n"),
+    ("events of the ring that were not sent are passed over", "daemon/pool/events.c", "    o->read = o->sent;\n", ""),
+    ("a session in grace is given events", "daemon/pool/events.c",
+     "    o->listening = o->paused = false;", "    o->paused = false;"),
+    ("a paused session is given events", "daemon/pool/events.c",
+     "o->listening && !o->paused && take(", "o->listening && take("),
+    ("the end of a session leaves its watches", "daemon/pool/notices.c",
+     "    if (o == NULL || (o->armed == 0 && o->first == 0))\n        return false;", "    return false;"),
+    ("recovery forgets what has fired", "daemon/pool/notices.c",
+     "    if ((cell->what & NOTICE_FIRED) != 0)\n        return true;\n    if ((cell->what & NOTICE_GUARD)",
+     "    if ((cell->what & NOTICE_GUARD)"),
+    ("recovery does not see what died meanwhile", "daemon/pool/notices.c",
+     "    return w0_state(hot->w0) != W0_ALIVE || w0_gen(", "    return w0_state(hot->w0) == W0_ZERO || 0 * w0_gen("),
+    ("a gap is passed over in silence", "daemon/pool/ring.c",
+     "        event_gap(ret, \"ring\", o->read, from - 1);\n        o->read = from;\n        return true;\n", "        o->read = from;\n"),
+    ("a gap one too wide", "daemon/pool/ring.c",
+     "o->read, from - 1);\n        o->read = from;", "o->read, from);\n        o->read = from + 1;"),
+    ("what was not recorded is no gap", "daemon/pool/ring.c",
+     "o->whole_from > ring->first ? o->whole_from : ring->first", "ring->first"),
+    ("the prefix is forgotten", "daemon/pool/ring.c", "        if (!matches(o, bytes))\n            continue;\n", ""),
+    ("who has caught up is not woken", "daemon/pool/ring.c",
+     "    list_join(&pool->ready, &pool->caught_up);\n", ""),
+    ("an unwatched object is watched on", "daemon/pool/notices.c",
+     "        if (ref != 0)\n            unwatch_one(pool, s, ref);\n", ""),
+    ("a list of watches stays half done", "daemon/pool/notices.c",
+     "    while (err != 0 && s->outbox != NULL && s->outbox->watches > before)\n        unwatch_one(pool, s, s->outbox->armed);\n",
+     ""),
 ]
 
 
@@ -195,6 +241,9 @@ def main():
                          folder="tests/sim", sources=SOURCES),
             crash.Attack("attack_store", ["-O1", "-DHF_STORE_HOOK=1"], STORE_MUTANTS, {"HF_SEEDS": "60", "HF_OPS": "400"},
                          scratch, tree),
+            crash.Attack("sim_events", ["-O1", "-DHF_DEBUG=1"], EVENT_MUTANTS, {"HF_SEEDS": "3000"}, scratch, tree,
+                         folder="tests/sim",
+                         sources=["tests/lib/pool_fixture.c", "tests/lib/event_fixture.c", "tests/sim/told.c"]),
         ]
         return crash.try_all(attacks, options.only, 8 if options.quick else 1)
 
