@@ -296,9 +296,9 @@ HF_API int hf_fd(const hf_conn *conn);
 
 /* Connects again and resumes the session of hf_hello, with all it holds. A connection that still lives is
  * dropped first. Calls without an answer are not repeated: see hf_unknown. If events were asked for before, they are
- * again. Errors: HF_ERR_CONNECT (try again
- * later), HF_ERR_EXPIRED and HF_ERR_NOTFOUND (the session has ended), HF_ERR_ARGUMENT (there is no session to
- * resume: hf_hello has not been called, or hf_bye has; or a batch is open). */
+ * again, and subscriptions go on behind the last event that came (what is not kept any more is a "gap").
+ * Errors: HF_ERR_CONNECT (try again later), HF_ERR_EXPIRED and HF_ERR_NOTFOUND (the session has ended),
+ * HF_ERR_ARGUMENT (there is no session to resume: hf_hello has not been called, or hf_bye has; or a batch is open). */
 HF_API int hf_reconnect(hf_conn *conn);
 
 struct hf_unknown {
@@ -506,7 +506,8 @@ struct hf_event {
  *
  * The connection keeps up to 65,536 events, or 8 MiB, that were not taken; what comes then is told as a "gap", as is what
  * the daemon could not keep. An event that comes twice, because a connection broke in between, is given once. After
- * hf_reconnect events go on by themselves, if this connection has asked for any before.
+ * hf_reconnect events go on by themselves, if this connection has asked for any before, even if the daemon was started anew
+ * meanwhile. Of the session's own, one that the broken connection had on its way is lost: if in doubt, watch again.
  *
  * Errors: HF_ERR_TIMEOUT (none came), HF_ERR_UNSENT (the connection has ended, and all that had come is taken),
  * HF_ERR_ARGUMENT (a batch is open). */

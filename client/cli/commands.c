@@ -21,7 +21,7 @@
     "`holdfast --json bench >FILE` and prints what has changed."
 
 #define EVENTS_TEXT                                                                                          \
-    "A line an event: SEQ TOPIC KEY=VALUE..., with --json one map. In a shell it only asks for them;\n"       \
+    "A line an event: SEQ TOPIC KEY=VALUE..., with --json one map. In a shell it only asks for them;\n"      \
     "`events` prints them there.\n"
 
 const struct cli_command cli_commands[] = {

@@ -59,8 +59,7 @@ static int show_cycles(struct cli *cli, hf_item cycles)
     }
     int exit_code = rows.exit_code;
     if (exit_code == CLI_OK)
-        exit_code =
-            cli_show_rows(cli, (hf_item){(const unsigned char *)rows.buffer.data, rows.buffer.size});
+        exit_code = cli_show_rows(cli, (hf_item){(const unsigned char *)rows.buffer.data, rows.buffer.size});
     msgpack_sbuffer_destroy(&rows.buffer);
     return exit_code;
 }

@@ -221,8 +221,7 @@ static int ask_topics(struct cli *cli, const struct cli_args *args)
     struct hf_subscribe_options options = {.prefix = args->value[CLI_OPT_PREFIX]};
     if (!cli_option_uint(cli, args, CLI_OPT_FROM_SEQ, &options.from_seq))
         return CLI_USAGE;
-    int code =
-        hf_subscribe(cli->conn, (const char *const *)args->positional, args->count, &options, NULL);
+    int code = hf_subscribe(cli->conn, (const char *const *)args->positional, args->count, &options, NULL);
     return code != 0 ? cli_fail(cli, code) : CLI_OK;
 }
 
@@ -248,9 +247,10 @@ int cli_events(struct cli *cli, const struct cli_args *args)
     if (exit_code != CLI_OK)
         return exit_code;
     if (!cli->shell)
-        return cli_error(cli, CLI_USAGE,
-                         "events: only in a shell, after watch, guard or subscribe, which print them themselves "
-                         "elsewhere");
+        return cli_error(
+            cli, CLI_USAGE,
+            "events: only in a shell, after watch, guard or subscribe, which print them themselves "
+            "elsewhere");
     if (!cli_given(args, CLI_OPT_COUNT))
         return show_all(&w, &done);
     while (!done && (code = hf_next_event(cli->conn, cli->timeout_ms, &event)) == 0)

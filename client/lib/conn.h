@@ -124,6 +124,12 @@ void hf__batch_note(hf_conn *conn, uint64_t number);
 
 void hf__batch_done(struct hf__batch *batch);
 
+/* ---- Events (watch.c) ---------------------------------------------------------------------------------- */
+
+/* On a new connection of the same session: asks for its events if the one before had, and subscribes again, from where
+ * the events of that one ended. */
+int hf__ask_again(hf_conn *conn);
+
 /* ---- Sessions (session.c) ------------------------------------------------------------------------------ */
 
 void hf__session_done(hf_conn *conn);

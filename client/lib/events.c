@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/lib/pack.h"
 #include "proto/mp.h"
 
 #define GAP_MAX 64u /* bytes of the map of a gap */
@@ -192,6 +191,54 @@ bool hf__events_take(struct hf__events *events, struct hf_event *ret)
     return true;
 }
 
+/* ---- topics ---- */
+
+static struct hf__topic **find_topic(struct hf__events *events, const char *name)
+{
+    struct hf__topic **at = &events->topics;
+    while (*at != NULL && strcmp((*at)->name, name) != 0)
+        at = &(*at)->next;
+    return at;
+}
+
+bool hf__topics_add(struct hf__events *events, const char *name, const char *prefix)
+{
+    size_t name_size = strlen(name) + 1, prefix_size = strlen(prefix) + 1;
+    struct hf__topic *topic = malloc(sizeof *topic + name_size + prefix_size);
+    if (topic == NULL)
+        return false;
+    hf__topics_remove(events, name);
+    topic->next = events->topics;
+    memcpy(topic->name, name, name_size);
+    topic->prefix = topic->name + name_size;
+    memcpy(topic->prefix, prefix, prefix_size);
+    events->topics = topic;
+    return true;
+}
+
+void hf__topics_remove(struct hf__events *events, const char *name)
+{
+    struct hf__topic **at = find_topic(events, name), *topic = *at;
+    if (topic == NULL)
+        return;
+    *at = topic->next;
+    free(topic);
+    if (events->topics == NULL)
+        events->place = 0;
+}
+
+void hf__topics_done(struct hf__events *events)
+{
+    while (events->topics != NULL)
+        hf__topics_remove(events, events->topics->name);
+}
+
+uint64_t hf__events_place(const struct hf__events *events)
+{
+    uint64_t behind = events->seen[HF__RING] + 1;
+    return events->place > behind ? events->place : behind;
+}
+
 void hf__events_forget(struct hf__events *events, enum hf__source source)
 {
     events->seen[source] = 0;
@@ -205,108 +252,6 @@ void hf__events_done(struct hf__events *events)
         events->first = next;
     }
     free(events->current);
+    hf__topics_done(events);
     *events = (struct hf__events){0};
-}
-
-/* ---- calls ---- */
-
-static int call_id(hf_conn *conn, const char *method, hf_id id)
-{
-    hf__pack_id(hf__call(conn, method, 1), id);
-    struct hf__sink sink = hf__sink_none();
-    return hf__call_end(conn, &sink);
-}
-
-static int call_ids(hf_conn *conn, const char *method, const hf_id *ids, size_t count)
-{
-    hf__pack_ids(hf__call(conn, method, 1), ids, count);
-    struct hf__sink sink = hf__sink_none();
-    return hf__call_end(conn, &sink);
-}
-
-/* From here on events may come, and after a reconnection they shall come again. */
-static int asking(hf_conn *conn, int code)
-{
-    conn->asked |= code == 0;
-    return code;
-}
-
-int hf_watch(hf_conn *conn, hf_id id)
-{
-    return asking(conn, call_id(conn, "watch", id));
-}
-
-int hf_watch_many(hf_conn *conn, const hf_id *ids, size_t count)
-{
-    return asking(conn, call_ids(conn, "watch", ids, count));
-}
-
-int hf_unwatch(hf_conn *conn, hf_id id)
-{
-    return call_id(conn, "unwatch", id);
-}
-
-int hf_unwatch_many(hf_conn *conn, const hf_id *ids, size_t count)
-{
-    return call_ids(conn, "unwatch", ids, count);
-}
-
-int hf_guard(hf_conn *conn, hf_id id)
-{
-    return asking(conn, call_id(conn, "guard", id));
-}
-
-int hf_unguard(hf_conn *conn, hf_id id)
-{
-    return call_id(conn, "unguard", id);
-}
-
-static void pack_topics(msgpack_packer *packer, const char *const *topics, size_t count)
-{
-    msgpack_pack_array(packer, count);
-    for (size_t k = 0; k < count; k++)
-        hf__pack_text(packer, topics[k]);
-}
-
-int hf_subscribe(hf_conn *conn, const char *const *topics, size_t count,
-                 const struct hf_subscribe_options *options, int64_t *ret_seq)
-{
-    static const struct hf_subscribe_options none;
-    if (options == NULL)
-        options = &none;
-    uint32_t pairs = (options->from_seq != 0) + (options->prefix != NULL);
-    msgpack_packer *packer = hf__call(conn, "subscribe", 1 + (pairs != 0));
-    pack_topics(packer, topics, count);
-    if (pairs != 0)
-        msgpack_pack_map(packer, pairs);
-    hf__pack_option_uint(packer, "from_seq", options->from_seq);
-    hf__pack_option_text(packer, "prefix", options->prefix);
-    if (options->from_seq != 0)
-        hf__events_forget(&conn->events, HF__RING); /* they are wanted again */
-    struct hf__sink sink = hf__sink_int(ret_seq);
-    return asking(conn, hf__call_end(conn, &sink));
-}
-
-int hf_unsubscribe(hf_conn *conn, const char *const *topics, size_t count)
-{
-    pack_topics(hf__call(conn, "unsubscribe", 1), topics, count);
-    struct hf__sink sink = hf__sink_none();
-    return hf__call_end(conn, &sink);
-}
-
-int hf_next_event(hf_conn *conn, int64_t timeout_ms, struct hf_event *ret)
-{
-    static const struct hf_event none;
-    *ret = none;
-    int code = hf__alone(conn);
-    if (code != 0)
-        return code;
-    bool in_time = hf__events_any(&conn->events) || hf__run_events(conn, timeout_ms);
-    if (hf__events_take(&conn->events, ret))
-        return hf__fail(conn, 0, NULL);
-    if (hf__events_any(&conn->events))
-        return hf__fail(conn, HF_ERR_MEMORY, NULL);
-    if (!in_time)
-        return hf__fail(conn, HF_ERR_TIMEOUT, "no event came in the time given");
-    return hf__fail(conn, HF_ERR_UNSENT, NULL);
 }

@@ -23,12 +23,21 @@ enum hf__source { HF__SESSION, HF__RING, HF__SOURCES };
 
 struct hf__event_node;
 
+/* A subscription, kept so that a new connection can ask for it again. */
+struct hf__topic {
+    struct hf__topic *next;
+    char *prefix; /* behind the name */
+    char name[];
+};
+
 struct hf__events {
     struct hf__event_node *first, *last;
     struct hf__event_node *current; /* the one that was taken last */
     size_t count, bytes;
     uint64_t seen[HF__SOURCES];                            /* the highest seq; 0: none */
     uint64_t lost_from[HF__SOURCES], lost_to[HF__SOURCES]; /* 0: nothing */
+    struct hf__topic *topics;
+    uint64_t place; /* in the ring: the first event that the subscriptions want; 0: not known yet */
 };
 
 /* An event: `params` is [seq, topic, map]. False if it is none, and ignored. */
@@ -40,6 +49,14 @@ bool hf__events_any(const struct hf__events *events);
 
 /* From now on each seq of that source is new. */
 void hf__events_forget(struct hf__events *events, enum hf__source source);
+
+/* Remembers a subscription, instead of one to the same topic. False without memory: as it was. */
+bool hf__topics_add(struct hf__events *events, const char *name, const char *prefix);
+void hf__topics_remove(struct hf__events *events, const char *name);
+void hf__topics_done(struct hf__events *events);
+
+/* The number of the first event of the ring that has not come, and is wanted. */
+uint64_t hf__events_place(const struct hf__events *events);
 
 void hf__events_done(struct hf__events *events);
 

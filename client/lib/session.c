@@ -69,6 +69,7 @@ static int take_session(const struct hf__sink *sink, hf_item result)
     if (!conn->greeted || conn->session.sid != session.sid) {
         hf__events_forget(&conn->events, HF__SESSION); /* another session has numbers of its own */
         hf__events_forget(&conn->events, HF__RING);
+        hf__topics_done(&conn->events);
     }
     conn->session = session;
     conn->greeted = true;
@@ -173,7 +174,7 @@ static int resume(hf_conn *conn)
     int code = send_hello(conn, &options);
     if (code == 0) {
         hf__engine_established(&conn->engine);
-        return conn->asked ? hf_subscribe(conn, NULL, 0, NULL, NULL) : 0;
+        return hf__ask_again(conn);
     }
     struct hf__failure failure = conn->failure;
     if (code == HF_ERR_EXPIRED || code == HF_ERR_NOTFOUND)

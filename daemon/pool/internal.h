@@ -116,7 +116,7 @@ struct pool {
     uint32_t firing_first, firing_last; /* chains of watches whose object is freed, by their first ones */
     uint64_t watches_count, events_waiting, events_told;
     struct list ready, caught_up; /* outboxes that have something to be taken; that wait for the ring */
-    bool dropping; /* pool_events_drop() was called */
+    bool dropping;                /* pool_events_drop() was called */
     struct ring ring;
     struct runs_told told[2]; /* by gc.runs */
 

@@ -32,8 +32,8 @@ static bool init_parts(struct pool *pool)
     events_init(pool);
     return gc_init(&pool->gc, &pool->heap, &owner) == 0 && sessions_init(pool) && names_init(pool) &&
            tickets_init(pool) && labels_init(pool) && links_init(pool) && guards_init(pool) &&
-           notices_init(pool) &&
-           reserve_init(&pool->scratch, scratch) && reserve_grow(&pool->scratch, &pool->mem, scratch);
+           notices_init(pool) && reserve_init(&pool->scratch, scratch) &&
+           reserve_grow(&pool->scratch, &pool->mem, scratch);
 }
 
 static int create_heap(struct pool *pool, const struct pool_config *config)

@@ -271,9 +271,9 @@ class Events(Cli):
     def test_in_a_shell_they_are_printed_by_a_command(self):
         lines = self.shell("put a --name a", "put b --name b", "put c --name c", "quit")
         a, b, c = lines[:3]
-        lines = self.shell("watch %s %s" % (a, c), "guard " + b, "unwatch " + c, "unname a",
-                           "events --count 1", "unname b c", "events --count 1", "events", "release " + b, "subscribe gc", "gc", "events --count 2", "unsubscribe gc", "gc",
-                           "events")
+        lines = self.shell("watch %s %s" % (a, c), "guard " + b, "unwatch " + c, "unname a", "events --count 1", "unname b c",
+                           "events --count 1", "events", "release " + b, "subscribe gc", "gc", "events --count 2",
+                           "unsubscribe gc", "gc", "events")
         self.assertEqual(lines[:3], ["1 freed id=%s reason=unname" % a, "2 unreachable id=%s" % b, "0"])
         self.assertRegex(lines[3], "^freed 0 objects of [0-9]+ looked at, ")
         self.assertRegex(lines[4], "^[0-9]+ gc phase=start ")

@@ -164,6 +164,91 @@ START_TEST(events_go_on_after_a_reconnection)
 }
 END_TEST
 
+/* The next event of topic gc has that number, counted from `seq`. */
+static void expect_gc(hf_conn *of, int64_t seq)
+{
+    struct hf_event event;
+    ck_assert_int_eq(hf_next_event(of, HF_NO_TIMEOUT, &event), 0);
+    ck_assert_str_eq(event.topic, "gc");
+    ck_assert_uint_eq(event.seq, (uint64_t)seq);
+}
+
+/* What happens meanwhile comes then. */
+START_TEST(subscriptions_go_on_after_a_reconnection)
+{
+    static const char *const topics[] = {"gc"};
+    int64_t seq;
+    ck_assert_int_eq(hf_subscribe(other, topics, 1, NULL, &seq), 0);
+    collect();
+    expect_gc(other, seq + 1);
+    expect_gc(other, seq + 2);
+    ck_assert_int_eq(shutdown(hf_fd(other), SHUT_RD), 0); /* from here on nothing arrives */
+    collect();
+    ck_assert_int_eq(hf_reconnect(other), 0);
+    collect();
+    for (int64_t k = 3; k <= 6; k++)
+        expect_gc(other, seq + k);
+    expect_no_event(other);
+    ck_assert_int_eq(hf_unsubscribe(other, topics, 1), 0);
+    ck_assert_int_eq(hf_reconnect(other), 0);
+    collect();
+    expect_no_event(other);
+}
+END_TEST
+
+/* A topic that was refused in a batch does not keep the session from being resumed. */
+START_TEST(an_unknown_topic_does_no_harm_later)
+{
+    static const char *const topics[] = {"gc"}, *const unknown[] = {"nonsense"};
+    ck_assert_int_eq(hf_subscribe(other, topics, 1, NULL, NULL), 0);
+    hf_batch_begin(other);
+    hf_subscribe(other, unknown, 1, NULL, NULL);
+    ck_assert_int_eq(hf_batch_end(other, NULL), HF_ERR_BADARG);
+    ck_assert_int_eq(hf_reconnect(other), 0);
+    ck_assert_int_eq(hf_last_error(other)->code, 0);
+    collect();
+    struct hf_event event;
+    ck_assert_int_eq(hf_next_event(other, HF_NO_TIMEOUT, &event), 0);
+    ck_assert_str_eq(event.topic, "gc");
+}
+END_TEST
+
+START_TEST(another_daemon_on_the_same_heap_goes_on)
+{
+    static const char *const topics[] = {"gc"};
+    struct hf_event event;
+    int64_t seq;
+    hf_id id = put_text("x");
+    uint64_t from = 0;
+    ck_assert_int_eq(hf_name(conn, "x", id, HF_ANY_VERSION, NULL), 0);
+    ck_assert_int_eq(hf_watch(other, id), 0);
+    ck_assert_int_eq(hf_subscribe(other, topics, 1, NULL, &seq), 0);
+    live_restart(&server);
+    ck_assert_int_eq(hf_reconnect(conn), 0);
+    ck_assert_int_eq(hf_reconnect(other), 0);
+    ck_assert_int_eq(hf_next_event(other, HF_NO_TIMEOUT, &event), 0);
+    ck_assert_str_eq(event.topic, "gap"); /* of what the ring of the first daemon may have had */
+    ck_assert(hf_item_uint(hf_item_get(event.map, "from"), &from) && from == (uint64_t)seq + 1);
+    collect();
+    ck_assert_int_eq(hf_next_event(other, HF_NO_TIMEOUT, &event), 0);
+    ck_assert_str_eq(event.topic, "gc");
+    ck_assert_uint_gt(event.seq, (uint64_t)seq);
+    ck_assert_int_eq(hf_next_event(other, HF_NO_TIMEOUT, &event), 0);
+    ck_assert_str_eq(event.topic, "gc");
+    ck_assert_int_eq(hf_unname(conn, "x", HF_ANY_VERSION), 0);
+    ck_assert_int_eq(hf_release(conn, id, 1, NULL), 0);
+    expect_event(other, "freed", id, "release");
+    expect_no_event(other);
+}
+END_TEST
+
+static void setup_files(void)
+{
+    live_start_files(&server);
+    live_open(&server, &conn, "first");
+    live_open(&server, &other, "second");
+}
+
 int main(void)
 {
     Suite *suite = suite_create("client events and daemon");
@@ -173,5 +258,9 @@ int main(void)
     tcase_add_test(events, a_guard_becomes_a_hold);
     tcase_add_test(events, topics_from_now_or_from_a_number);
     tcase_add_test(events, events_go_on_after_a_reconnection);
+    tcase_add_test(events, subscriptions_go_on_after_a_reconnection);
+    tcase_add_test(events, an_unknown_topic_does_no_harm_later);
+    TCase *files = suite_case(suite, "files", setup_files, teardown);
+    tcase_add_test(files, another_daemon_on_the_same_heap_goes_on);
     return suite_run(suite);
 }

@@ -3,6 +3,7 @@
 
 #include "tests/lib/suite.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,23 +29,22 @@ static void read_addresses(struct live *live, FILE *log)
 static void run_daemon(const struct live *live, const int log[2])
 {
     const char *program = getenv("HOLDFASTD") != NULL ? getenv("HOLDFASTD") : "build/holdfastd";
-    char listen_at[80];
+    char listen_at[80], heap[80];
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails does not get as far as live_end() */
     snprintf(listen_at, sizeof listen_at, "unix:%s/s", live->folder);
+    snprintf(heap, sizeof heap, "%s/heap", live->folder);
     dup2(log[1], STDERR_FILENO);
     close(log[0]);
     close(log[1]);
     execl(program, program, "--listen", listen_at, "--listen", "tcp:127.0.0.1:0", "--log-level", "info",
-          (char *)NULL);
+          live->files ? "--heap" : (char *)NULL, heap, (char *)NULL);
     _exit(127);
 }
 
-void live_start(struct live *live)
+static void launch(struct live *live)
 {
     int log[2];
-    memset(live, 0, sizeof *live);
-    strcpy(live->folder, "/tmp/hf-test-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(live->folder));
+    live->unix_address[0] = live->tcp_address[0] = '\0';
     ck_assert_int_eq(pipe(log), 0);
     live->pid = fork();
     ck_assert_int_ge(live->pid, 0);
@@ -59,11 +59,53 @@ void live_start(struct live *live)
     ck_assert_int_ge(keep, 0);
 }
 
+static void start(struct live *live, bool files)
+{
+    memset(live, 0, sizeof *live);
+    live->files = files;
+    strcpy(live->folder, "/tmp/hf-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(live->folder));
+    launch(live);
+}
+
+void live_start(struct live *live)
+{
+    start(live, false);
+}
+
+void live_start_files(struct live *live)
+{
+    start(live, true);
+}
+
+void live_restart(struct live *live)
+{
+    int status;
+    ck_assert_int_eq(kill(live->pid, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(live->pid, &status, 0), live->pid);
+    launch(live);
+}
+
 void live_open(const struct live *live, hf_conn **ret, const char *name)
 {
     const struct hf_hello_options options = {.name = name, .lease_ms = 60000};
     ck_assert_int_eq(hf_connect(live->unix_address, HF_NO_TIMEOUT, ret), 0);
     ck_assert_int_eq(hf_hello(*ret, &options), 0);
+}
+
+/* What the daemon left in its folder: a flat one. */
+static void remove_files(const struct live *live)
+{
+    char path[400];
+    snprintf(path, sizeof path, "%s/s", live->folder);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/heap", live->folder);
+    DIR *folder = opendir(path);
+    ck_assert_ptr_nonnull(folder);
+    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        unlinkat(dirfd(folder), entry->d_name, 0);
+    closedir(folder);
+    rmdir(path);
 }
 
 static void stop(const struct live *live)
@@ -72,6 +114,8 @@ static void stop(const struct live *live)
     ck_assert_int_eq(kill(live->pid, SIGTERM), 0);
     ck_assert_int_eq(waitpid(live->pid, &status, 0), live->pid);
     ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the daemon ended with status %d", status);
+    if (live->files)
+        remove_files(live);
     rmdir(live->folder);
 }
 

@@ -12,9 +12,14 @@ struct live {
     char unix_address[80];
     char tcp_address[80];
     pid_t pid;
+    bool files; /* its pools are in files */
 };
 
 void live_start(struct live *live);
+/* The same with pools in files; live_restart() kills the daemon and starts another one on them, at the same unix
+ * address. */
+void live_start_files(struct live *live);
+void live_restart(struct live *live);
 
 /* A connection with a session of that name and a lease of a minute. */
 void live_open(const struct live *live, hf_conn **ret, const char *name);

@@ -63,11 +63,11 @@ struct sim {
     uint32_t made, living_most;
     unsigned keys_used;
     bool names_bound[NAMES];
-    bool fails;                /* private memory fails now and then */
-    uint32_t why;              /* what the operation may kill objects of, as bits */
-    uint32_t pending;          /* the same of sessions that are ending */
-    uint64_t begun, done;      /* collections, as told so far */
-    uint64_t numbers;          /* of events of the test's own */
+    bool fails;           /* private memory fails now and then */
+    uint32_t why;         /* what the operation may kill objects of, as bits */
+    uint32_t pending;     /* the same of sessions that are ending */
+    uint64_t begun, done; /* collections, as told so far */
+    uint64_t numbers;     /* of events of the test's own */
 };
 
 _Noreturn __attribute__((format(printf, 2, 3))) /* checks arguments */
@@ -740,12 +740,13 @@ int main(void)
     for (uint64_t seed = first; seed < first + seeds; seed++)
         run(sim, seed, &totals);
     free(sim);
-    printf("sim_events: %llu runs, %llu operations, %llu objects freed, %llu guards delivered, %llu restarts, "
-           "%llu notices and %llu events taken, %llu gaps, %llu given again\n",
-           (unsigned long long)seeds, (unsigned long long)totals.operations, (unsigned long long)totals.freed,
-           (unsigned long long)totals.delivered, (unsigned long long)totals.restarts,
-           (unsigned long long)totals.notices, (unsigned long long)totals.events,
-           (unsigned long long)totals.gaps, (unsigned long long)totals.again);
+    printf(
+        "sim_events: %llu runs, %llu operations, %llu objects freed, %llu guards delivered, %llu restarts, "
+        "%llu notices and %llu events taken, %llu gaps, %llu given again\n",
+        (unsigned long long)seeds, (unsigned long long)totals.operations, (unsigned long long)totals.freed,
+        (unsigned long long)totals.delivered, (unsigned long long)totals.restarts,
+        (unsigned long long)totals.notices, (unsigned long long)totals.events,
+        (unsigned long long)totals.gaps, (unsigned long long)totals.again);
     bool enough = totals.notices > seeds && totals.events > seeds && totals.delivered > seeds / 10 &&
                   totals.gaps > 0 && totals.again > 0;
     return enough || seeds < 100 ? 0 : 1;

@@ -172,7 +172,8 @@ static struct told_record *record_of(const struct told *t, uint64_t seq)
 /* Whether nothing for the session stands from its place to before `seq`. */
 static bool nothing_before(const struct told *t, const struct told_session *s, uint64_t seq)
 {
-    for (uint64_t at = t->count == 0 || s->place > t->records[0].seq ? s->place : t->records[0].seq; at < seq; at++)
+    for (uint64_t at = t->count == 0 || s->place > t->records[0].seq ? s->place : t->records[0].seq; at < seq;
+         at++)
         if (at >= s->loose && matches(s, record_of(t, at)))
             return false;
     return true;
@@ -189,7 +190,8 @@ static const char *take_record(struct told *t, struct told_session *s, const str
         return "one before it was passed over";
     const struct event_value *text = &event->values[0], *number = &event->values[3];
     size_t size = strlen(record->text);
-    if (text->kind != EVENT_TEXT || text->size != size + record->size || memcmp(text->text, record->text, size) != 0)
+    if (text->kind != EVENT_TEXT || text->size != size + record->size ||
+        memcmp(text->text, record->text, size) != 0)
         return "its text is another one";
     for (uint32_t k = 0; k < record->size; k++)
         if (text->text[size + k] != '.')

@@ -204,6 +204,33 @@ START_TEST(what_is_no_event)
 }
 END_TEST
 
+START_TEST(subscriptions_are_remembered_with_their_place)
+{
+    events.place = 8; /* as the daemon told */
+    ck_assert(hf__topics_add(&events, "gc", ""));
+    ck_assert(hf__topics_add(&events, "names", "x"));
+    ck_assert(hf__topics_add(&events, "gc", "end"));
+    ck_assert_str_eq(events.topics->name, "gc");
+    ck_assert_str_eq(events.topics->prefix, "end");
+    ck_assert_str_eq(events.topics->next->name, "names");
+    ck_assert_str_eq(events.topics->next->prefix, "x");
+    ck_assert_ptr_null(events.topics->next->next);
+    ck_assert_uint_eq(hf__events_place(&events), 8);
+    ck_assert(add_gc(10));
+    ck_assert(add_gap(12, "ring"));
+    ck_assert(add_gap(500, "session"));
+    ck_assert_uint_eq(hf__events_place(&events), 13);
+    hf__topics_remove(&events, "names");
+    hf__topics_remove(&events, "nobody");
+    ck_assert_uint_eq(events.place, 8);
+    hf__topics_remove(&events, "gc");
+    ck_assert_uint_eq(events.place, 0); /* the next subscription begins somewhere else */
+    expect(10, "gc", 0);
+    expect(12, "gap", 0);
+    expect(500, "gap", 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("client events");
@@ -215,5 +242,6 @@ int main(void)
     tcase_add_test(tcase, what_there_is_no_room_for_is_a_gap);
     tcase_add_test(tcase, large_ones_take_more_room);
     tcase_add_test(tcase, what_is_no_event);
+    tcase_add_test(tcase, subscriptions_are_remembered_with_their_place);
     return suite_run(suite);
 }
