@@ -104,13 +104,19 @@ int hf_subscribe(hf_conn *conn, const char *const *topics, size_t count,
     static const struct hf_subscribe_options none;
     if (options == NULL)
         options = &none;
+    struct hf__events *events = &conn->events;
+    const uint64_t seen = events->seen[HF__RING], place = events->place;
     if (options->from_seq != 0) {
-        hf__events_forget(&conn->events, HF__RING); /* they are wanted again */
-        conn->events.place = options->from_seq;
-    } else if (conn->events.topics == NULL) {
-        conn->events.place = 0; /* as the daemon will tell */
+        hf__events_forget(events, HF__RING); /* they are wanted again */
+        events->place = options->from_seq;
+    } else if (events->topics == NULL) {
+        events->place = 0; /* as the daemon will tell */
     }
     int code = subscribe(conn, topics, count, options, ret_seq);
+    if (code != 0) {
+        events->seen[HF__RING] = seen;
+        events->place = place;
+    }
     if (code == 0 && !remember(conn, topics, count, options->prefix))
         code = hf__fail(conn, HF_ERR_MEMORY, NULL);
     return code;
@@ -126,7 +132,23 @@ int hf_unsubscribe(hf_conn *conn, const char *const *topics, size_t count)
     return code;
 }
 
-/* A topic that the daemon refused within a batch, where nobody looked, is refused here, too. */
+/* Subscribes anew, from where the events ended. If that place is none (the files of the pool were put back to an older
+ * state) from now on; a topic that was refused within a batch, where nobody looked, is left out. */
+static int subscribe_again(hf_conn *conn, const struct hf__topic *topic, uint64_t from)
+{
+    const char *const names[] = {topic->name};
+    struct hf_subscribe_options options = {.from_seq = from, .prefix = topic->prefix};
+    int code = subscribe(conn, names, 1, &options, NULL);
+    if (code != HF_ERR_BADARG)
+        return code;
+    options.from_seq = 0;
+    conn->events.place = 0;
+    code = subscribe(conn, names, 1, &options, NULL);
+    if (code == 0)
+        hf__events_forget(&conn->events, HF__RING);
+    return code == HF_ERR_BADARG ? 0 : code;
+}
+
 int hf__ask_again(hf_conn *conn)
 {
     static const struct hf_subscribe_options none;
@@ -134,14 +156,8 @@ int hf__ask_again(hf_conn *conn)
         return 0;
     int code = subscribe(conn, NULL, 0, &none, NULL); /* the session's own events */
     const uint64_t from = hf__events_place(&conn->events);
-    for (const struct hf__topic *topic = conn->events.topics; code == 0 && topic != NULL;
-         topic = topic->next) {
-        const struct hf_subscribe_options options = {.from_seq = from, .prefix = topic->prefix};
-        const char *const names[] = {topic->name};
-        code = subscribe(conn, names, 1, &options, NULL);
-        if (code == HF_ERR_BADARG)
-            code = 0;
-    }
+    for (const struct hf__topic *topic = conn->events.topics; code == 0 && topic != NULL; topic = topic->next)
+        code = subscribe_again(conn, topic, from);
     return code == 0 ? hf__fail(conn, 0, NULL) : code;
 }
 

@@ -213,6 +213,27 @@ START_TEST(an_unknown_topic_does_no_harm_later)
 }
 END_TEST
 
+/* A number that the ring has not reached, as after the files were put back to an older state: from now on. */
+START_TEST(a_place_that_is_none_is_given_up)
+{
+    static const char *const topics[] = {"gc"};
+    const struct hf_subscribe_options beyond = {.from_seq = 1ull << 50};
+    int64_t seq;
+    ck_assert_int_eq(hf_subscribe(conn, topics, 1, NULL, &seq), 0); /* keeps the ring */
+    hf_batch_begin(other);
+    hf_subscribe(other, topics, 1, &beyond, NULL);
+    ck_assert_int_eq(hf_batch_end(other, NULL), HF_ERR_BADARG);
+    ck_assert_int_eq(hf_reconnect(other), 0);
+    expect_no_event(other);
+    collect();
+    expect_gc(other, seq + 1);
+    ck_assert_int_eq(hf_subscribe(other, topics, 1, &beyond, NULL), HF_ERR_BADARG); /* changes nothing */
+    ck_assert_int_eq(hf_reconnect(other), 0);
+    expect_gc(other, seq + 2);
+    expect_no_event(other);
+}
+END_TEST
+
 START_TEST(another_daemon_on_the_same_heap_goes_on)
 {
     static const char *const topics[] = {"gc"};
@@ -260,6 +281,7 @@ int main(void)
     tcase_add_test(events, events_go_on_after_a_reconnection);
     tcase_add_test(events, subscriptions_go_on_after_a_reconnection);
     tcase_add_test(events, an_unknown_topic_does_no_harm_later);
+    tcase_add_test(events, a_place_that_is_none_is_given_up);
     TCase *files = suite_case(suite, "files", setup_files, teardown);
     tcase_add_test(files, another_daemon_on_the_same_heap_goes_on);
     return suite_run(suite);

@@ -242,7 +242,8 @@ def main():
                          scratch, tree),
             crash.Attack("sim_events", ["-O1", "-DHF_DEBUG=1"], EVENT_MUTANTS, {"HF_SEEDS": "3000"}, scratch, tree,
                          folder="tests/sim",
-                         sources=["tests/lib/pool_fixture.c", "tests/lib/event_fixture.c", "tests/sim/told.c"]),
+                         sources=["tests/lib/pool_fixture.c", "tests/lib/event_fixture.c", "tests/sim/told.c",
+                                  "tests/sim/events_graph.c"]),
         ]
         return crash.try_all(attacks, options.only, 8 if options.quick else 1)
 
