@@ -35,7 +35,10 @@ struct program {
     struct systemd systemd;
     bool activated; /* it was given sockets to listen at */
     bool stopping;
-    const char *folder; /* where this program was called from, with its '/': `holdfast` is there too */
+    bool misread;          /* the last reload was refused */
+    bool stuck;            /* a worker, stuck_worker, has not answered */
+    unsigned stuck_worker; /* its number */
+    const char *folder;    /* where this program was called from, with its '/': `holdfast` is there too */
     int folder_size;
 };
 
@@ -52,7 +55,8 @@ static void say_complaint(void *data, const char *file, unsigned line, const cha
              text);
     for (char *at = whole; *at != '\0'; at++)
         *at = (unsigned char)*at < 0x20 || *at == 0x7f ? '?' : *at;
-    fprintf(stderr, "holdfastd: %s\n", whole);
+    /* For the journal it is an error, see sd-daemon(3). */
+    fprintf(stderr, "%sholdfastd: %s\n", systemd_journal() ? "<3>" : "", whole);
 }
 
 /* ---- signals ---- */
@@ -107,7 +111,7 @@ static void reload(struct program *program)
                     .data = program},
     };
     systemd_reloading(&program->systemd);
-    reload_options(&program->options, &reload);
+    program->misread = !reload_options(&program->options, &reload);
     systemd_reloaded(&program->systemd);
 }
 
@@ -121,8 +125,8 @@ static void stop(struct program *program, int number)
     log_write(&program->log, LOG_LEVEL_INFO, "stopping",
               "signal=%s msg=\"replies are flushed for at most %d s\"",
               number == SIGTERM ? "SIGTERM" : "SIGINT", SERVER_DRAIN_MS / 1000);
-    systemd_stopping(&program->systemd, "sending the last replies");
     server_stop(program->server);
+    systemd_stopping(&program->systemd);
 }
 
 static void on_signal(void *data, int number)
@@ -139,27 +143,65 @@ static void on_signal(void *data, int number)
 static bool alive(void *data)
 {
     struct program *program = data;
-    return server_alive(program->server);
+    bool was_stuck = program->stuck;
+    unsigned was = program->stuck_worker;
+    program->stuck = !server_alive(program->server, &program->stuck_worker);
+    if (was_stuck && (!program->stuck || program->stuck_worker != was))
+        log_write(&program->log, LOG_LEVEL_INFO, "unstuck", "worker=%u msg=\"it answers again\"", was);
+    if (program->stuck && (!was_stuck || program->stuck_worker != was))
+        log_write(&program->log, LOG_LEVEL_WARN, "stuck",
+                  "worker=%u msg=\"it has not finished a turn since the last look\"", program->stuck_worker);
+    return !program->stuck;
 }
 
-/* "3 pools, 12 sessions, 1.2 M objects; 310 MiB of 14 GiB" */
+static const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+/* "serving 3 pools, 12 sessions, 1.20 M objects, 310 MiB of 14.0 GiB" */
+static void describe_serving(const struct program *program, const struct server_summary *summary, char *text,
+                             size_t size)
+{
+    char objects[HUMAN_MAX], used[HUMAN_MAX], limit[HUMAN_MAX];
+    snprintf(text, size, "serving %llu pool%s, %llu session%s, %s object%s, %s of %s%s",
+             (unsigned long long)summary->pools, plural(summary->pools),
+             (unsigned long long)summary->sessions, plural(summary->sessions),
+             human_count(objects, sizeof objects, summary->objects), plural(summary->objects),
+             human_bytes(used, sizeof used, summary->memory_used),
+             human_bytes(limit, sizeof limit, summary->memory_limit),
+             program->misread ? "; the last reload changed nothing, see the log" : "");
+}
+
+static void describe_stopping(const struct server_summary *summary, char *text, size_t size)
+{
+    if (summary->waiting == 0)
+        snprintf(text, size, "stopping: the last calls are being answered");
+    else
+        snprintf(text, size, "stopping: %llu client%s to get %s last replies, for at most %d s in all",
+                 (unsigned long long)summary->waiting, summary->waiting == 1 ? " has" : "s have",
+                 summary->waiting == 1 ? "its" : "their", SERVER_DRAIN_MS / 1000);
+}
+
+/* For `systemctl status`. */
 static void describe(void *data, char *text, size_t size)
 {
     const struct program *program = data;
     struct server_summary summary;
-    char objects[16], used[16], limit[16];
     server_summary(program->server, &summary);
-    snprintf(text, size, "%llu pools, %llu sessions, %s objects; %s of %s", (unsigned long long)summary.pools,
-             (unsigned long long)summary.sessions, human_count(objects, sizeof objects, summary.objects),
-             human_bytes(used, sizeof used, summary.memory_used),
-             human_bytes(limit, sizeof limit, summary.memory_limit));
+    if (program->stopping)
+        describe_stopping(&summary, text, size);
+    else if (program->stuck)
+        snprintf(text, size, "worker %u has not answered", program->stuck_worker);
+    else
+        describe_serving(program, &summary, text, size);
 }
 
 static void on_stopped(void *data)
 {
     struct program *program = data;
     signals_stop(&program->signals);
-    systemd_stop(&program->systemd);
+    systemd_stop(&program->systemd, "stopping: the pools are being closed");
 }
 
 /* Where it listens, and what to try next. Programs that start a daemon wait for these lines. */
@@ -177,6 +219,7 @@ static void announce(struct program *program)
 static int fail(struct program *program, const char *error)
 {
     log_write(&program->log, LOG_LEVEL_ERROR, "not_started", "msg=\"%s\"", error);
+    systemd_starting("not started", error);
     return EXIT_FAILED;
 }
 
@@ -213,6 +256,8 @@ static int run(struct program *program)
         .heap_dir = program->options.heap_dir,
         .log = &program->log,
     };
+    if (config.heap_dir != NULL) /* which takes as long as reading them */
+        systemd_starting("opening the pools", config.heap_dir);
     if (places(program, &config, fds, listen, error, sizeof error) != 0 ||
         server_open(&program->server, &config, error, sizeof error) != 0)
         return fail(program, error);

@@ -412,11 +412,15 @@ void server_set_max_memory(struct server *server, uint64_t bytes)
     mem_set_limit(&server->pools_mem, bytes - conn_share(bytes));
 }
 
-bool server_alive(struct server *server)
+bool server_alive(struct server *server, unsigned *stuck)
 {
     bool all = true;
-    for (unsigned i = 0; i < server->workers_count; i++)
-        all &= worker_alive(server->workers[i]);
+    for (unsigned i = server->workers_count; i-- > 0;) {
+        if (worker_alive(server->workers[i]))
+            continue;
+        all = false;
+        *stuck = i;
+    }
     return all;
 }
 
@@ -430,6 +434,7 @@ void server_summary(const struct server *server, struct server_summary *ret)
         ret->object_bytes += atomic_load_explicit(&published->object_bytes, memory_order_relaxed);
         ret->sessions += atomic_load_explicit(&published->sessions, memory_order_relaxed);
         ret->memory_used += atomic_load_explicit(&published->memory_used, memory_order_relaxed);
+        ret->waiting += atomic_load_explicit(&published->waiting, memory_order_relaxed);
     }
 }
 

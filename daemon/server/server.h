@@ -59,14 +59,15 @@ bool server_unlisten(struct server *server, const char *address);
  * was when they were made. */
 void server_set_max_memory(struct server *server, uint64_t bytes);
 
-/* Whether each worker has answered the question that the last call asked it; asks anew. For a watchdog: false twice in
- * a row means that a worker has not finished a turn between the two. The first call is true. */
-bool server_alive(struct server *server);
+/* Whether each worker has answered the question that the last call asked it; asks those anew. For a watchdog: false
+ * means that a worker, *stuck if there are several the first one, has not finished a turn since. The first call is true. */
+bool server_alive(struct server *server, unsigned *stuck);
 
 /* Figures of all workers as they were at about the last server_alive(). */
 struct server_summary {
     uint64_t pools, objects, object_bytes, sessions;
     uint64_t memory_used, memory_limit; /* bytes */
+    uint64_t waiting;                   /* after server_stop(): connections not finished yet, up to date */
 };
 void server_summary(const struct server *server, struct server_summary *ret);
 

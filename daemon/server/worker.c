@@ -93,20 +93,19 @@ static void arm(struct worker *worker)
 
 /* ---- the end ---- */
 
-/* This turn did nothing and no connection has anything left to be done or written. */
-static bool is_quiet(const struct worker *worker)
+/* Connections that have something left to be done or written. */
+static unsigned unfinished(const struct worker *worker)
 {
     struct list *at, *after;
-    if (worker->active || !list_empty(&worker->runnable))
-        return false;
+    unsigned count = 0;
     list_each(at, after, &worker->conns)
     {
         const struct conn *conn = list_entry(at, struct conn, link);
-        if (conn->state != CONN_CLOSING && (conn->queued > conn->queued_events || conn->pending != NULL ||
-                                            conn->staging != NULL || conn->leaving != NULL))
-            return false;
+        count +=
+            conn->state != CONN_CLOSING && (conn->queued > conn->queued_events || conn->pending != NULL ||
+                                            conn->staging != NULL || conn->leaving != NULL);
     }
-    return true;
+    return count;
 }
 
 static void close_handles(struct worker *worker)
@@ -137,7 +136,9 @@ static void close_all(struct worker *worker)
  * True: another turn is needed to know. */
 static bool drain(struct worker *worker)
 {
-    bool quiet = is_quiet(worker);
+    unsigned waiting = unfinished(worker);
+    bool quiet = waiting == 0 && !worker->active && list_empty(&worker->runnable);
+    atomic_store_explicit(&worker->published.waiting, waiting, memory_order_relaxed);
     worker->quiet_turns = quiet ? worker->quiet_turns + 1 : 0;
     if (worker->quiet_turns < QUIET_TURNS)
         return quiet || worker->active;

@@ -236,6 +236,7 @@ struct conn {
 /* What a worker tells now and then to whoever wants to know without asking (relaxed: each a figure by itself). */
 struct published {
     _Atomic uint64_t pools, objects, object_bytes, sessions, memory_used;
+    _Atomic uint64_t waiting; /* connections, as of the last turn, while it drains */
 };
 
 struct worker {

@@ -13,9 +13,11 @@ static void on_complaint(void *data, const char *file, unsigned line, const char
               file == NULL ? "-" : file, line, text);
 }
 
-static void refuse(const struct reload *reload, const char *why)
+/* Always false. */
+static bool refuse(const struct reload *reload, const char *why)
 {
     log_write(reload->log, LOG_LEVEL_ERROR, "not_reloaded", "msg=\"%s\"", why);
+    return false;
 }
 
 /* ---- addresses ---- */
@@ -90,23 +92,22 @@ static void on_change(void *data, enum option_id id, const char *old, const char
         keep_value(reloading, id, old, new);
 }
 
-void reload_options(struct options *now, const struct reload *reload)
+bool reload_options(struct options *now, const struct reload *reload)
 {
     struct options next;
     struct reloading reloading = {.reload = reload, .now = now, .next = &next};
     const char *file = reload->command->file;
-    if (file == NULL) {
-        refuse(reload, "there is no file to read again; start with --config");
-    } else if (!config_is_lasting(file)) {
-        refuse(reload, "what --config names is no file that can be read again");
-    } else if (options_load(&next, reload->command, reload->check, on_complaint, &reloading) > 0) {
-        refuse(reload, "nothing is changed; mend the file and reload once more");
-    } else {
-        if (reload->activated)
-            options_drop_default_listen(&next);
-        options_compare(now, &next, on_change, &reloading);
-        options_free(now);
-        *now = next;
-        log_write(reload->log, LOG_LEVEL_INFO, "reloaded", "file=%s", file);
-    }
+    if (file == NULL)
+        return refuse(reload, "there is no file to read again; start with --config");
+    if (!config_is_lasting(file))
+        return refuse(reload, "what --config names is no file that can be read again");
+    if (options_load(&next, reload->command, reload->check, on_complaint, &reloading) > 0)
+        return refuse(reload, "nothing is changed; mend the file and reload once more");
+    if (reload->activated)
+        options_drop_default_listen(&next);
+    options_compare(now, &next, on_change, &reloading);
+    options_free(now);
+    *now = next;
+    log_write(reload->log, LOG_LEVEL_INFO, "reloaded", "file=%s", file);
+    return true;
 }

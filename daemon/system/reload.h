@@ -25,7 +25,7 @@ struct reload {
 };
 
 /* Reads the file of the command line once more. *now is what is in force, before and afterwards; an address that could
- * not be opened is tried again by the next call. */
-void reload_options(struct options *now, const struct reload *reload);
+ * not be opened is tried again by the next call. False: the file was refused, nothing is changed. */
+bool reload_options(struct options *now, const struct reload *reload);
 
 #endif

@@ -4,34 +4,78 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
 
-/* A moment in which nobody reads the socket must not end the daemon: what cannot be told is not told. */
-static void tell(const char *text)
+#define VARIABLES_MAX 96 /* bytes of what stands before the status in a message */
+
+/* ---- sockets that are handed over ---- */
+
+/* What is wrong with a socket, and what to do about it; NULL: nothing. */
+static const char *flaw_of(int fd)
 {
-    (void)sd_notify(0, text);
+    if (sd_is_socket(fd, AF_UNSPEC, 0, -1) <= 0)
+        return "is no socket; remove it from the unit";
+    if (sd_is_socket(fd, AF_UNIX, 0, -1) <= 0 && sd_is_socket_inet(fd, AF_UNSPEC, 0, -1, 0) <= 0)
+        return "is neither a unix nor an internet socket; use ListenStream= with a path or an address";
+    if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
+        return "is not a stream socket; use ListenStream=";
+    if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0)
+        return "does not listen; the daemon accepts connections itself, use Accept=no";
+    return NULL;
+}
+
+static void free_names(char **names, int count)
+{
+    for (int i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
+/* False with a text for the first one that is of no use. */
+static bool are_fit(char *const *names, int count, char *error, size_t error_size)
+{
+    for (int i = 0; i < count; i++) {
+        int fd = SD_LISTEN_FDS_START + i;
+        const char *flaw = flaw_of(fd);
+        if (flaw == NULL)
+            continue;
+        snprintf(error, error_size, "descriptor %d ('%s'), which was handed over to listen at, %s", fd,
+                 names[i], flaw);
+        return false;
+    }
+    return true;
 }
 
 int systemd_sockets(int *fds, unsigned max, char *error, size_t error_size)
 {
-    int count = sd_listen_fds(1);
+    char **names = NULL;
+    int count = sd_listen_fds_with_names(1, &names);
     if (count < 0) {
-        snprintf(error, error_size, "LISTEN_FDS cannot be understood: %s", strerror(-count));
+        snprintf(error, error_size, "LISTEN_FDS or LISTEN_FDNAMES cannot be understood: %s; unset both",
+                 strerror(-count));
         return -1;
     }
+    bool fit = (unsigned)count <= max;
+    if (fit)
+        fit = are_fit(names, count, error, error_size);
+    else
+        snprintf(error, error_size, "%d sockets were handed over, %u is the most; remove some from the unit",
+                 count, max);
     for (int i = 0; i < count; i++) {
-        if ((unsigned)i < max)
+        if (fit)
             fds[i] = SD_LISTEN_FDS_START + i;
+        else
+            close(SD_LISTEN_FDS_START + i);
     }
-    if ((unsigned)count <= max)
-        return count;
-    snprintf(error, error_size, "%d sockets were handed over, more than %u; remove some from the socket unit",
-             count, max);
-    return -1;
+    free_names(names, count);
+    return fit ? count : -1;
 }
+
+/* ---- the journal ---- */
 
 /* JOURNAL_STREAM is device:inode of the journal's stream (systemd.exec(5)); stderr may have been redirected since. */
 bool systemd_journal(void)
@@ -43,72 +87,104 @@ bool systemd_journal(void)
            fstat(STDERR_FILENO, &stat) == 0 && stat.st_dev == device && stat.st_ino == inode;
 }
 
-static void tell_status(struct systemd *systemd, const char *prefix)
+/* ---- telling ---- */
+
+/* `variables` and, if it differs from the last one, the status: one message, so that they take effect together. */
+static void tell(struct systemd *systemd, const char *variables, const char *status)
 {
-    char status[SYSTEMD_STATUS_MAX], text[SYSTEMD_STATUS_MAX + 64];
-    systemd->source.describe(systemd->source.data, status, sizeof status);
-    if (prefix[0] == '\0' && strcmp(status, systemd->status) == 0)
+    char text[VARIABLES_MAX + sizeof "STATUS=" + SYSTEMD_STATUS_MAX];
+    bool news = strncmp(status, systemd->status, sizeof systemd->status - 1) != 0;
+    if (!systemd->told || (!news && variables[0] == '\0'))
         return;
-    memcpy(systemd->status, status, sizeof status);
-    snprintf(text, sizeof text, "%sSTATUS=%s", prefix, status);
-    tell(text);
+    snprintf(systemd->status, sizeof systemd->status, "%s", status);
+    snprintf(text, sizeof text, "%s%s%s", variables, news ? "STATUS=" : "", news ? systemd->status : "");
+    (void)sd_notify(0, text); /* a moment in which nobody takes it must not end the daemon */
+}
+
+static void tell_state(struct systemd *systemd, const char *variables)
+{
+    char status[SYSTEMD_STATUS_MAX];
+    systemd->source.describe(systemd->source.data, status, sizeof status);
+    tell(systemd, variables, status);
+}
+
+static void tell_stuck(struct systemd *systemd, uint64_t now_ms)
+{
+    char who[SYSTEMD_STATUS_MAX / 2], status[SYSTEMD_STATUS_MAX];
+    systemd->source.describe(systemd->source.data, who, sizeof who);
+    snprintf(status, sizeof status, "%s for %.1f s%s", who, (double)(now_ms - systemd->alive_ms) / 1000,
+             systemd->watched ? "; the watchdog will end the daemon" : "");
+    tell(systemd, "", status);
 }
 
 static void on_timer(uv_timer_t *timer)
 {
     struct systemd *systemd = timer->data;
-    bool alive = systemd->source.alive(systemd->source.data);
-    if (alive && systemd->watched)
-        tell("WATCHDOG=1");
-    tell_status(systemd, "");
+    uint64_t now_ms = uv_now(timer->loop);
+    if (systemd->stopping) {
+        tell_state(systemd, "");
+    } else if (systemd->source.alive(systemd->source.data)) {
+        systemd->alive_ms = now_ms;
+        tell_state(systemd, systemd->watched ? "WATCHDOG=1\n" : "");
+    } else {
+        tell_stuck(systemd, now_ms);
+    }
+}
+
+static void look_every(struct systemd *systemd, uint64_t ms)
+{
+    if (systemd->told)
+        uv_timer_start(&systemd->timer, on_timer, ms, ms);
+}
+
+void systemd_starting(const char *what, const char *text)
+{
+    (void)sd_notifyf(0, "STATUS=%s: %s", what, text);
 }
 
 void systemd_start(struct systemd *systemd, uv_loop_t *loop, const struct systemd_source *source)
 {
     uint64_t watchdog_us = 0;
     *systemd = (struct systemd){.source = *source, .told = getenv("NOTIFY_SOCKET") != NULL};
-    systemd->watched = sd_watchdog_enabled(0, &watchdog_us) > 0;
     uv_timer_init(loop, &systemd->timer);
     systemd->timer.data = systemd;
     if (!systemd->told)
         return;
+    uv_update_time(loop); /* it has not run yet */
+    systemd->alive_ms = uv_now(loop);
+    systemd->watched = sd_watchdog_enabled(0, &watchdog_us) > 0;
     systemd->source.alive(systemd->source.data); /* asks for the first time */
-    tell_status(systemd, "READY=1\n");
-    /* Twice in the time that systemd waits, as sd_watchdog_enabled(3) recommends. */
-    uint64_t every_ms = systemd->watched ? watchdog_us / 2000 : SYSTEMD_STATUS_MS;
-    every_ms = every_ms == 0 ? 1 : every_ms < SYSTEMD_STATUS_MS ? every_ms : SYSTEMD_STATUS_MS;
-    uv_timer_start(&systemd->timer, on_timer, every_ms, every_ms);
+    tell_state(systemd, "READY=1\n");
+    /* Twice in the time that systemd waits, as sd_watchdog_enabled(3) recommends; a watchdog of less than two
+     * milliseconds is beyond what a timer can do. */
+    uint64_t half_ms = systemd->watched ? watchdog_us / 2000 : SYSTEMD_STATUS_MS;
+    look_every(systemd, half_ms == 0 ? 1 : half_ms < SYSTEMD_STATUS_MS ? half_ms : SYSTEMD_STATUS_MS);
 }
 
 void systemd_reloading(struct systemd *systemd)
 {
+    char variables[VARIABLES_MAX];
     struct timespec now;
-    char text[96];
-    if (!systemd->told)
-        return;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reading the configuration again",
+    snprintf(variables, sizeof variables, "RELOADING=1\nMONOTONIC_USEC=%llu\n",
              (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
-    tell(text);
+    tell(systemd, variables, "reading the configuration again");
 }
 
 void systemd_reloaded(struct systemd *systemd)
 {
-    if (systemd->told)
-        tell_status(systemd, "READY=1\n");
+    tell_state(systemd, "READY=1\n");
 }
 
-void systemd_stopping(struct systemd *systemd, const char *status)
+void systemd_stopping(struct systemd *systemd)
 {
-    char text[SYSTEMD_STATUS_MAX + 32];
-    if (!systemd->told)
-        return;
-    uv_timer_stop(&systemd->timer);
-    snprintf(text, sizeof text, "STOPPING=1\nSTATUS=%s", status);
-    tell(text);
+    systemd->stopping = true;
+    tell_state(systemd, "STOPPING=1\n");
+    look_every(systemd, SYSTEMD_STOPPING_MS);
 }
 
-void systemd_stop(struct systemd *systemd)
+void systemd_stop(struct systemd *systemd, const char *text)
 {
+    tell(systemd, "", text);
     uv_close((uv_handle_t *)&systemd->timer, NULL);
 }

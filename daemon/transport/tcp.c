@@ -106,8 +106,10 @@ static int tcp_listen(struct listening *listening, const char *address, char *er
     freeaddrinfo(found);
     if (listening->fd < 0)
         return fail(error, error_size, address,
-                    errno == EADDRINUSE ? "the port is taken; stop who has it or choose another"
-                                        : strerror(errno));
+                    errno == EADDRINUSE     ? "the port is taken; stop who has it or choose another"
+                    : errno == EAFNOSUPPORT ? "this process may not open such a socket (under systemd: let "
+                                              "ListenStream= of the socket unit open it)"
+                                            : strerror(errno));
     snprintf(listening->address, sizeof listening->address, "tcp:%s", address);
     tcp_describe(listening);
     return 0;

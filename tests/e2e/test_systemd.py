@@ -137,7 +137,7 @@ class Booted(unittest.TestCase):
         client = self.client({"name": "shown"})
         for n in range(7):
             client.call("put", n)
-        wanted = r"^1 pools, 1 sessions, 7 objects; [\d.]+ [KM]iB of [\d.]+ [GM]iB$"
+        wanted = r"^serving 1 pool, 1 session, 7 objects, [\d.]+ [KM]iB of [\d.]+ [GM]iB$"
         poll(lambda: re.match(wanted, self.booted.show(SERVICE, "StatusText")), "the status tells of 7 objects")
 
     def test_reload(self):

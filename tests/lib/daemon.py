@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -40,13 +41,24 @@ def _sanitized(path):
 
 class Daemon:
     """unix, tcp: whether to listen there. args: further options. wrap: a command before the daemon's own
-    (prlimit). env: variables to add. program: another one than HOLDFASTD."""
+    (prlimit). env: variables to add. program: another one than HOLDFASTD. handed: sockets that are handed over to it,
+    as systemd does."""
 
-    def __init__(self, *args, unix=True, tcp=True, wrap=(), env=None, program=HOLDFASTD):
+    # Descriptors from 3 on are the sockets; the number of this process is only known once it is that process.
+    HAND_OVER = ("import fcntl, os, sys\n"
+                 "given = [int(fd) for fd in sys.argv[1].split(',')]\n"
+                 "high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for fd in given]\n"
+                 "for fd in given: os.close(fd)\n"
+                 "for n, fd in enumerate(high): os.dup2(fd, 3 + n)\n"
+                 "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(high)))\n"
+                 "os.execvp(sys.argv[2], sys.argv[2:])\n")
+
+    def __init__(self, *args, unix=True, tcp=True, wrap=(), env=None, program=HOLDFASTD, handed=()):
         self.dir = tempfile.mkdtemp(prefix="hf-")
         self.want_unix, self.want_tcp = unix, tcp
         self.args = list(args)
         self.wrap = list(wrap)
+        self.handed = [sock.fileno() for sock in handed]
         self.program = program
         self.env = dict({"TSAN_OPTIONS": "suppressions=" + TSAN_KNOWN}, **os.environ, **(env or {}))
         self.unix = None
@@ -65,11 +77,12 @@ class Daemon:
         if self.want_tcp:
             listen += ["--listen", "tcp:127.0.0.1:0"]
         workers = ["--workers", WORKERS] if WORKERS and "--workers" not in self.args else []
-        return self.wrap + [self.program] + listen + workers + self.args
+        hand_over = [sys.executable, "-c", self.HAND_OVER, ",".join(map(str, self.handed))] if self.handed else []
+        return hand_over + self.wrap + [self.program] + listen + workers + self.args
 
     def start(self):
         self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE, env=self.env, cwd=self.dir)
+                                        stderr=subprocess.PIPE, env=self.env, cwd=self.dir, pass_fds=self.handed)
         self.reader = threading.Thread(target=self._read_stderr, daemon=True)
         self.reader.start()
         try:

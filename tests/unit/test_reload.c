@@ -98,9 +98,10 @@ static void start(const char *text)
 static void again(void)
 {
     done[0] = '\0';
-    reload_options(&now, &reload);
+    bool taken = reload_options(&now, &reload);
     ssize_t got = read(ends[0], logged, sizeof logged - 1);
     logged[got < 0 ? 0 : got] = '\0';
+    ck_assert_msg(taken == (strstr(logged, "event=not_reloaded ") == NULL), "%d: %s", taken, logged);
 }
 
 static void change_to(const char *text)
