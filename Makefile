@@ -17,7 +17,7 @@ CC = gcc
 endif
 CLANG = clang
 
-# Where `make install` puts things; DESTDIR is for packagers and is in no installed file.
+# Where `make install` puts things, and the service's configuration; DESTDIR is for packagers and is in no installed file.
 PREFIX     = /usr/local
 SYSCONFDIR = /etc
 DESTDIR    =
@@ -48,7 +48,7 @@ PACKAGES_RUN = gcc libc6-dev make pkg-config libuv1-dev libmsgpack-dev libjansso
     libsystemd-dev libinih-dev
 
 # `make check` adds: libcheck, what the stock foreign clients among the tests run on, and a systemd to be booted.
-PACKAGES_CHECK = check python3 python3-msgpack python3-pynvim nodejs npm systemd util-linux iproute2
+PACKAGES_CHECK = check python3 python3-msgpack python3-pynvim nodejs npm systemd util-linux mount
 
 # `make check-all`, `tidy` and `format` add: the second compiler, the fuzzer's run time, checkers, and two
 # more foreign clients.
@@ -428,12 +428,28 @@ INCDIR = $(DESTDIR)$(PREFIX)/include
 MANDIR = $(DESTDIR)$(PREFIX)/share/man
 MAN_PAGES = $(wildcard deploy/man/*.[1-8])
 CONFIG  = $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfast.conf
-# Where systemd looks for them, for PREFIX=/usr and /usr/local alike.
+
+# The service: systemd looks below these two only; elsewhere (PREFIX=$HOME/.local) there is none to install.
+SERVICE = $(filter /usr /usr/local,$(PREFIX))
 UNITS   = $(LIBDIR)/systemd/system/holdfast.service $(LIBDIR)/systemd/system/holdfast.socket
 USERS   = $(LIBDIR)/sysusers.d/holdfast.conf
 FOLDERS = $(LIBDIR)/tmpfiles.d/holdfast.conf
 
-install: all ## Install programs, library, header, pkg-config file and manual pages (DESTDIR=, PREFIX=/usr/local).
+define install_service
+	@$(foreach unit,$(UNITS),install -D -m 644 deploy/$(notdir $(unit)) $(unit);)
+	@sed -i -e 's|/usr/local/bin|$(PREFIX)/bin|' -e 's|/etc/holdfast|$(SYSCONFDIR)/holdfast|' $(filter %.service,$(UNITS))
+	@install -D -m 644 deploy/holdfast.sysusers $(USERS)
+	@install -D -m 644 deploy/holdfast.tmpfiles $(FOLDERS)
+	@[ -e $(CONFIG) ] || install -D -m 644 deploy/holdfast.conf $(CONFIG)
+	@echo 'as a service: systemd-sysusers && systemctl enable --now holdfast.socket ($(CONFIG))'
+endef
+
+define uninstall_service
+	@rm -f $(UNITS) $(USERS) $(FOLDERS)
+	@if cmp -s deploy/holdfast.conf $(CONFIG); then rm -f $(CONFIG); elif [ -e $(CONFIG) ]; then echo 'kept: $(CONFIG)'; fi
+endef
+
+install: all ## Install programs, library, manual pages, and the service (DESTDIR=, PREFIX=/usr/local, SYSCONFDIR=/etc).
 	@install -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCDIR)
 	@install -m 755 build/holdfastd build/holdfast $(BINDIR)
 	@install -m 644 build/libholdfast.a build/libholdfast.so.$(VERSION) $(LIBDIR)
@@ -442,21 +458,15 @@ install: all ## Install programs, library, header, pkg-config file and manual pa
 	@install -m 644 client/holdfast.h $(INCDIR)
 	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' deploy/libholdfast.pc.in > $(LIBDIR)/pkgconfig/libholdfast.pc
 	@$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page));)
-	@$(foreach unit,$(UNITS),install -D -m 644 deploy/$(notdir $(unit)) $(unit);)
-	@sed -i -e 's|/usr/local/bin|$(PREFIX)/bin|' -e 's|/etc/holdfast|$(SYSCONFDIR)/holdfast|' $(filter %.service,$(UNITS))
-	@install -D -m 644 deploy/holdfast.sysusers $(USERS)
-	@install -D -m 644 deploy/holdfast.tmpfiles $(FOLDERS)
-	@[ -e $(CONFIG) ] || install -D -m 644 deploy/holdfast.conf $(CONFIG)
 	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
-	@echo 'installed below $(DESTDIR)$(PREFIX): bin, lib, include, share/man; $(CONFIG)'
-	@echo 'as a service: systemd-sysusers && systemctl daemon-reload && systemctl enable --now holdfast.socket'
+	@echo 'installed below $(DESTDIR)$(PREFIX): bin, lib, include, share/man'
+	$(if $(SERVICE),$(install_service))
 
-uninstall: ## Remove what `make install` with the same DESTDIR and PREFIX put there.
+uninstall: ## Remove what `make install` with the same options put there; a changed configuration stays.
 	@rm -f $(BINDIR)/holdfastd $(BINDIR)/holdfast $(LIBDIR)/libholdfast.a $(LIBDIR)/libholdfast.so*
 	@rm -f $(INCDIR)/holdfast.h $(LIBDIR)/pkgconfig/libholdfast.pc
 	@rm -f $(foreach page,$(MAN_PAGES),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
-	@rm -f $(UNITS) $(USERS) $(FOLDERS)
-	@if cmp -s deploy/holdfast.conf $(CONFIG); then rm -f $(CONFIG); elif [ -e $(CONFIG) ]; then echo 'kept: $(CONFIG)'; fi
+	$(if $(SERVICE),$(uninstall_service))
 
 clean: ## Remove what was built; what the fuzzers found stays.
 	@find build -mindepth 1 -maxdepth 1 ! -name corpus -exec rm -rf {} + 2>/dev/null || true
@@ -466,4 +476,4 @@ distclean: ## Remove all that is not a source.
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
-	@echo; echo 'Options (make NAME=value), explained in the Makefile: CC CLANG PREFIX DESTDIR LTO V ARGS BENCH TEST_JOBS SEED SOAK_S FUZZ_S'
+	@echo; echo 'Options (make NAME=value), explained in the Makefile: CC CLANG PREFIX SYSCONFDIR DESTDIR LTO V ARGS BENCH TEST_JOBS SEED SOAK_S FUZZ_S'

@@ -96,6 +96,29 @@ class Install(unittest.TestCase):
         self.assertIn("\nExecStart=/usr/bin/holdfastd --config /etc/holdfast/holdfast.conf\n", text)
         self.assertNotIn("/usr/local", text)
 
+    def test_another_folder_for_the_configuration(self):
+        with tempfile.TemporaryDirectory(prefix="hf-install-") as root:
+            where = ("DESTDIR=" + root, "PREFIX=/usr/local", "SYSCONFDIR=/opt/etc")
+            run("make", "install", *where)
+            self.assertTrue(os.path.exists(os.path.join(root, "opt/etc/holdfast/holdfast.conf")))
+            with open(os.path.join(root, "usr/local/lib/systemd/system/holdfast.service"), encoding="ascii") as unit:
+                text = unit.read()
+            self.assertIn("\nExecStart=/usr/local/bin/holdfastd --config /opt/etc/holdfast/holdfast.conf\n", text)
+            self.assertNotIn("/etc/holdfast", text.replace("/opt/etc/holdfast", ""))
+            run("make", "uninstall", *where)
+            self.assertEqual(files_below(root), set())
+
+    def test_where_systemd_does_not_look_there_is_no_service(self):
+        with tempfile.TemporaryDirectory(prefix="hf-install-") as root:
+            where = ("DESTDIR=" + root, "PREFIX=/opt/holdfast")
+            said = run("make", "install", *where)
+            there = files_below(root)
+            self.assertIn("opt/holdfast/bin/holdfastd", there)
+            self.assertEqual([path for path in there if "systemd" in path or ".d/" in path or "etc/" in path], [])
+            self.assertNotIn("service", said)
+            run("make", "uninstall", *where)
+            self.assertEqual(files_below(root), set())
+
     def test_a_configuration_that_was_changed_is_kept(self):
         path = os.path.join(self.root, "etc/holdfast/holdfast.conf")
         with open(path, encoding="ascii") as file:

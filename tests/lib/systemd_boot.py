@@ -1,92 +1,80 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Boots a real systemd for a test, as root, and ends it without a trace.
+"""Boots a real systemd for a test, as root, and ends it without a trace (systemd_boot.sh says how it is kept apart).
 
-It runs as the first process of namespaces of its own (processes, mounts, control groups, host name, IPC, network), on
-an overlay over the machine's root file system: all it reads is there, all it writes goes to a tmpfs that ends with it.
-Devices are copies of the harmless ones, the kernel's settings are read-only, services that would change them are
-masked. Its network has a loopback of its own, so ports there may be fixed.
+It is the first process of namespaces of its own (processes, mounts, control groups, host name, IPC, network). Of this
+machine's files it sees /usr, read-only; all else is a tmpfs that ends with it. Its network is a loopback of its own, so
+ports there may be fixed. `tree` is a folder whose files are laid over its root before it starts, as DESTDIR has them.
 
-    with Systemd() as booted:
-        booted.write("/etc/systemd/system/x.service", text)
-        booted.run("systemctl", "start", "x")
-        booted.path("/run/x.sock")       # for a client outside
+    with Systemd(tree) as booted:
+        booted.run("systemctl", "start", "x")       # inside; must succeed
+        booted.path("/run/x.sock")                  # for a client outside
+        booted.journal("x.service")                 # what it logged
+
+Whatever makes a boot impossible is an error of start(), which says what systemd and those before it said.
 """
+import json
 import os
-import shutil
-import signal
+import pty
 import subprocess
 import tempfile
+import threading
 import time
 
 DEADLINE_S = 60
-
-# What runs before systemd, inside the namespaces: $1 is an empty folder. Files below /run, /tmp and /var/tmp of the
-# machine cannot be reached from there, so nothing that cleans up at boot can remove them.
-PREPARE = r"""
-set -eu
-mount --make-rprivate /
-mount -t tmpfs tmpfs "$1"
-mkdir "$1/upper" "$1/work" "$1/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
-cd "$1/root"
-mount -t proc proc proc
-mount --bind -o ro proc/sys proc/sys
-mount -t sysfs -o ro sysfs sys
-mount -t cgroup2 cgroup2 sys/fs/cgroup
-for d in dev run tmp var/tmp; do mount -t tmpfs tmpfs $d; done
-cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty dev/
-ln -s pts/ptmx dev/ptmx
-mkdir -p dev/shm dev/pts run/systemd/system
-for u in systemd-sysctl systemd-modules-load systemd-binfmt systemd-udevd systemd-udev-trigger systemd-random-seed \
-    systemd-remount-fs systemd-hwdb-update; do
-    ln -s /dev/null run/systemd/system/$u.service
-done
-ip link set lo up
-: > etc/machine-id
-# No chroot: the kernel gives a process in one no user namespace (PrivateUsers=).
-pivot_root . mnt
-cd /
-exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin container=unshare sh -c \
-    'umount -l /mnt; exec /lib/systemd/systemd --system --unit=basic.target --log-target=console --show-status=no'
-"""
+SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "systemd_boot.sh")
 
 
 class BootFailed(Exception):
-    """systemd did not come up here; the text says what it said."""
+    """systemd did not come up here; the text says what was said."""
 
 
 class Systemd:
-    def __init__(self):
+    def __init__(self, tree=None):
         self.dir = tempfile.mkdtemp(prefix="hf-boot-")
-        self.log = os.path.join(self.dir, "console")
-        self.mount = os.path.join(self.dir, "m")
-        self.process = self.pid = None
+        self.tree = tree
+        self.process = None  # the script
+        self.pid = None      # systemd, as this machine numbers it
+        self.terminal = None # kept open, so that reading its other end does not end before there is a systemd
+        self.said = bytearray()
+        self.readers = []
 
     # Life cycle ----------------------------------------------------------------------------------
 
     def start(self):
-        os.mkdir(self.mount)
-        # Should this program be killed, so is all it has started.
-        command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--kill-child", "--pid", "--fork", "--mount",
-                   "--cgroup", "--uts", "--ipc", "--net", "sh", "-c", PREPARE, "sh", self.mount]
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            start_new_session=True)
+        if os.geteuid() != 0:
+            raise BootFailed("booting a systemd takes root")
+        console, self.terminal = pty.openpty()
+        # A session of its own: it outlives a runner that kills this one, and cleans up.
+        self.process = subprocess.Popen(["unshare", "--mount", "--propagation", "private", SCRIPT, self.dir,
+                                         self.tree or "", os.ttyname(self.terminal)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        self._read(console)
+        self._read(os.dup(self.process.stdout.fileno()))
         try:
-            self._wait_child()
-            self._wait(lambda: self.try_run("systemctl", "is-active", "basic.target") == 0, "basic.target is reached")
+            self._wait(self._booted, "systemd has reached basic.target")
         except BaseException:
-            self.stop()
+            self._end()
             raise
         return self
 
     def stop(self):
-        """Killing the outer process kills the first process of the namespace, and with it all in it."""
-        if self.process and self.process.poll() is None:
-            if self.pid:
-                os.kill(self.pid, signal.SIGKILL)
-            self.process.wait(DEADLINE_S)
-        shutil.rmtree(self.dir, ignore_errors=True)
+        """Kills all that was started there. What stays all the same is an error."""
+        if self._end() != 0:
+            raise BootFailed("the end of the boot failed:\n" + self.console())
+
+    def _end(self):
+        code = 0
+        if self.process:
+            self.process.stdin.close()
+            code = self.process.wait(DEADLINE_S)
+            self.process.stdout.close()
+            os.close(self.terminal)
+            for reader in self.readers:
+                reader.join(DEADLINE_S)
+        self.process = self.pid = None
+        if os.path.exists(self.dir):
+            os.rmdir(self.dir)  # the script has made it empty, or has not begun
+        return code
 
     def __enter__(self):
         return self.start()
@@ -97,30 +85,57 @@ class Systemd:
         self.stop()
 
     def console(self):
-        with open(self.log, encoding="utf-8", errors="replace") as log:
-            return log.read()
+        """What was said before there was a journal, and by the script."""
+        return self.said.decode("utf-8", "replace").replace("\r\n", "\n")
+
+    def _read(self, fd):
+        def read():
+            with open(fd, "rb", buffering=0) as file:
+                try:
+                    while chunk := file.read(4096):
+                        self.said += chunk
+                except OSError:
+                    pass  # the terminal's other end is closed
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        self.readers.append(reader)
 
     def _wait(self, condition, what):
         deadline = time.monotonic() + DEADLINE_S
         while not condition():
             if self.process.poll() is not None:
-                raise BootFailed("systemd ended before %s:\n%s" % (what, self.console()[-3000:]))
+                raise BootFailed("it ended before %s:\n%s" % (what, self.console()))
             if time.monotonic() > deadline:
-                raise BootFailed("waited %d s until %s:\n%s" % (DEADLINE_S, what, self.console()[-3000:]))
+                raise BootFailed("waited %d s until %s:\n%s" % (DEADLINE_S, what, self.console()))
             time.sleep(0.02)
 
-    def _wait_child(self):
-        children = "/proc/%d/task/%d/children" % (self.process.pid, self.process.pid)
+    def _booted(self):
+        self.pid = self.pid or self._find()
+        return self.pid is not None and self.try_run("systemctl", "is-active", "basic.target") == 0
 
-        def found():
-            with open(children, encoding="ascii") as text:
-                pids = text.read().split()
-            self.pid = int(pids[0]) if pids else None
+    def _find(self):
+        """The script's children are cat and unshare, whose only child becomes systemd."""
+        pid = self.process.pid
+        for _ in range(2):
+            children = []
             try:
-                return self.pid is not None and os.readlink("/proc/%d/exe" % self.pid).endswith("/systemd")
+                with open("/proc/%d/task/%d/children" % (pid, pid), encoding="ascii") as file:
+                    children = file.read().split()
             except OSError:
-                return False
-        self._wait(found, "it runs")
+                pass
+            pids = [int(child) for child in children if self._name(child) != "cat"]
+            if len(pids) != 1:
+                return None
+            pid = pids[0]
+        return pid if self._name(pid) == "systemd" else None
+
+    @staticmethod
+    def _name(pid):
+        try:
+            with open("/proc/%s/comm" % pid, encoding="utf-8") as file:
+                return file.read().strip()
+        except OSError:
+            return None
 
     # Use -----------------------------------------------------------------------------------------
 
@@ -137,30 +152,32 @@ class Systemd:
         with open(self.path(path), encoding="utf-8") as file:
             return file.read()
 
-    def copy(self, source, path):
-        os.makedirs(os.path.dirname(self.path(path)), exist_ok=True)
-        shutil.copy(source, self.path(path))
-
     def command(self, *command):
-        """The same command inside."""
+        """The command that does the same inside."""
         return ["nsenter", "--target", str(self.pid), "--all", "--root", "--wd", "--"] + list(command)
 
-    def try_run(self, *command):
-        return subprocess.run(self.command(*command), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL, timeout=DEADLINE_S, check=False).returncode
-
-    def run(self, *command):
-        """Its output; must succeed."""
+    def finish(self, *command):
+        """(exit code, output) of a command inside."""
         done = subprocess.run(self.command(*command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=DEADLINE_S, check=False, text=True)
-        if done.returncode != 0:
-            raise AssertionError("%s: exit code %d\n%s" % (" ".join(command), done.returncode, done.stdout))
-        return done.stdout
+        return done.returncode, done.stdout
+
+    def try_run(self, *command):
+        return self.finish(*command)[0]
+
+    def run(self, *command):
+        """Its output; it must succeed."""
+        code, output = self.finish(*command)
+        if code != 0:
+            raise AssertionError("%s: exit code %d\n%s" % (" ".join(command), code, output))
+        return output
 
     def show(self, unit, prop):
         """A property of a unit, as `systemctl show` prints it."""
         return self.run("systemctl", "show", "--value", "--property", prop, unit).strip()
 
-    def wait_for(self, unit, prop, value):
-        self._wait(lambda: self.show(unit, prop) == value, "%s of %s is %s, not %s"
-                   % (prop, unit, value, self.show(unit, prop)))
+    def journal(self, unit):
+        """The journal's entries for a unit, oldest first: maps of the journal's fields."""
+        self.run("journalctl", "--sync")
+        output = self.run("journalctl", "--quiet", "--output=json", "--unit", unit)
+        return [json.loads(line) for line in output.splitlines()]
