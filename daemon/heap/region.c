@@ -226,8 +226,11 @@ static uint64_t granule_bytes(const struct region *region, uint64_t granule)
  * those. SEEK_HOLE does not tell, since what was never written counts as a hole. */
 static bool is_allocated(int fd, uint64_t offset, uint64_t size)
 {
-    _Alignas(struct fiemap) uint8_t bytes[sizeof(struct fiemap) + EXTENTS * sizeof(struct fiemap_extent)];
-    struct fiemap *map = (void *)bytes;
+    union { /* a map with room for its last member, an array without a length */
+        struct fiemap map;
+        uint8_t bytes[sizeof(struct fiemap) + EXTENTS * sizeof(struct fiemap_extent)];
+    } room;
+    struct fiemap *map = &room.map;
     for (uint64_t at = offset; at < offset + size;) {
         *map = (struct fiemap){.fm_start = at, .fm_length = offset + size - at, .fm_extent_count = EXTENTS};
         if (ioctl(fd, FS_IOC_FIEMAP, map) != 0 || map->fm_mapped_extents == 0)
