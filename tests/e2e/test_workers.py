@@ -2,30 +2,39 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Several workers: connections that move with what was read of them, questions that go from thread to thread, pools
 made, worked in and dropped while others run."""
+import fcntl
 import os
 import random
 import re
+import struct
 import sys
+import termios
 import threading
 import unittest
 
 sys.path.insert(0, __file__.rsplit("/", 2)[0] + "/lib")
 from daemon import Daemon  # noqa: E402
 from rpc import Closed, Raw, RpcError, encode, notification_bytes, poll, request_bytes  # noqa: E402
+from stuck import Stuck  # noqa: E402
 
 WORKERS = 4
 POOLS = ["p%d" % n for n in range(7)]  # with `default` two on each worker
 
 
 class WorkersTest(unittest.TestCase):
+    OPTIONS = ("--max-memory", "2g")
+    WRAP = ()
+
     def setUp(self):
-        self.daemon = Daemon("--workers", str(WORKERS), "--max-memory", "2g").start()
+        self.daemon = Daemon("--workers", str(WORKERS), *self.OPTIONS, wrap=self.WRAP).start()
         self.addCleanup(self.daemon.stop)
+        self.clients = []
         self.admin = self.client()
 
     def client(self, hello=None):
         client = self.daemon.client(hello)
         self.addCleanup(client.close)
+        self.clients.append(client)
         return client
 
     def make_pools(self):
@@ -186,6 +195,96 @@ class Moving(WorkersTest):
         self.addCleanup(admin.close)
         poll(lambda: admin.call("stats", "connections")["open"] <= 2, "the crowd is gone")
         self.assertEqual(mover.call("hello", {"pool": "other"})["pool"], "other")
+
+
+class Held(WorkersTest):
+    """Connections that move to a worker which is held still, so that it is known what they find there."""
+
+    OPTIONS = ("--max-memory", "2g", "--log-level", "debug")
+    DEPARTED = "it moves to the worker of its pool"
+
+    def hold(self, pool):
+        """Holds the pool's worker still, which is not the first one."""
+        self.daemon.wait_line(re.compile("event=pool_created pool=%s " % pool))
+        worker = re.search(r"event=pool_created pool=%s worker=(\d+)" % pool, self.daemon.stderr())[1]
+        self.assertNotEqual(worker, "0")
+        stuck = Stuck(self.daemon.process.pid, "worker-" + worker)
+        self.addCleanup(stuck.release)
+        return stuck
+
+    def taken(self, client):
+        """The daemon has read all that the client sent, and so has executed what it can before it reads another's."""
+        def unread():
+            return struct.unpack("i", fcntl.ioctl(client.sock, termios.TIOCOUTQ, bytes(4)))[0]
+        poll(lambda: unread() == 0, "what was sent is read")
+
+    def moving(self, *frames):
+        """A client of the first worker that has sent the frames and is on its way."""
+        client = self.client()
+        before = self.daemon.stderr().count(self.DEPARTED)
+        client.send_raw(b"".join(frames))
+        poll(lambda: self.daemon.stderr().count(self.DEPARTED) == before + 1, "it leaves")
+        return client
+
+    def descriptors(self):
+        return len(os.listdir("/proc/%d/fd" % self.daemon.process.pid))
+
+
+class OnTheWay(Held):
+    def test_to_a_pool_that_is_dropped_meanwhile(self):
+        self.admin.call("pool_create", "other")
+        self.admin.call("pool_create", "gone")
+        stuck = self.hold("gone")
+        self.admin.request("pool_drop", "gone")
+        self.taken(self.admin)
+        hello = request_bytes(1, "hello", [{"pool": "gone"}])
+        again = self.moving(hello)
+        along = self.moving(hello, request_bytes(2, "store", ["k", 1]), request_bytes(3, "stats", ["pool"]))
+        stuck.release()
+        self.assertIs(self.admin.recv().value(), True)
+        for client in (again, along):
+            self.assertTrue(client.recv().error.startswith("NOTFOUND"))
+        self.assertEqual(again.call("hello", {"pool": "other"})["pool"], "other")
+        along.recv().value()
+        self.assertEqual(along.recv().value()["name"], "default")
+        self.assertEqual(self.admin.call("fetch", "k"), 1)
+
+    def test_one_that_is_lost_before_it_can_leave_leaves_nothing(self):
+        self.make_pools()
+        self.client({"pool": "p0"}).call("ping")  # whatever is opened once is open
+        before = self.descriptors()
+        for _ in range(3):
+            client = self.client()
+            # Its replies have to be written first, and it does not read them.
+            client.send_raw(b"".join([request_bytes(n, "hello", [{"pool": "nowhere"}]) for n in range(30000)]
+                                     + [request_bytes(30000, "hello", [{"pool": "p0"}])]))
+            poll(lambda: self.descriptors() == before + 2, "there is the descriptor that is to be sent")
+            client.close()
+            poll(lambda: self.descriptors() == before, "both are closed")
+        self.assertEqual(self.daemon.stderr().count(self.DEPARTED), 1)  # that of the first client
+
+
+class NoWayHome(Held):
+    LIMIT = 64
+    WRAP = ("prlimit", "--nofile=%d:%d" % (LIMIT, LIMIT))
+
+    def test_without_a_descriptor_for_the_way_home_it_ends(self):
+        self.admin.call("pool_create", "p")
+        ended = self.client({"pool": "p"})
+        ended.call("bye")
+        ended.close()
+        stuck = self.hold("p")
+        mover = self.moving(request_bytes(1, "hello", [{"session": ended.hello_result["session"]}]),
+                            request_bytes(2, "store", ["k", 1]))
+        while self.descriptors() < self.LIMIT:
+            self.client().call("ping")
+        stuck.release()
+        self.assertTrue(mover.recv().error.startswith("EXPIRED"))
+        self.assertEqual(mover.drain_until_closed(), [])  # nothing is done for it in a pool it is not in
+        for client in self.clients[1:]:
+            client.close()
+        self.assertEqual(self.client({"pool": "p"}).code("fetch", "k"), "NOTFOUND")
+        self.assertEqual(self.admin.code("fetch", "k"), "NOTFOUND")
 
 
 class Sessions(WorkersTest):

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """Sessions: anonymous and named, leases, grace, resume, newcomer wins, end, kill."""
-from common import Closed, Raw, WireTest, poll, unittest
+from common import Closed, Raw, WireTest, poll, request_bytes, unittest
 
 ENDED = ("EXPIRED", "NOTFOUND")
 
@@ -62,6 +62,17 @@ class Anonymous(SessionTest):
         guest.sock.shutdown(1)
         replies = guest.drain_until_closed()
         self.assertEqual([reply.value() for reply in replies], ["a" * 1000] * 100)
+
+    def test_replies_that_wait_in_its_queue_outlast_it(self):
+        for size, count in ((1000, 3000), (1000000, 3)):  # copied; pinned
+            guest = self.client()
+            first = guest.call("put", "a" * size)
+            guest.send_raw(b"".join(request_bytes(n, "get", [first]) for n in range(count)))
+            guest.sock.shutdown(1)
+            self.wait_gone(first)  # its session has ended, and what the socket did not take is in its queue
+            replies = guest.drain_until_closed()
+            self.assertEqual([reply.msgid for reply in replies], list(range(count)))
+            self.assertEqual({reply.value() for reply in replies}, {"a" * size})
 
     def test_has_no_key(self):
         guest = self.client()
