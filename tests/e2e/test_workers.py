@@ -276,6 +276,7 @@ class NoWayHome(Held):
         stuck = self.hold("p")
         mover = self.moving(request_bytes(1, "hello", [{"session": ended.hello_result["session"]}]),
                             request_bytes(2, "store", ["k", 1]))
+        before = self.descriptors()
         while self.descriptors() < self.LIMIT:
             self.client().call("ping")
         stuck.release()
@@ -283,6 +284,7 @@ class NoWayHome(Held):
         self.assertEqual(mover.drain_until_closed(), [])  # nothing is done for it in a pool it is not in
         for client in self.clients[1:]:
             client.close()
+        poll(lambda: self.descriptors() <= before, "closed connections give their descriptors back")
         self.assertEqual(self.client({"pool": "p"}).code("fetch", "k"), "NOTFOUND")
         self.assertEqual(self.admin.code("fetch", "k"), "NOTFOUND")
 
