@@ -522,6 +522,15 @@ HF_API int hf_inspect(hf_conn *conn, hf_id id, hf_reply **ret_map);
  * daemon's default. */
 HF_API int hf_holders(hf_conn *conn, hf_id id, uint64_t limit, hf_reply **ret_rows);
 
+/* One page of the objects with a slot on this one: [cursor, [id, ...]]; cursor as in hf_names. What clients change
+ * meanwhile may be missed. */
+HF_API int hf_referrers(hf_conn *conn, hf_id id, uint64_t cursor, uint64_t limit, hf_reply **ret_page);
+
+/* Why an object lives: a map {holder, path, length}. `path` is a shortest chain of ids from one that `holder` (a row as
+ * of hf_holders) holds to the object; of one longer than 1,000 only both ends. {holder: nil}: only a cycle keeps it.
+ * Error: HF_ERR_BUSY: what keeps it changes faster than it is found. */
+HF_API int hf_why(hf_conn *conn, hf_id id, hf_reply **ret_map);
+
 struct hf_scan_options {
     const char *tag;
     uint64_t min_size; /* bytes of the value */

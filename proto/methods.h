@@ -47,6 +47,8 @@ enum hf_method_flags {
     X(fetch, "name*", "version", HF_M_MANY, "0.1")                                                           \
     X(inspect, "id", "", 0, "0.1")                                                                           \
     X(holders, "id", "limit", 0, "0.1")                                                                      \
+    X(referrers, "id, cursor?", "limit", HF_M_STEPS, "0.1")                                                  \
+    X(why, "id", "", HF_M_STEPS, "0.1")                                                                      \
     X(scan, "cursor?", "tag, min_size, sid, limit", 0, "0.1")                                                \
     X(watch, "id*", "", HF_M_CHANGES | HF_M_MANY, "0.1")                                                     \
     X(unwatch, "id*", "", HF_M_CHANGES | HF_M_MANY, "0.1")                                                   \
@@ -85,8 +87,6 @@ enum hf_method_flags {
 
 /* X(name): methods of the contract that later versions bring; NOMETHOD may say so. */
 #define HF_METHODS_LATER(X)                                                                                  \
-    X(referrers)                                                                                             \
-    X(why)                                                                                                   \
     X(top)                                                                                                   \
     X(census)                                                                                                \
     X(doctor)                                                                                                \
@@ -141,6 +141,7 @@ static inline enum hf_method hfp_method_find(const uint8_t *name, size_t size)
                : HFP_IS(name, "put") ? HF_METHOD_put
                : HFP_IS(name, "set") ? HF_METHOD_set
                : HFP_IS(name, "bye") ? HF_METHOD_bye
+               : HFP_IS(name, "why") ? HF_METHOD_why
                                      : HF_METHOD_NONE;
     case 4:
         return HFP_IS(name, "link")   ? HF_METHOD_link
@@ -187,6 +188,7 @@ static inline enum hf_method hfp_method_find(const uint8_t *name, size_t size)
         return HFP_IS(name, "pool_drop")   ? HF_METHOD_pool_drop
                : HFP_IS(name, "subscribe") ? HF_METHOD_subscribe
                : HFP_IS(name, "gc_config") ? HF_METHOD_gc_config
+               : HFP_IS(name, "referrers") ? HF_METHOD_referrers
                                            : HF_METHOD_NONE;
     case 10: return HFP_IS(name, "gc_collect") ? HF_METHOD_gc_collect : HF_METHOD_NONE;
     case 11:

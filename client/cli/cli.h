@@ -128,6 +128,8 @@ int cli_store(struct cli *cli, const struct cli_args *args);
 int cli_fetch(struct cli *cli, const struct cli_args *args);
 int cli_inspect(struct cli *cli, const struct cli_args *args);
 int cli_holders(struct cli *cli, const struct cli_args *args);
+int cli_referrers(struct cli *cli, const struct cli_args *args);
+int cli_why(struct cli *cli, const struct cli_args *args);
 int cli_scan(struct cli *cli, const struct cli_args *args);
 int cli_sessions(struct cli *cli, const struct cli_args *args);
 int cli_watch(struct cli *cli, const struct cli_args *args);

@@ -69,6 +69,12 @@ const struct cli_command cli_commands[] = {
     {"inspect", "ID", "print all about an object", NULL, 0, 1, 1, false, cli_inspect},
     {"holders", "ID", "list the sessions, names and tickets that hold an object", NULL, CLI_BIT(LIMIT), 1, 1,
      false, cli_holders},
+    {"referrers", "ID", "list the objects that refer to an object", "--raw prints only ids.", CLI_BIT(LIMIT),
+     1, 1, false, cli_referrers},
+    {"why", "ID", "print why an object lives: who holds what leads to it",
+     "Prints a shortest chain of references from an object that something outside holds. --raw prints only\n"
+     "its ids.",
+     0, 1, 1, false, cli_why},
     {"scan", "", "list objects", "--raw prints only ids.",
      CLI_BIT(TAG) | CLI_BIT(MIN_SIZE) | CLI_BIT(SID) | CLI_BIT(LIMIT), 0, 0, false, cli_scan},
     {"sessions", "", "list sessions", NULL, CLI_BIT(ALL) | CLI_BIT(LIMIT), 0, 0, false, cli_sessions},

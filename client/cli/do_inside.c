@@ -126,6 +126,18 @@ static int show_page(struct cli *cli, hf_item page, uint64_t limit, uint64_t *sh
     return exit_code;
 }
 
+/* A page [cursor, [id, ...]] in the chosen form; frees the reply. */
+static int take_page(struct cli *cli, int code, hf_reply *reply, uint64_t limit, uint64_t *cursor,
+                     uint64_t *shown)
+{
+    *cursor = 0;
+    hf_item_uint(hf_item_at(hf_reply_item(reply), 0), cursor);
+    int exit_code =
+        code != 0 ? cli_fail(cli, code) : show_page(cli, hf_item_at(hf_reply_item(reply), 1), limit, shown);
+    hf_reply_free(reply);
+    return exit_code;
+}
+
 int cli_scan(struct cli *cli, const struct cli_args *args)
 {
     struct hf_scan_options options = {.tag = args->value[CLI_OPT_TAG]};
@@ -142,14 +154,87 @@ int cli_scan(struct cli *cli, const struct cli_args *args)
     do {
         hf_reply *reply;
         int code = hf_scan(cli->conn, cursor, &options, &reply);
-        cursor = 0;
-        hf_item_uint(hf_item_at(hf_reply_item(reply), 0), &cursor);
-        exit_code = code != 0 ? cli_fail(cli, code)
-                              : show_page(cli, hf_item_at(hf_reply_item(reply), 1), limit, &shown);
-        hf_reply_free(reply);
+        exit_code = take_page(cli, code, reply, limit, &cursor, &shown);
     } while (exit_code == CLI_OK && cursor != 0 && shown < limit);
     if (cli->output == CLI_JSON)
         puts("]");
+    return exit_code;
+}
+
+int cli_referrers(struct cli *cli, const struct cli_args *args)
+{
+    uint64_t limit = UINT64_MAX, cursor = 0, shown = 0;
+    int exit_code = CLI_OK;
+    hf_id id;
+    if (!cli_positional_id(cli, args, 0, &id) || !cli_option_uint(cli, args, CLI_OPT_LIMIT, &limit))
+        return CLI_USAGE;
+    if (cli->output == CLI_JSON)
+        putchar('[');
+    do {
+        hf_reply *reply;
+        int code = hf_referrers(cli->conn, id, cursor, 0, &reply);
+        exit_code = take_page(cli, code, reply, limit, &cursor, &shown);
+    } while (exit_code == CLI_OK && cursor != 0 && shown < limit);
+    if (cli->output == CLI_JSON)
+        puts("]");
+    return exit_code;
+}
+
+/* ---- Why ----------------------------------------------------------------------------------------------- */
+
+static void print_holder(hf_item holder)
+{
+    uint64_t number = 0;
+    hf_item name = hf_item_get(holder, "name");
+    const void *text;
+    size_t size;
+    if (hf_item_uint(hf_item_get(holder, "sid"), &number))
+        printf("held by session %" PRIu64, number);
+    else if (hf_item_uint(hf_item_get(holder, "number"), &number))
+        printf("held by ticket %" PRIu64, number);
+    else
+        fputs("held by the name", stdout);
+    if (hf_item_bytes(name, &text, &size)) {
+        putchar(' ');
+        cli_print_safe(stdout, text, size);
+    }
+    if (hf_item_uint(hf_item_get(holder, "pid"), &number))
+        printf(", pid %" PRIu64, number);
+    putchar('\n');
+}
+
+static int show_why(struct cli *cli, hf_item why)
+{
+    hf_item holder = hf_item_get(why, "holder"), path = hf_item_get(why, "path");
+    uint64_t length = 0, shown = 0, told = hf_item_count(path);
+    if (cli->output == CLI_JSON) {
+        cli_show(cli, why);
+        return CLI_OK;
+    }
+    if (hf_item_type(holder) != HF_TYPE_MAP) {
+        fputs("nothing outside leads to it: only a cycle keeps it, until the next collection\n",
+              cli->output == CLI_HUMAN ? stdout : stderr);
+        return CLI_OK;
+    }
+    if (cli->output == CLI_HUMAN)
+        print_holder(holder);
+    int exit_code = show_page(cli, path, UINT64_MAX, &shown);
+    if (hf_item_uint(hf_item_get(why, "length"), &length) && length > told && cli->output == CLI_HUMAN)
+        printf("%" PRIu64 " objects in the middle of the chain are left out\n", length - told);
+    return exit_code;
+}
+
+int cli_why(struct cli *cli, const struct cli_args *args)
+{
+    hf_reply *reply;
+    hf_id id;
+    if (!cli_positional_id(cli, args, 0, &id))
+        return CLI_USAGE;
+    int code = hf_why(cli->conn, id, &reply);
+    if (code != 0)
+        return cli_fail(cli, code);
+    int exit_code = show_why(cli, hf_reply_item(reply));
+    hf_reply_free(reply);
     return exit_code;
 }
 

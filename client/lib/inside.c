@@ -56,6 +56,25 @@ int hf_holders(hf_conn *conn, hf_id id, uint64_t limit, hf_reply **ret_rows)
     return hf__call_end(conn, &sink);
 }
 
+int hf_referrers(hf_conn *conn, hf_id id, uint64_t cursor, uint64_t limit, hf_reply **ret_page)
+{
+    msgpack_packer *packer = hf__call(conn, "referrers", 2 + (limit != 0));
+    hf__pack_id(packer, id);
+    msgpack_pack_uint64(packer, cursor);
+    if (limit != 0)
+        msgpack_pack_map(packer, 1);
+    hf__pack_option_uint(packer, "limit", limit);
+    struct hf__sink sink = hf__sink_reply(ret_page);
+    return hf__call_end(conn, &sink);
+}
+
+int hf_why(hf_conn *conn, hf_id id, hf_reply **ret_map)
+{
+    hf__pack_id(hf__call(conn, "why", 1), id);
+    struct hf__sink sink = hf__sink_reply(ret_map);
+    return hf__call_end(conn, &sink);
+}
+
 int hf_scan(hf_conn *conn, uint64_t cursor, const struct hf_scan_options *options, hf_reply **ret_page)
 {
     static const struct hf_scan_options none;

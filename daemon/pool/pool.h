@@ -353,6 +353,37 @@ struct scan_filter {
 int pool_scan(struct pool *pool, uint64_t cursor, const struct scan_filter *filter, uint64_t *ret_ids,
               unsigned max, unsigned *ret_count, uint64_t *ret_cursor);
 
+/* ---- searches over all slots, in steps; what clients change meanwhile may be missed ---- */
+
+struct referrers {
+    uint64_t id;
+    uint32_t at;  /* index to go on from; 0: the beginning */
+    unsigned max; /* ids to be told, 1 ... HF_IDS_MAX */
+    unsigned count;
+    uint64_t ids[HF_IDS_MAX]; /* of objects with at least one slot on it, in order of index */
+    uint64_t cursor;          /* when done: where the next ones are, 0: there are no more */
+    uint64_t found;           /* inside: slots that name it */
+    uint32_t slot, here;      /* inside: of the object looked at; its slots that name it */
+};
+/* Up to `units` objects and slots. 0: not done; 1: done; -HF_E_GONE. */
+int pool_referrers_step(struct pool *pool, struct referrers *search, unsigned units);
+
+#define POOL_CHAIN_MOST 1000u
+struct why_result {
+    bool is_held;             /* false: no reference from outside leads to it, only a cycle keeps it */
+    struct holder_row holder; /* of the chain's first object; until the pool is used again */
+    uint64_t length;          /* objects of the chain */
+    unsigned count;           /* of them told: of a longer one the first and the last POOL_CHAIN_MOST / 2 */
+    uint64_t ids[POOL_CHAIN_MOST]; /* from the one that is held to the one asked for */
+};
+struct why; /* one search; takes 12 bytes of memory of its own for each object that it sees */
+/* NULL: no memory. */
+struct why *pool_why_new(struct pool *pool, uint64_t id);
+void pool_why_free(struct why *why);
+/* Looks for a shortest chain from what is held to the object. 0: not done; 1: done, *ret is filled; -HF_E_GONE, OOM, BUSY (it
+ * changes all the time). */
+int pool_why_step(struct why *why, unsigned units, struct why_result *ret);
+
 /* ---- guards ---- */
 
 /* When nothing else keeps the object it is not freed: the guard becomes one hold of its session, once. -HF_E_GONE, UNSEALED,

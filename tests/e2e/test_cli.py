@@ -146,6 +146,23 @@ class Lifetime(Cli):
         self.out("unname", "kept")
         self.run_cli("get", number, code=ANSWER)
 
+    def test_why_and_referrers(self):
+        leaf = self.out("put", "leaf", "--name", "leaf").strip()
+        top = self.out("put", "top", "--name", "top", "--tag", "root", "--refs", leaf).strip()
+        self.out("unname", "leaf")
+        self.assertEqual(self.out("--raw", "referrers", leaf), top + "\n")
+        self.assertEqual(self.json("referrers", leaf), [int(top)])
+        self.assertEqual(self.json("referrers", top), [])
+        self.assertIn("root", self.out("referrers", leaf))
+        self.assertEqual(self.json("why", leaf),
+                         {"holder": {"kind": "name", "name": "top"}, "path": [int(top), int(leaf)], "length": 2})
+        self.assertEqual(self.out("--raw", "why", leaf), "%s\n%s\n" % (top, leaf))
+        lines = self.out("why", leaf).splitlines()
+        self.assertEqual(lines[0], "held by the name top")
+        self.assertEqual([line.split()[0] for line in lines[2:]], [top, leaf])
+        self.out("unname", "top")
+        self.assertIn("GONE", self.run_cli("why", leaf, code=ANSWER).stderr)
+
     def test_a_ticket_keeps_and_hands_over(self):
         done = self.run_cli("put", "x", "--share", "--ttl-ms", 600000)
         self.assertEqual(done.stderr, "")

@@ -6,10 +6,10 @@ import time
 from common import Raw, RpcError, WireTest, poll, request_bytes, unittest, walk_cursor
 
 METHODS = """hello ping bye methods put put_many get set write seal refs link retain release share claim unshare
-    name lookup unname names store fetch inspect holders scan sessions kill pools pool_create pool_drop stats
-    verify gc_collect gc_config watch unwatch guard unguard subscribe unsubscribe""".split()
+    name lookup unname names store fetch inspect holders referrers why scan sessions kill pools pool_create
+    pool_drop stats verify gc_collect gc_config watch unwatch guard unguard subscribe unsubscribe""".split()
 
-LATER = """referrers why top census doctor slowlog attach view save drain config""".split()
+LATER = """top census doctor slowlog attach view save drain config""".split()
 
 VALUE_MAX = 64 * 1024 * 1024
 IDS_MAX = 1024
@@ -37,7 +37,7 @@ class General(WireTest):
                               ("set", "if_version"), ("retain", "site"), ("share", "ttl_ms uses"),
                               ("name", "if_version"), ("lookup", "version"), ("unname", "if_version"),
                               ("names", "prefix limit"), ("store", "if_version tag"), ("fetch", "version"),
-                              ("holders", "limit"), ("scan", "tag min_size sid limit"), ("sessions", "pool limit"),
+                              ("holders", "limit"), ("referrers", "limit"), ("scan", "tag min_size sid limit"), ("sessions", "pool limit"),
                               ("pool_create", "max_bytes"), ("pool_drop", "force"),
                               ("subscribe", "from_seq prefix")):
             for name in names.split():
