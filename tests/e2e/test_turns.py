@@ -261,6 +261,15 @@ class Turns(unittest.TestCase):
     def do_holders(self):
         self.assertEqual(len(self.repeat("holders", self.popular, window=20)[0]), IDS_MAX)
 
+    def do_referrers(self):
+        self.repeat("referrers", self.tail[-1], count=3)
+        self.repeat("referrers", self.long_list, count=3)
+
+    def do_why(self):
+        found = self.c.call("why", self.tail[0])
+        self.assertGreaterEqual(found["length"], CHAIN)
+        self.assertEqual(found["path"][0], self.head)
+
     def do_scan(self):
         self.repeat("scan", 0, {"min_size": 1 << 40})
         self.repeat("scan", 0, {"sid": self.owner.hello_result["sid"], "tag": "nobody has this"})
