@@ -4,6 +4,7 @@
 #include "daemon/server/worker.h"
 #include "proto/rpc.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static_assert(HF_METHOD_COUNT <= CALL_METHODS_MAX, "a counter for each method");
@@ -135,6 +136,51 @@ static void dispatch_unknown(struct conn *conn, const struct request *request)
     dispatch_error(worker, frame->msgid, HF_E_NOMETHOD, text, size);
 }
 
+/* ---- memory nearly full: a request waits for what is being freed, and is then executed again ---- */
+
+#define MEMORY_WAIT_MS 100u
+
+struct again {
+    uint64_t until_ms;
+    uint8_t frame[]; /* of one that is not kept where it is, see CALL_KEPT_MIN */
+};
+
+static void again_free(struct call *call, void *state)
+{
+    (void)call;
+    free(state);
+}
+
+/* It failed for want of memory and has changed nothing. The handler may go on as a call of its own. */
+static int try_again(struct call *call, void *state_of_call)
+{
+    struct again *again = state_of_call;
+    bool last = !pool_has_work(call->pool) || call->worker->now_ms >= again->until_ms;
+    call->params_read = 0;
+    int r = handlers[call->method](call);
+    if (r == -HF_E_OOM && !last)
+        return CALL_AGAIN;
+    if (r == CALL_AGAIN)
+        free(again);
+    return r;
+}
+
+/* CALL_AGAIN; -HF_E_OOM: there is nothing to wait for. A value received into the heap itself has its memory already. */
+static int wait_for_memory(struct call *call, const struct hfp_frame *frame)
+{
+    bool changes = (hfp_method_info((enum hf_method)call->method)->flags & HF_M_CHANGES) != 0;
+    size_t size = frame->size > CALL_KEPT_MIN ? 0 : frame->size;
+    if (!changes || call->staged_count != 0 || call->pool == NULL || !pool_has_work(call->pool))
+        return -HF_E_OOM;
+    struct again *again = malloc(sizeof *again + size);
+    if (again == NULL)
+        return -HF_E_OOM;
+    again->until_ms = call->worker->now_ms + MEMORY_WAIT_MS;
+    memcpy(again->frame, call->frame, size);
+    call->frame = size != 0 ? again->frame : call->frame;
+    return call_later(call, try_again, again, again_free);
+}
+
 void dispatch(struct conn *conn, const struct request *request, struct staged *staged, uint32_t staged_count)
 {
     const struct hfp_frame *frame = &request->frame;
@@ -173,6 +219,8 @@ void dispatch(struct conn *conn, const struct request *request, struct staged *s
     int r = admit(&call, method, frame->param_count);
     if (r == 0)
         r = handlers[method](&call);
+    if (unlikely(r == -HF_E_OOM))
+        r = wait_for_memory(&call, frame);
     if (r == CALL_MOVED) {
         output_rewind(&worker->out);
         worker->counters.requests[method]--; /* it counts where it is executed */
