@@ -28,7 +28,8 @@ LTO = 1
 # V=1 prints the commands themselves.
 V = 0
 
-# Options of `make bench-peers`, for example BENCH='--rounds 1 --only get put'; tests/bench/peers.py --help has them.
+# Options of `make bench-peers` or `bench-gc`, for example BENCH='--rounds 1 --only get put'; tests/bench/peers.py --help and
+# bench_gc.py --help have them.
 BENCH =
 
 # Arguments of `make run`, for example ARGS='--listen tcp:127.0.0.1:7677'.
@@ -89,7 +90,7 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fram
 
 # ---- Flavours: name, compiler, flags to compile, flags to link --------------------------------------
 
-FLAVOURS = release pic asan tsan lines hook plain clang clang-asan fuzz
+FLAVOURS = release pic bare asan tsan lines hook plain clang clang-asan fuzz
 
 release.cc    = $(CC)
 release.flags = -O2 -g $(HARDEN) $(if $(filter 1,$(LTO)),$(if $(findstring clang,$(CC)),,-flto=auto))
@@ -97,6 +98,11 @@ release.flags = -O2 -g $(HARDEN) $(if $(filter 1,$(LTO)),$(if $(findstring clang
 # The library: position independent and without LTO, since its objects are linked by strangers.
 pic.cc        = $(CC)
 pic.flags     = -O2 -g -fPIC $(HARDEN)
+
+# `make bench-gc` compares with it: the same code without what operations do for the collector.
+bare.cc       = $(CC)
+bare.flags    = $(release.flags)
+build/obj/bare/daemon/gc/%.o build/obj/bare/daemon/pool/%.o: bare.compile += -include tests/bench/no_collector.h
 
 # What `make check` runs.
 asan.cc       = $(CC)
@@ -273,7 +279,7 @@ packages-bench:
 
 # ---- Use --------------------------------------------------------------------------------------------
 
-.PHONY: run demo bench bench-peers
+.PHONY: run demo bench bench-peers bench-gc
 
 run: packages ## Install what is missing, build, and start holdfastd in the foreground.
 	@$(MAKE) all
@@ -286,6 +292,11 @@ demo: packages ## Load this machine's Debian packages as a graph and watch what 
 bench-peers: packages-bench ## Measure beside redis, memcached and a bare echo, and judge (10 minutes on a quiet machine).
 	@$(MAKE) build/holdfastd $(patsubst tests/%.c,build/tests/%,$(bench.programs))
 	@tests/bench/peers.py $(BENCH)
+
+# 10 M objects of CPython alone need 2 GB; tests/bench/bench_gc.py --help says more.
+bench-gc: packages-check ## Measure the collector beside CPython's, and judge (25 minutes on a quiet machine).
+	@$(MAKE) build/holdfastd build/holdfast build/tests/bench/gc build/bare/tests/bench/gc
+	@tests/bench/bench_gc.py $(BENCH)
 
 bench: bench-peers
 
@@ -347,6 +358,7 @@ check-all: packages-all packages-bench ## Everything: both compilers, all saniti
 	@$(MAKE) tests-fuzz
 	@$(MAKE) soak
 	@$(MAKE) bench-peers BENCH=--quick
+	@$(MAKE) bench-gc BENCH=--quick
 	@echo 'check-all: everything passed'
 
 # A few words about memory need many cycles (tests/soak/soak.c), so each flavour has its SOAK_S seconds for itself.

@@ -3,10 +3,11 @@
  * of rings, barriers. Steps are those of the daemon: units until a slice of 200 microseconds is over. All times are of
  * this thread's processor time.
  *
- *     gc graph NAME OBJECTS     held live rings giant giantr mix
- *     gc chain NAME OBJECTS     ordered shuffled
- *     gc churn OBJECTS ROUNDS
- *     gc barrier
+ *     gc graph NAME OBJECTS     a whole collection; held live rings giant giantr mix, see make_graph()
+ *     gc chain NAME OBJECTS     the head of a chain is released; ordered shuffled
+ *     gc churn OBJECTS MADE     MADE objects come and go in rings of ten beside OBJECTS that live
+ *     gc barrier OBJECTS        retain, release and link of a hot window of them, idle and while marking; built with
+ *                               no_collector.h (build/bare/) the same without a collector
  *
  * Each prints one line of JSON. */
 #include "daemon/pool/internal.h"
@@ -41,10 +42,9 @@ _Noreturn static void die(const char *what)
 }
 
 /* splitmix64 (Steele, Lea, Flood 2014) */
-static uint64_t random_state = 1;
-static uint64_t random_next(void)
+static uint64_t random_next(uint64_t *state)
 {
-    uint64_t z = random_state += 0x9e3779b97f4a7c15ull;
+    uint64_t z = *state += 0x9e3779b97f4a7c15ull;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
     z = (z ^ z >> 27) * 0x94d049bb133111ebull;
     return z ^ z >> 31;
@@ -108,6 +108,7 @@ struct bench {
     struct session *builder, *keeper;
     uint64_t *id;
     uint64_t count;
+    uint64_t random; /* state */
 };
 
 static struct session *session_open(struct pool *pool, uint8_t key)
@@ -139,6 +140,7 @@ static void bench_open(struct bench *b, uint64_t count)
     b->builder = session_open(b->pool, 1);
     b->keeper = session_open(b->pool, 2);
     b->count = count;
+    b->random = 1;
     b->id = malloc((count + 1) * sizeof *b->id);
     if (b->id == NULL)
         die("no memory");
@@ -176,10 +178,10 @@ static void keep(struct bench *b, uint64_t id)
         die(pool_fault(b->pool)->text);
 }
 
-static void shuffle(uint64_t *id, uint64_t count)
+static void shuffle(struct bench *b, uint64_t *id, uint64_t count)
 {
     for (uint64_t k = count; k > 1; k--) {
-        uint64_t other = random_next() % k, held = id[k - 1];
+        uint64_t other = random_next(&b->random) % k, held = id[k - 1];
         id[k - 1] = id[other];
         id[other] = held;
     }
@@ -192,11 +194,11 @@ static void make_live(struct bench *b, uint64_t first, uint64_t count)
     if (order == NULL)
         die("no memory");
     memcpy(order, b->id + first, count * sizeof *order);
-    shuffle(order + 1, count - 1);
+    shuffle(b, order + 1, count - 1);
     for (uint64_t k = 0; k < count; k++) {
         if (k + 1 < count)
             link_to(b, order[k], 0, order[k + 1]);
-        link_to(b, order[k], 1, order[random_next() % count]);
+        link_to(b, order[k], 1, order[random_next(&b->random) % count]);
     }
     free(order);
     keep(b, b->id[first]);
@@ -211,6 +213,9 @@ static void make_rings(struct bench *b, uint64_t first, uint64_t count, uint64_t
     }
 }
 
+/* held: each is held and has two random slots. live: a path through all in random order, and a random slot each. rings:
+ * of ten, in order. giant: one ring of all, in order; giantr: in random order, and a random slot each. mix: nine tenths
+ * live, one tenth rings. */
 static void make_graph(struct bench *b, const char *name)
 {
     if (strcmp(name, "live") == 0) {
@@ -218,7 +223,7 @@ static void make_graph(struct bench *b, const char *name)
     } else if (strcmp(name, "held") == 0) {
         for (uint64_t k = 0; k < b->count; k++)
             for (uint64_t slot = 0; slot < 2; slot++)
-                link_to(b, b->id[k], slot, b->id[random_next() % b->count]);
+                link_to(b, b->id[k], slot, b->id[random_next(&b->random) % b->count]);
         for (uint64_t k = 0; k < b->count; k++)
             keep(b, b->id[k]);
     } else if (strcmp(name, "rings") == 0) {
@@ -226,10 +231,10 @@ static void make_graph(struct bench *b, const char *name)
     } else if (strcmp(name, "giant") == 0) {
         make_rings(b, 0, b->count, b->count);
     } else if (strcmp(name, "giantr") == 0) {
-        shuffle(b->id, b->count);
+        shuffle(b, b->id, b->count);
         make_rings(b, 0, b->count, b->count);
         for (uint64_t k = 0; k < b->count; k++)
-            link_to(b, b->id[k], 1, b->id[random_next() % b->count]);
+            link_to(b, b->id[k], 1, b->id[random_next(&b->random) % b->count]);
     } else if (strcmp(name, "mix") == 0) {
         uint64_t live = b->count / 10 * 9;
         make_live(b, 0, live);
@@ -260,16 +265,8 @@ static void bench_graph(const char *name, uint64_t objects)
     struct gc_ticket ticket;
     if (pool_collect(b.pool, false, false, &ticket) != 0)
         die("no memory");
-    uint64_t by_phase[8] = {0};
-    while (!pool_collect_done(b.pool, ticket, &result)) {
-        enum gc_phase phase = b.pool->gc.phase;
-        uint64_t before = s.total;
+    while (!pool_collect_done(b.pool, ticket, &result))
         (void)slice(b.pool, &s);
-        by_phase[phase] += s.total - before;
-    }
-    for (unsigned k = 0; k < 8; k++)
-        if (getenv("PH"))
-            fprintf(stderr, "phase %u: %.2f ns/object\n", k, (double)by_phase[k] / (double)objects);
     printf("{\"graph\": \"%s\", \"objects\": %llu, \"collected\": %llu, ", name, (unsigned long long)objects,
            (unsigned long long)result.collected);
     slices_print(&s);
@@ -284,7 +281,7 @@ static void bench_chain(const char *name, uint64_t objects)
     bench_open(&b, objects);
     put_all(&b);
     if (strcmp(name, "shuffled") == 0)
-        shuffle(b.id, b.count);
+        shuffle(&b, b.id, b.count);
     for (uint64_t k = 0; k + 1 < b.count; k++)
         link_to(&b, b.id[k], 0, b.id[k + 1]);
     keep(&b, b.id[0]);
@@ -302,13 +299,175 @@ static void bench_chain(const char *name, uint64_t objects)
     printf(", \"ns_per_object\": %.1f}\n", (double)s.total / (double)objects);
 }
 
+/* ---- churn ---- */
+
+#define RING 10u
+#define TURN_RINGS                                                                                           \
+    25u /* made between two slices: what a turn of the daemon's loop takes from one connection */
+
+/* Makes a ring, each member with a slot on a living object, and lets it go. */
+static void ring_comes_and_goes(struct bench *b)
+{
+    struct put_spec specs[RING];
+    uint64_t refs[RING][2], ids[RING], counts[RING];
+    for (uint64_t k = 0; k < RING; k++) {
+        refs[k][0] = UINT64_MAX - (k + 1) % RING; /* the next item */
+        refs[k][1] = b->id[random_next(&b->random) % b->count];
+        specs[k] = (struct put_spec){.value = {.form = FORM_BIN8, .data = (const uint8_t *)"v", .size = 1},
+                                     .refs = refs[k],
+                                     .refs_count = 2};
+    }
+    if (pool_put_many(b->pool, b->keeper, specs, RING, ids) != 0)
+        die(pool_fault(b->pool)->text);
+    if (pool_release(b->pool, b->keeper, ids, RING, 1, counts) != 0)
+        die(pool_fault(b->pool)->text);
+}
+
+/* `made` objects come and go, with a slice after each turn. Returns the processor time, *ret_peak is the largest
+ * number of objects alive. */
+static uint64_t churn(struct bench *b, uint64_t made, struct slices *s, uint64_t *ret_peak)
+{
+    struct pool_stats stats;
+    uint64_t begin = cpu_ns();
+    *ret_peak = 0;
+    for (uint64_t ring = 0; ring < made / RING; ring++) {
+        ring_comes_and_goes(b);
+        if (ring % TURN_RINGS != 0)
+            continue;
+        pool_stats(b->pool, &stats);
+        *ret_peak = stats.objects > *ret_peak ? stats.objects : *ret_peak;
+        if (pool_has_work(b->pool))
+            (void)slice(b->pool, s);
+    }
+    return cpu_ns() - begin;
+}
+
+static void collect(struct bench *b)
+{
+    struct gc_ticket ticket;
+    struct gc_result result;
+    if (pool_collect(b->pool, false, false, &ticket) != 0)
+        die("no memory");
+    while (!pool_collect_done(b->pool, ticket, &result))
+        drain(b->pool);
+}
+
+static uint64_t collected(const struct bench *b)
+{
+    struct gc_stats stats;
+    pool_gc_stats(b->pool, &stats);
+    return stats.total.collected;
+}
+
+/* The collector's part is what the same churn costs more than with collections switched off. That is measured first,
+ * after a round that touches the memory. */
+static void bench_churn(uint64_t objects, uint64_t made)
+{
+    struct bench b;
+    struct slices s = {0}, none = {0};
+    struct pool_stats stats;
+    uint64_t peak, rest = objects / 4, bare = 0;
+    bench_open(&b, objects * 2 + made / 8);
+    b.count = objects;
+    put_all(&b);
+    make_live(&b, 0, objects);
+    pool_session_end(b.pool, b.builder, REASON_SESSION_END);
+    drain(b.pool);
+    for (unsigned round = 0; round < 2; round++) {
+        bare = churn(&b, rest, &none, &peak);
+        collect(&b);
+    }
+    struct gc_config config = *pool_gc_config(b.pool);
+    config.enabled = true;
+    pool_gc_set_config(b.pool, &config);
+    pool_stats(b.pool, &stats);
+    uint64_t before = collected(&b), all = churn(&b, made, &s, &peak), freed = collected(&b) - before;
+    double gc_ns = (double)all - (double)bare / (double)rest * (double)made;
+    printf("{\"churn\": %llu, \"made\": %llu, \"collected\": %llu, \"ns_per_collected\": %.1f, "
+           "\"bare_ns_per_object\": %.1f, \"peak_extra\": %llu, ",
+           (unsigned long long)objects, (unsigned long long)made, (unsigned long long)freed,
+           freed > 0 ? gc_ns / (double)freed : 0.0, (double)bare / (double)rest,
+           (unsigned long long)(peak - stats.objects));
+    slices_print(&s);
+    printf("}\n");
+}
+
+/* ---- barriers ---- */
+
+#define WINDOW 4000u
+#define PASSES 300u
+
+enum barrier { RETAIN, RELEASE, LINK, BARRIERS };
+
+static void operate(struct bench *b, enum barrier which, uint64_t k)
+{
+    uint64_t ret;
+    int err = 0;
+    if (which == RETAIN)
+        err = pool_retain(b->pool, b->keeper, &b->id[k], 1, 1, NULL, 0, &ret);
+    else if (which == RELEASE)
+        err = pool_release(b->pool, b->keeper, &b->id[k], 1, 1, &ret);
+    else
+        err = pool_link(b->pool, b->id[k], 1, b->id[(k * 7 + 1) % WINDOW], &ret);
+    if (err != 0)
+        die(pool_fault(b->pool)->text);
+}
+
+/* The least that each operation took in a pass over the window, ns. */
+static void operate_all(struct bench *b, double ret_ns[BARRIERS])
+{
+    for (unsigned which = 0; which < BARRIERS; which++)
+        ret_ns[which] = 1e9;
+    for (unsigned pass = 0; pass < PASSES; pass++)
+        for (unsigned which = 0; which < BARRIERS; which++) {
+            uint64_t begin = cpu_ns();
+            for (uint64_t k = 1; k < WINDOW; k++)
+                operate(b, which, k);
+            double ns = (double)(cpu_ns() - begin) / (WINDOW - 1);
+            ret_ns[which] = ns < ret_ns[which] ? ns : ret_ns[which];
+        }
+}
+
+/* The window's objects live by slots: each retain is the first, each release leaves a suspect. */
+static void bench_barrier(uint64_t objects)
+{
+    struct bench b;
+    struct gc_ticket ticket;
+    double idle[BARRIERS], marking[BARRIERS];
+    if (objects < WINDOW)
+        die("too few objects");
+    bench_open(&b, objects);
+    put_all(&b);
+    make_live(&b, 0, objects);
+    pool_session_end(b.pool, b.builder, REASON_SESSION_END);
+    drain(b.pool);
+    operate_all(&b, idle);
+    if (pool_collect(b.pool, false, false, &ticket) != 0)
+        die("no memory");
+    while (b.pool->gc.phase != GC_MARK)
+        (void)pool_step(b.pool, 1);
+    operate_all(&b, marking);
+    if (b.pool->gc.phase != GC_MARK)
+        die("marking went on");
+    printf(
+        "{\"barrier\": %llu, \"idle\": {\"retain\": %.2f, \"release\": %.2f, \"link\": %.2f}, \"marking\": "
+        "{\"retain\": %.2f, \"release\": %.2f, \"link\": %.2f}}\n",
+        (unsigned long long)objects, idle[RETAIN], idle[RELEASE], idle[LINK], marking[RETAIN],
+        marking[RELEASE], marking[LINK]);
+}
+
 int main(int count, char **arguments)
 {
     if (count == 4 && strcmp(arguments[1], "graph") == 0)
         bench_graph(arguments[2], strtoull(arguments[3], NULL, 10));
     else if (count == 4 && strcmp(arguments[1], "chain") == 0)
         bench_chain(arguments[2], strtoull(arguments[3], NULL, 10));
+    else if (count == 4 && strcmp(arguments[1], "churn") == 0)
+        bench_churn(strtoull(arguments[2], NULL, 10), strtoull(arguments[3], NULL, 10));
+    else if (count == 3 && strcmp(arguments[1], "barrier") == 0)
+        bench_barrier(strtoull(arguments[2], NULL, 10));
     else
-        die("usage: gc graph NAME OBJECTS | gc chain NAME OBJECTS");
+        die("usage: gc graph NAME OBJECTS | gc chain NAME OBJECTS | gc churn OBJECTS MADE | gc barrier "
+            "OBJECTS");
     return 0;
 }

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The picture of a run (SVG): above, the rates of all servers; below, each required figure as so many times what is
-required. Dots are medians, lines the range of the rounds."""
+"""The picture of a run (SVG): above, the rates of all servers, or the times of collections; below, each required figure
+as so many times what is required. Dots are what counts, lines the range of the rounds."""
 import math
 from xml.sax.saxutils import escape
 
 from cells import SERVERS
-from verdict import REACHED, Ratio, number_text, required_text, title_of, value_text
+from gc_figures import CPYTHON, GRAPHS, OURS, count_text
+from verdict import REACHED, AtMost, number_text, required_text, title_of, value_text
 
 WIDTH, LINE, TOP = 1060, 20, 58
 LEFT, RIGHT = 390, 820  # of the plotted area; labels to the left, figures to the right
-COLOURS = {"holdfast": "#1d4f91", "redis": "#c2410c", "memcached": "#4d7c0f", "echo": "#6b7280"}
+COLOURS = {"holdfast": "#1d4f91", "redis": "#c2410c", "memcached": "#4d7c0f", "echo": "#6b7280", "cpython": "#c2410c"}
 GOOD, BAD, GREY = "#1d4f91", "#b91c1c", "#6b7280"
 
 
@@ -40,7 +41,7 @@ class Svg:
         """One shape for each server: who cannot tell the colours apart can tell these."""
         if shape == "holdfast":
             self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>')
-        elif shape == "redis":
+        elif shape in ("redis", "cpython"):
             self.parts.append(f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{colour}"/>')
         elif shape == "memcached":
             self.parts.append(f'<path d="M{x:.1f} {y - 5:.1f}l5 9h-10z" fill="{colour}"/>')
@@ -54,7 +55,7 @@ class Svg:
                 f'<rect width="100%" height="100%" fill="#ffffff"/>\n' + "\n".join(self.parts) + "\n</svg>\n")
 
 
-def _frame(svg, axis, ticks, top, lines, text_of):
+def frame(svg, axis, ticks, top, lines, text_of):
     """Grid and labels of an axis above `lines` lines."""
     for tick in ticks:
         x = axis.at(tick)
@@ -62,7 +63,7 @@ def _frame(svg, axis, ticks, top, lines, text_of):
         svg.text(x, top - 12, text_of(tick), "middle", GREY, 11)
 
 
-def _legend(svg, x, y, servers):
+def legend(svg, x, y, servers):
     for server in servers:
         svg.mark(server, x, y - 4, COLOURS[server])
         svg.text(x + 10, y, server)
@@ -73,10 +74,10 @@ def _rates(svg, top, results, rows, servers, transport):
     """Returns the place below."""
     cells = [(row, depth) for row in rows if not row.key.startswith("large") for depth in row.depths]
     svg.text(20, top + 20, f"Thousand requests a second, {transport} sockets", size=14, weight="bold")
-    _legend(svg, LEFT + 130, top + 20, servers)
+    legend(svg, LEFT + 130, top + 20, servers)
     top += TOP
     axis = Axis(8, 40000)
-    _frame(svg, axis, (10, 100, 1000, 10000), top, len(cells), lambda tick: f"{tick:,}")
+    frame(svg, axis, (10, 100, 1000, 10000), top, len(cells), lambda tick: f"{tick:,}")
     for number, (row, depth) in enumerate(cells):
         y = top + number * LINE + 4
         if number > 0 and depth == row.depths[0]:
@@ -97,10 +98,10 @@ def _rates(svg, top, results, rows, servers, transport):
 
 def _factor(target, value):
     """How many times what is required; more is better for both kinds."""
-    return value / target.must if isinstance(target, Ratio) else target.must / value
+    return target.must / max(value, 0.01) if isinstance(target, AtMost) else value / target.must
 
 
-def _verdicts(svg, top, judged, titles):
+def verdicts(svg, top, judged, titles):
     svg.text(20, top + 20, "Measured, as so many times what is required", size=14, weight="bold")
     svg.mark("holdfast", LEFT + 130, top + 16, GOOD)
     svg.text(LEFT + 140, top + 20, "reached")
@@ -110,7 +111,7 @@ def _verdicts(svg, top, judged, titles):
     svg.text(LEFT + 328, top + 20, "aim")
     top += TOP
     axis = Axis(0.5, 4)
-    _frame(svg, axis, (0.5, 0.7, 1, 1.5, 2, 3, 4), top, len(judged), lambda tick: f"{tick:g}")
+    frame(svg, axis, (0.5, 0.7, 1, 1.5, 2, 3, 4), top, len(judged), lambda tick: f"{tick:g}")
     svg.line(axis.at(1), top - 6, axis.at(1), top + len(judged) * LINE - 6, "#111827", 1.5)
     for number, verdict in enumerate(judged):
         y = top + number * LINE + 4
@@ -133,6 +134,38 @@ def save(path, results, rows, options, judged, titles):
     for transport in options.transports if rows else ():
         y = _rates(svg, y, results, rows, servers, transport)
     if judged:
-        y = _verdicts(svg, y, judged, titles)
+        y = verdicts(svg, y, judged, titles)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(svg.document(y + 10))
+
+
+def _collections(svg, top, results, objects):
+    """Returns the place below."""
+    cells = [(graph, count) for graph in GRAPHS for count in objects if results.cells.get((graph, count, OURS))]
+    svg.text(20, top + 20, "A whole collection, ns of CPU time an object", size=14, weight="bold")
+    legend(svg, LEFT + 130, top + 20, (OURS, CPYTHON))
+    top += TOP
+    axis = Axis(1, 3000)
+    frame(svg, axis, (1, 10, 100, 1000), top, len(cells), lambda tick: f"{tick:,}")
+    for number, (graph, count) in enumerate(cells):
+        y = top + number * LINE + 4
+        svg.text(LEFT - 16, y + 4, f"{graph}, {count_text(count)} objects", "end")
+        texts = []
+        for who in (OURS, CPYTHON):
+            values = [value / count for value in results.values((graph, count, who), "cpu_ns")]
+            if values:
+                svg.line(axis.at(min(values)), y, axis.at(max(values)), y, COLOURS[who], 2)
+                svg.mark(who, axis.at(min(values)), y, COLOURS[who])
+                texts.append(f"{min(values):,.1f}")
+        svg.text(RIGHT + 16, y + 4, " / ".join(texts), colour=GREY, size=11)
+    return top + len(cells) * LINE + 10
+
+
+def save_collections(path, results, objects, judged):
+    svg, y = Svg(), 0.0
+    if any(results.cells.get((graph, count, OURS)) for graph in GRAPHS for count in objects):
+        y = _collections(svg, y, results, objects)
+    if judged:
+        y = verdicts(svg, y, judged, {})
     with open(path, "w", encoding="utf-8") as file:
         file.write(svg.document(y + 10))

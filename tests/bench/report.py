@@ -4,7 +4,7 @@ import collections
 
 from cells import CODE, HELD, NAMED, SERVERS
 from servers import table_text
-from verdict import REACHED, Ratio, held_back, required_text, title_of, value_text
+from verdict import REACHED, AtMost, held_back, required_text, title_of, value_text
 
 Table = collections.namedtuple("Table", "title head lines")
 
@@ -116,7 +116,7 @@ def summary(judged):
     """One line: how many figures are reached, how many of them to the aim."""
     reached = [verdict for verdict in judged if verdict.state == REACHED]
     at_aim = [verdict for verdict in reached if verdict.target.aim is not None and (
-        verdict.value >= verdict.target.aim if isinstance(verdict.target, Ratio) else verdict.value <= verdict.target.aim)]
+        verdict.value <= verdict.target.aim if isinstance(verdict.target, AtMost) else verdict.value >= verdict.target.aim)]
     return f"{len(reached)} of {len(judged)} required figures are reached, {len(at_aim)} of them to the aim."
 
 

@@ -11,13 +11,18 @@ NUMBERS = {0xca: ">f", 0xcb: ">d", 0xcc: ">B", 0xcd: ">H", 0xce: ">I", 0xcf: ">Q
 CONSTANTS = {0xc0: None, 0xc2: False, 0xc3: True}
 
 
-def _string(text):
-    data = text.encode()
+def _packed(parameter):
+    if isinstance(parameter, bytes):
+        return parameter
+    if isinstance(parameter, int):
+        return struct.pack(">BQ", 0xcf, parameter)
+    data = parameter.encode()
     return struct.pack(">BB", 0xd9, len(data)) + data
 
 
 class Rpc:
-    """A connection to holdfastd; call(method, parameter, ...) with str parameters only."""
+    """A connection to holdfastd; call(method, parameter, ...) with parameters that are str, int, or bytes that are
+    MessagePack already."""
 
     def __init__(self, address):
         transport, rest = address.split(":", 1)
@@ -30,8 +35,8 @@ class Rpc:
         self.file = self.socket.makefile("rb")
 
     def call(self, method, *parameters):
-        body = b"\x94\x00\x01" + _string(method) + struct.pack(">BH", 0xdc, len(parameters))
-        self.socket.sendall(body + b"".join(_string(parameter) for parameter in parameters))
+        body = b"\x94\x00\x01" + _packed(method) + struct.pack(">BH", 0xdc, len(parameters))
+        self.socket.sendall(body + b"".join(_packed(parameter) for parameter in parameters))
         _, _, error, result = self._read()
         if error is not None:
             raise RuntimeError(f"{method}: {error}")

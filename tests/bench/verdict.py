@@ -29,6 +29,8 @@ REACHED, MISSED, VOID, ABSENT = "reached", "MISSED", "VOID", "not measured"
 
 # Ours over the peer's, at least `must`; `row` and `depth` of both unless `peer_row` is given.
 Ratio = collections.namedtuple("Ratio", "row depth peer must aim peer_row", defaults=(None,))
+# So many times faster than the other, at least `must`.
+Times = collections.namedtuple("Times", "row figure other title must aim")
 # One figure of Holdfast, at most `must`; aim None: none was named.
 AtMost = collections.namedtuple("AtMost", "row figure title unit must aim")
 
@@ -127,7 +129,7 @@ def complaints(verdicts, failures, titles):
 
 def title_of(target, titles):
     """titles: {row: title}"""
-    if isinstance(target, AtMost):
+    if not isinstance(target, Ratio):
         return target.title
     depth = "" if target.row.startswith("large") else f", depth {target.depth}"
     return f"{titles[target.row]}{depth}, to {target.peer}"
@@ -136,9 +138,9 @@ def title_of(target, titles):
 def number_text(target, number):
     if number is None:
         return "-"
-    if isinstance(target, Ratio):
-        return f"{number:.2f}"
-    return f"{number:.1f} {target.unit}"
+    if isinstance(target, AtMost):
+        return f"{number:.1f} {target.unit}"
+    return f"{number:.2f}"
 
 
 def value_text(verdict):
@@ -146,4 +148,4 @@ def value_text(verdict):
 
 
 def required_text(target):
-    return f"{target.must:g}" if isinstance(target, Ratio) else f"at most {target.must:g} {target.unit}"
+    return f"at most {target.must:g} {target.unit}" if isinstance(target, AtMost) else f"{target.must:g}"
