@@ -39,6 +39,15 @@ bool freeset_grow(struct freeset *set, struct mem *mem, uint64_t end)
     return true;
 }
 
+void freeset_touch(struct freeset *set, uint32_t member)
+{
+    for (unsigned k = 0; k < set->levels; k++) {
+        volatile uint64_t *word = words(set, k) + member / 64;
+        *word = *word;
+        member /= 64;
+    }
+}
+
 /* A word of a level below became not empty. */
 static void raise(struct freeset *set, uint32_t member, unsigned level)
 {
@@ -68,6 +77,15 @@ void freeset_add(struct freeset *set, uint32_t member)
 {
     set->count++;
     raise(set, member, 0);
+}
+
+void freeset_add_all(struct freeset *set, uint32_t first, uint64_t members)
+{
+    uint64_t *word = words(set, 0) + first / 64, before = *word;
+    *word = before | members;
+    set->count += bits_count(members);
+    if (before == 0 && members != 0)
+        raise(set, first / 64, 1);
 }
 
 void freeset_remove(struct freeset *set, uint32_t member)

@@ -26,6 +26,9 @@ void freeset_done(struct freeset *set, struct mem *mem);
 /* Makes room for members below `end`; false when the budget is spent. */
 bool freeset_grow(struct freeset *set, struct mem *mem, uint64_t end);
 
+/* Has the system give memory to the pages that adding this member would touch, so that it will not have to then. */
+void freeset_touch(struct freeset *set, uint32_t member);
+
 static inline bool freeset_has(const struct freeset *set, uint32_t member)
 {
     const uint64_t *words = (const void *)set->level[0].base;
@@ -34,6 +37,8 @@ static inline bool freeset_has(const struct freeset *set, uint32_t member)
 
 /* Adds one that is not in it, below the end given to freeset_grow(). */
 void freeset_add(struct freeset *set, uint32_t member);
+/* The same for several of the 64 from `first` (a multiple of 64) on: one bit each. */
+void freeset_add_all(struct freeset *set, uint32_t first, uint64_t members);
 void freeset_remove(struct freeset *set, uint32_t member);
 /* The lowest member, or FREESET_NONE. */
 uint32_t freeset_lowest(const struct freeset *set);

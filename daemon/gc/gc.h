@@ -51,7 +51,7 @@
 /* The layer above, which owns labels and guards. */
 struct gc_owner {
     void *arg;
-    /* The object is about to be freed; its entry is still whole. */
+    /* An object that is watched, or has a label, is about to be freed; its entry is still whole. */
     void (*freed)(void *arg, uint32_t index);
     /* Nothing else keeps this guarded object: turns its guard into a hold of the guard's session (and calls
      * gc_unguard()), or calls gc_unguard() because that session is ending. False: no memory, nothing has changed. */
@@ -180,11 +180,29 @@ static inline bool gc_is_guarded(const struct gc *gc, uint32_t index)
 
 /* ---- barriers: what every operation tells the collector ---- */
 
-void gc_shade(struct gc *gc, uint32_t index);
+void gc_marked(struct gc *gc, uint32_t index); /* for gc_shade() */
+static inline void gc_shade(struct gc *gc, uint32_t index)
+{
+    if (!heap_is_marked(gc->heap, index))
+        gc_marked(gc, index);
+}
 void gc_born_while_collecting(struct gc *gc, uint32_t index);
-void gc_dropped(struct gc *gc, uint32_t index);
+void gc_dropped(struct gc *gc, uint32_t index); /* for gc_drop() */
+
 /* It may be garbage: there must be a full collection some time. */
-void gc_unresolved(struct gc *gc, uint32_t index);
+static inline void gc_unresolved(struct gc *gc, uint32_t index)
+{
+    if (gc->unresolved++ == 0)
+        gc->unresolved_since_ms = gc->now_ms;
+    gc->unresolved_bytes += value_size(gc->heap->hot[index].value);
+}
+
+/* Only slots keep it. If they make a cycle with its own, nobody would ever free it. */
+static inline void gc_suspect(struct gc *gc, uint32_t index)
+{
+    if (w0_ns(gc->heap->hot[index].w0) != 0 && heap_may_have_cycles(gc->heap))
+        gc_unresolved(gc, index);
+}
 
 /* Whether anything outside holds it: a first holder, or a further cell (all cells are strong in this
  * version). */
@@ -225,7 +243,12 @@ static inline void gc_first_slot(struct gc *gc, uint32_t index)
  * last one. */
 static inline void gc_drop(struct gc *gc, uint32_t index)
 {
-    if (!is_held_outside(&gc->heap->hot[index]))
+    const struct hot *hot = &gc->heap->hot[index];
+    if (is_held_outside(hot))
+        return;
+    if (likely(hot->in != 0 && w0_state(hot->w0) == W0_ALIVE))
+        gc_suspect(gc, index);
+    else
         gc_dropped(gc, index);
 }
 

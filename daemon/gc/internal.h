@@ -5,21 +5,23 @@
 
 #include "daemon/gc/gc.h"
 
-/* All slots are dropped: gives its memory back and ends its generation. `later`: the index goes into quarantine. */
-void object_free(struct gc *gc, uint32_t index, bool later);
-/* Its memory is given back: ends its generation (w0 is its word), in the one store that an image needs to see. */
-static inline void object_ends(struct gc *gc, uint32_t index, uint64_t w0, bool later)
+/* All slots are dropped: gives its memory back and ends its generation (w0 is its word), in the one store that an image
+ * needs to see. False: that was the last generation; else the index is to be given back by the caller. */
+static inline bool object_free(struct gc *gc, uint32_t index, uint64_t w0)
 {
     struct heap *heap = gc->heap;
     struct hot *hot = &heap->hot[index];
+    if (unlikely(heap->warm[index].label != 0 || (w0 & W0_WATCHED) != 0))
+        gc->owner.freed(gc->owner.arg, index);
+    if ((w0 & W0_INLINE) == 0)
+        value_free(heap, hot->value, (w0 & W0_VERSIONED) != 0);
+    if (w0_ns(w0) >= NS_BLOCK)
+        slots_free(heap, index);
     hot->in = hot->link = 0;
     image_set(heap, &hot->w0, (w0_gen(w0) + 1) | W0_FREE);
-    if (unlikely(w0_gen(w0) + 1 == W0_GEN_LAST))
-        heap->retired++;
-    else if (later)
-        index_give_later(heap, index);
-    else
-        index_give(heap, index);
+    bool is_last = w0_gen(w0) + 1 == W0_GEN_LAST;
+    heap->retired += is_last;
+    return !is_last;
 }
 
 /* It is alive and nothing refers to it any more: it dies, or its guard is delivered. */
@@ -37,7 +39,7 @@ static inline void object_dies(struct gc *gc, uint32_t index)
     heap->value_bytes -= value_size(hot->value);
 }
 
-#define AHEAD 48u /* entries brought near before their turn when the table is walked in order */
+#define AHEAD 96u /* entries brought near before their turn when the table is walked in order */
 
 /* ---- mark.c ---- */
 

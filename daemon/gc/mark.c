@@ -51,7 +51,7 @@ static void shade(struct gc *gc, uint32_t index)
         ((uint32_t *)(void *)gc->stack.base)[gc->stack_count++] = index;
 }
 
-void gc_shade(struct gc *gc, uint32_t index)
+void gc_marked(struct gc *gc, uint32_t index)
 {
     shade(gc, index);
 }
@@ -178,13 +178,63 @@ static unsigned scan_next(struct gc *gc)
 
 /* ---- the walk ---- */
 
-/* Looks at one word of the table, from the frontier on; ends early at an object with a list, or without room. */
-static unsigned walk_word(struct gc *gc, struct hand *hand, unsigned units)
+/* An object that is_small() is not said of. */
+static unsigned walk_large(struct gc *gc, struct hand *hand, uint32_t index)
+{
+    gc->stack_count = hand->count;
+    unsigned spent = scan_object(gc, index);
+    *hand = hand_of(gc);
+    return spent;
+}
+
+/* Which of the objects of a word of the table are roots, looking at `word` of them: without a branch an object. */
+static inline uint64_t roots_of(const struct hot *hot, uint64_t word)
+{
+    uint64_t roots = 0;
+    for (; word != 0; word &= word - 1) {
+        const struct hot *at = &hot[bits_lowest(word)];
+        uint64_t outside = at->holder >> 32 | (at->w0 & W0_LINK), bit = word & -word;
+        bits_prefetch(at + AHEAD);
+        roots |= outside != 0 && w0_state(at->w0) == W0_ALIVE ? bit : 0;
+    }
+    return roots;
+}
+
+/* Looks at one word of the table, from the frontier on, for roots alone; ends early at one with a list, or without
+ * room. */
+static unsigned walk_roots(struct gc *gc, struct hand *hand, unsigned units)
+{
+    const uint64_t *free = (const void *)gc->heap->free_index.level[0].base;
+    uint32_t first = gc->frontier - gc->frontier % 64, end = first + 64;
+    uint64_t *marks = &hand->marks[first / 64];
+    end = end < gc->top ? end : gc->top;
+    end = end - gc->frontier < units ? end : gc->frontier + units;
+    uint64_t word = ~(free[first / 64] | *marks) & UINT64_MAX << (gc->frontier % 64) &
+                    UINT64_MAX >> (63 - (end - 1) % 64);
+    unsigned spent = bits_count(word) + 1;
+    gc->frontier = end;
+    for (uint64_t roots = roots_of(&hand->hot[first], word); roots != 0; roots &= roots - 1) {
+        uint32_t index = first + bits_lowest(roots);
+        uint64_t w0 = hand->hot[index].w0;
+        if ((*marks & roots & -roots) != 0) /* by one before it in this word */
+            continue;
+        *marks |= roots & -roots;
+        if (unlikely(!is_small(hand, w0))) {
+            gc->frontier = index + 1;
+            return spent + walk_large(gc, hand, index);
+        }
+        scan_inline(hand, index, w0_ns(w0));
+        spent += w0_ns(w0);
+    }
+    return spent;
+}
+
+/* The same of a lazy walk: also for what is marked, and scans that. */
+static unsigned walk_lazily(struct gc *gc, struct hand *hand, unsigned units)
 {
     const uint64_t *free = (const void *)gc->heap->free_index.level[0].base;
     uint32_t first = gc->frontier - gc->frontier % 64;
-    uint64_t *marks = &hand->marks[first / 64], skip = gc->lazy ? 0 : *marks;
-    uint64_t word = ~(free[first / 64] | skip) & UINT64_MAX << (gc->frontier % 64);
+    uint64_t *marks = &hand->marks[first / 64], word = ~free[first / 64] & UINT64_MAX << (gc->frontier % 64);
     unsigned spent = 0;
     for (; word != 0 && spent < units; word &= word - 1) {
         uint32_t index = first + bits_lowest(word);
@@ -197,17 +247,12 @@ static unsigned walk_word(struct gc *gc, struct hand *hand, unsigned units)
         bits_prefetch(hot + AHEAD);
         spent++;
         gc->frontier = index + 1;
-        hand->push_below = gc->lazy ? gc->frontier : GC_NONE;
-        if (w0_state(w0) != W0_ALIVE || ((*marks & bit) != 0 ? !gc->lazy : !is_held_outside(hot)))
+        hand->push_below = gc->frontier;
+        if (w0_state(w0) != W0_ALIVE || ((*marks & bit) == 0 && !is_held_outside(hot)))
             continue;
         *marks |= bit;
-        if (unlikely(!is_small(hand, w0))) {
-            gc->stack_count = hand->count;
-            spent += scan_object(gc, index);
-            hand->count = gc->stack_count;
-            hand->room = gc->stack_room;
-            return spent;
-        }
+        if (unlikely(!is_small(hand, w0)))
+            return spent + walk_large(gc, hand, index);
         scan_inline(hand, index, w0_ns(w0));
         spent += w0_ns(w0);
     }
@@ -225,7 +270,7 @@ static unsigned walk(struct gc *gc, unsigned units)
     uint32_t most = gc->lazy ? WALK_STACK : 0;
     unsigned spent = 0;
     while (spent < units && gc->frontier < gc->top && gc->scan == 0 && hand.count <= most)
-        spent += walk_word(gc, &hand, units - spent);
+        spent += gc->lazy ? walk_lazily(gc, &hand, units - spent) : walk_roots(gc, &hand, units - spent);
     gc->stack_count = hand.count;
     if (gc->frontier >= gc->top)
         gc->frontier = GC_NONE;

@@ -6,57 +6,100 @@
  * FREE) after which the id can never be valid again. */
 #include "daemon/gc/internal.h"
 
-void gc_unresolved(struct gc *gc, uint32_t index)
+/* Nothing keeps a guarded object but its guard. True: it lives on. */
+static bool is_kept_by_guard(struct gc *gc, uint32_t index)
 {
-    if (gc->unresolved++ == 0)
-        gc->unresolved_since_ms = gc->now_ms;
-    gc->unresolved_bytes += value_size(gc->heap->hot[index].value);
+    if (!gc->owner.deliver(gc->owner.arg, index) && !freeset_has(&gc->waiting, index))
+        freeset_add(&gc->waiting, index);
+    return gc_is_guarded(gc, index) || is_held_outside(&gc->heap->hot[index]);
 }
 
-/* Only slots keep it. If they make a cycle with its own, nobody would ever free it. */
-static void suspect(struct gc *gc, uint32_t index)
+static inline void lost(struct gc *gc, uint32_t index)
 {
-    if (w0_ns(gc->heap->hot[index].w0) != 0 && heap_may_have_cycles(gc->heap))
-        gc_unresolved(gc, index);
+    struct heap *heap = gc->heap;
+    if (unlikely(gc_is_guarded(gc, index)) && is_kept_by_guard(gc, index))
+        return;
+    object_dies(gc, index);
+    heap->hot[index].in = heap->zero_head;
+    heap->zero_head = index;
+    heap->zero_count++;
 }
 
-void gc_dropped(struct gc *gc, uint32_t index)
+void object_lost(struct gc *gc, uint32_t index)
+{
+    lost(gc, index);
+}
+
+static inline void dropped(struct gc *gc, uint32_t index)
 {
     const struct hot *hot = &gc->heap->hot[index];
     if (w0_state(hot->w0) != W0_ALIVE)
         return;
     if (hot->in != 0)
-        suspect(gc, index);
+        gc_suspect(gc, index);
     else
-        object_lost(gc, index);
+        lost(gc, index);
 }
 
-void object_lost(struct gc *gc, uint32_t index)
+void gc_dropped(struct gc *gc, uint32_t index)
+{
+    dropped(gc, index);
+}
+
+/* A slot of a dead object, which is not in the queue meanwhile. */
+static inline void drop_slot(struct gc *gc, uint32_t index, uint32_t slot, uint32_t edge)
+{
+    if (edge == 0)
+        return;
+    in_drop(gc->heap, index, slot, edge);
+    gc->reason = w0_reason(gc->heap->hot[index].w0);
+    if (!is_held_outside(&gc->heap->hot[edge & SLOT_TARGET]))
+        dropped(gc, edge & SLOT_TARGET);
+}
+
+/* Takes the last slot off the object at the head of the queue. */
+static void reap_slot(struct gc *gc, uint32_t index)
 {
     struct heap *heap = gc->heap;
     struct hot *hot = &heap->hot[index];
-    if (unlikely(gc_is_guarded(gc, index))) {
-        if (!gc->owner.deliver(gc->owner.arg, index) && !freeset_has(&gc->waiting, index))
-            freeset_add(&gc->waiting, index);
-        if (gc_is_guarded(gc, index) || is_held_outside(hot))
-            return;
-    }
-    object_dies(gc, index);
+    uint32_t edge = slots_pop(heap, index);
+    /* the queue goes on with the parent first: children wait below it */
+    heap->zero_head = hot->in;
+    drop_slot(gc, index, hot->link, edge);
     hot->in = heap->zero_head;
     heap->zero_head = index;
-    heap->zero_count++;
 }
 
-void object_free(struct gc *gc, uint32_t index, bool later)
+#define CHAIN_AHEAD 48u
+
+/* Of a child that dies both halves are needed next: one wait for memory instead of two. What is linked in the order in
+ * which it was made lies in order, so what comes much later is guessed. */
+static inline void prefetch_chain(const struct heap *heap, uint32_t index, uint32_t child)
+{
+    uint32_t later = child + CHAIN_AHEAD * (child - index);
+    bits_prefetch(&heap->warm[child]);
+    if (later < heap->sb->index_top) {
+        bits_prefetch(&heap->hot[later]);
+        bits_prefetch(&heap->warm[later]);
+    }
+}
+
+/* Takes the object at the head out of the queue and frees it; if it is `whole`, with its slots, which are no list. */
+static inline void reap_object(struct gc *gc, uint32_t index, bool whole)
 {
     struct heap *heap = gc->heap;
-    struct hot *hot = &heap->hot[index];
-    uint64_t w0 = hot->w0;
-    gc->owner.freed(gc->owner.arg, index);
-    if ((w0 & W0_INLINE) == 0)
-        value_free(heap, hot->value, (w0 & W0_VERSIONED) != 0);
-    slots_free(heap, index);
-    object_ends(gc, index, w0, later);
+    const struct hot *hot = &heap->hot[index];
+    uint64_t w0 = hot->w0, slots = whole && w0_ns(w0) != 0 ? heap->warm[index].slots : 0;
+    heap->zero_head = hot->in;
+    heap->zero_count--;
+    if (slots != 0)
+        prefetch_chain(heap, index, slots & SLOT_TARGET);
+    if (slots >> 32 != 0 && w0_ns(w0) > 1)
+        drop_slot(gc, index, 1, (uint32_t)(slots >> 32));
+    drop_slot(gc, index, 0, (uint32_t)slots);
+    if (object_free(gc, index, w0))
+        index_give(heap, index);
+    heap->freed++;
 }
 
 unsigned gc_reap(struct gc *gc, unsigned units, unsigned frees)
@@ -64,26 +107,16 @@ unsigned gc_reap(struct gc *gc, unsigned units, unsigned frees)
     struct heap *heap = gc->heap;
     unsigned spent = 0;
     while (heap->zero_head != 0 && spent < units && frees > 0) {
-        uint32_t index = heap->zero_head;
-        struct hot *hot = &heap->hot[index];
-        spent++;
-        if (hot->link != 0) {
-            uint32_t edge = slots_pop(heap, index);
-            if (edge != 0) {
-                /* the queue goes on with the parent first: children wait below it */
-                heap->zero_head = hot->in;
-                in_drop(heap, index, hot->link, edge);
-                gc->reason = w0_reason(hot->w0);
-                gc_drop(gc, edge & SLOT_TARGET);
-                hot->in = heap->zero_head;
-                heap->zero_head = index;
-            }
+        uint32_t index = heap->zero_head, left = heap->hot[index].link;
+        unsigned ns = w0_ns(heap->hot[index].w0);
+        bool whole = ns < NS_BLOCK && left == ns && ns < units - spent;
+        if (left != 0 && !whole) {
+            reap_slot(gc, index);
+            spent++;
             continue;
         }
-        heap->zero_head = hot->in;
-        heap->zero_count--;
-        object_free(gc, index, false);
-        heap->freed++;
+        reap_object(gc, index, whole);
+        spent += 1 + left;
         frees--;
     }
     gc->reason = REASON_RELEASE;

@@ -91,12 +91,14 @@ static unsigned drop_list(struct gc *gc, struct tally *tally, unsigned units)
         return spent;
     gc->scan = 0;
     spent += 1 + value_size(hot->value) / VALUE_UNIT;
-    object_free(gc, index, true);
+    if (object_free(gc, index, hot->w0))
+        index_give_later(gc->heap, index - index % 64, 1ull << index % 64);
     return spent;
 }
 
-/* One without a list, all at once. Returns the units beyond the first. */
-static inline unsigned free_small(struct gc *gc, struct tally *tally, uint32_t index)
+/* One without a list, all at once. Returns the units beyond the first; its bit joins *freed when its index may be used
+ * again. */
+static inline unsigned free_small(struct gc *gc, struct tally *tally, uint32_t index, uint64_t *freed)
 {
     struct heap *heap = gc->heap;
     const struct hot *hot = &heap->hot[index];
@@ -107,34 +109,33 @@ static inline unsigned free_small(struct gc *gc, struct tally *tally, uint32_t i
         drop_edge(gc, tally, index, 1, (uint32_t)(slots >> 32));
     if (ns > 0)
         drop_edge(gc, tally, index, 0, (uint32_t)slots);
-    gc->owner.freed(gc->owner.arg, index);
-    if ((w0 & W0_INLINE) == 0)
-        value_free(heap, hot->value, (w0 & W0_VERSIONED) != 0);
-    object_ends(gc, index, w0, true);
+    *freed |= (uint64_t)object_free(gc, index, w0) << index % 64;
     return units;
 }
 
 /* Sweeps one word of the table, from the cursor on. */
 static unsigned sweep_word(struct gc *gc, struct tally *tally, unsigned units)
 {
-    const struct heap *heap = gc->heap;
+    struct heap *heap = gc->heap;
     uint32_t first = gc->cursor - gc->cursor % 64;
-    uint64_t word = unmarked(gc, gc->cursor);
+    uint64_t word = unmarked(gc, gc->cursor), freed = 0;
     unsigned spent = 0;
-    for (; word != 0 && spent < units; word &= word - 1, spent++) {
+    for (; word != 0 && spent < units; word &= word - 1) {
         uint32_t index = first + bits_lowest(word);
         const struct hot *hot = &heap->hot[index];
         gc->cursor = index + 1;
         bits_prefetch(hot + AHEAD);
         bits_prefetch(&heap->warm[index] + AHEAD);
+        spent++;
         if (w0_state(hot->w0) != W0_ALIVE)
             continue;
         if (w0_ns(hot->w0) >= NS_BLOCK) {
             begin_list(gc, tally, index);
-            return spent + 1;
+            break;
         }
-        spent += free_small(gc, tally, index);
+        spent += free_small(gc, tally, index, &freed);
     }
+    index_give_later(heap, first, freed);
     if (word != 0)
         return spent;
     gc->cursor = first + 64;

@@ -290,6 +290,7 @@ int table_grow(struct heap *heap)
             return err;
         heap->warm_backed += ARENA_BYTES;
     }
+    freeset_touch(&heap->free_index, target - 1); /* else a death would have to wait for the page */
     heap->index_ready = target;
     return 0;
 }
@@ -327,9 +328,9 @@ void index_give(struct heap *heap, uint32_t index)
         freeset_add(&heap->free_index, index);
 }
 
-void index_give_later(struct heap *heap, uint32_t index)
+void index_give_later(struct heap *heap, uint32_t first, uint64_t indexes)
 {
-    freeset_add(&heap->quarantine, index);
+    freeset_add_all(&heap->quarantine, first, indexes);
 }
 
 void quarantine_end(struct heap *heap, uint32_t first)

@@ -228,8 +228,9 @@ static inline struct hot *heap_find(const struct heap *heap, oid_t id)
  * came of it. */
 uint32_t index_take(struct heap *heap);
 void index_give(struct heap *heap, uint32_t index);
-/* The same, but the index is not given out before quarantine_end() has come to it. */
-void index_give_later(struct heap *heap, uint32_t index);
+/* The same for some of the 64 from `first` (a multiple of 64) on, one bit each; but they are not given out before
+ * quarantine_end() has come to them. */
+void index_give_later(struct heap *heap, uint32_t first, uint64_t indexes);
 /* Frees what is in quarantine among the 64 indexes from `first`, a multiple of 64. */
 void quarantine_end(struct heap *heap, uint32_t first);
 /* Whether the table should be made ready ahead of need, and doing it (one piece). */
@@ -274,6 +275,21 @@ static inline void in_drop(struct heap *heap, uint32_t from, uint32_t slot, uint
     count_slot(heap, from, edge, UINT64_MAX);
     if (unlikely(heap->audit != NULL) && audit_has(heap, from, slot))
         heap->audit[to]--;
+}
+
+/* The slot named `before` and names `edge` from now on; one of them may be nil. */
+static inline void in_replace(struct heap *heap, uint32_t from, uint32_t slot, uint32_t before, uint32_t edge)
+{
+    if (likely((before & edge & SLOT_LINKED) != 0) && likely(heap->audit == NULL)) {
+        heap->hot[edge & SLOT_TARGET].in++;
+        heap->hot[before & SLOT_TARGET].in--;
+        heap->slots_against += (uint64_t)((edge & SLOT_TARGET) <= from) - ((before & SLOT_TARGET) <= from);
+        return;
+    }
+    if (edge != 0)
+        in_add(heap, from, slot, edge);
+    if (before != 0)
+        in_drop(heap, from, slot, before);
 }
 
 /* False: it is certain that no slots make a cycle. Without linked slots all lead from newer to older objects; with

@@ -619,16 +619,14 @@ static int link_once(struct pool *pool, uint32_t index, uint32_t slot, uint32_t 
     uint32_t edge = target == 0 ? 0 : target | SLOT_LINKED;
     if (slots_store(&pool->heap, index, slot, edge, &old) != 0)
         return pool_fail_oom(pool, ARENA_BYTES);
+    in_replace(&pool->heap, index, slot, previous, edge);
     if (edge != 0) {
-        in_add(&pool->heap, index, slot, edge);
         gc_linked(&pool->gc, index, target);
         if (unlikely(w0_ns(pool->heap.hot[index].w0) == 1) && slot == 0)
             gc_first_slot(&pool->gc, index);
     }
-    if (previous != 0) {
-        in_drop(&pool->heap, index, slot, previous);
+    if (previous != 0)
         pool_after_drop(pool, previous & SLOT_TARGET);
-    }
     pool_commit_as(pool, REASON_UNLINK);
     slots_old_free(&pool->heap, &old);
     return 0;

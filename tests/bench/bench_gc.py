@@ -27,12 +27,11 @@ import gc_figures
 import plot
 import report
 import verdict
-from gc_figures import CHAINS, CPYTHON, GRAPHS, MILLION, OURS
+from gc_figures import CHAINS, CPYTHON, GRAPHS, MILLION, OPERATIONS, OURS
 from gc_latency import Latency
 from servers import SERVER_CORE, Failed, Programs, machine, output, pinned
 
 ROWS = GRAPHS + CHAINS + ("churn", "barrier", "get")
-OPERATIONS = ("retain", "release", "link")
 
 
 def options_of(arguments):
@@ -100,12 +99,8 @@ class Measuring:
         def measure(program):
             result = run([program, "barrier", str(objects)])
             return {f"{state}_{name}": result[state][name] for state in ("idle", "marking") for name in OPERATIONS}
-        without = self.record(("barrier", objects, "without"), number, lambda: measure(self.bare))
-        ours = self.record(("barrier", objects, OURS), number, lambda: measure(self.program))
-        if "failed" not in without and "failed" not in ours:
-            self.record(("barrier", objects, "difference"), number,
-                        lambda: {f"{state}_{name}": ours[f"{state}_{name}"] - without[f"idle_{name}"]
-                                 for state in ("idle", "marking") for name in OPERATIONS})
+        self.record(("barrier", objects, "without"), number, lambda: measure(self.bare))
+        self.record(("barrier", objects, OURS), number, lambda: measure(self.program))
 
     def one_round(self, number):
         for objects in self.options.objects:
@@ -151,18 +146,20 @@ def save(options, head, results, judged, tables, closing):
 
 def main(arguments):
     options = options_of(arguments)
+    load = os.getloadavg()[0]
     measuring = Measuring(options)
     for number in range(options.rounds):
         measuring.one_round(number)
     if "get" in options.rows:
         measuring.latency()
     results = measuring.results
+    gc_figures.add_differences(results, min(options.objects))
     judged = [] if options.quick else gc_figures.judge(results, options.rows, options.objects)
     tables = ([report.verdicts(judged, {})] if judged else []) + gc_figures.tables(results, options.objects)
     complaints = verdict.complaints(judged, results.failures, {})
     closing = "\n".join(([report.summary(judged)] if judged else []) + complaints)
-    head = (f"{machine()}; {output([options.python, '--version'])}. {options.rounds} round{'s' * (options.rounds != 1)}; times are "
-            f"CPU times, the best of the rounds for both sides.")
+    head = (f"{machine()}, load average {load:.1f} before; {output([options.python, '--version'])}. {options.rounds} "
+            f"round{'s' * (options.rounds != 1)}; times are CPU times, the best of the rounds for both sides.")
     base = save(options, head, results, judged, tables, closing)
     print(f"\n{head}\n")
     for table in tables:

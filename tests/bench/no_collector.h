@@ -26,6 +26,15 @@ static inline void bare_count(struct heap *heap, uint32_t from, uint32_t slot, u
         heap->audit[to] += change;
 }
 
+static inline void bare_replace(struct heap *heap, uint32_t from, uint32_t slot, uint32_t before,
+                                uint32_t edge)
+{
+    if (edge != 0)
+        bare_count(heap, from, slot, edge, 1);
+    if (before != 0)
+        bare_count(heap, from, slot, before, UINT32_MAX);
+}
+
 static inline void bare_drop(struct gc *gc, uint32_t index)
 {
     const struct hot *hot = &gc->heap->hot[index];
@@ -36,6 +45,7 @@ static inline void bare_drop(struct gc *gc, uint32_t index)
 #define heap_find                       bare_find
 #define in_add(heap, from, slot, edge)  bare_count(heap, from, slot, edge, 1)
 #define in_drop(heap, from, slot, edge) bare_count(heap, from, slot, edge, UINT32_MAX)
+#define in_replace                      bare_replace
 #define gc_drop                         bare_drop
 #define gc_born(gc, index)              ((void)(gc))
 #define gc_held(gc, index)              ((void)(gc))

@@ -72,6 +72,16 @@ class Judge(unittest.TestCase):
         self.assertEqual(judge(results, "chain of 1 M, ordered: the call").state, verdict.REACHED)
         self.assertEqual(judge(results, "chain of 1 M, ordered: an object").state, verdict.REACHED)
 
+    def test_barriers_are_the_difference_of_the_best(self):
+        def all_of(ns):
+            return {f"{state}_{name}": ns for state in ("idle", "marking") for name in gc_figures.OPERATIONS}
+        results = results_of(("barrier", MILLION, OURS), all_of(19.0), all_of(15.5))
+        results.add(("barrier", MILLION, "without"), 0, all_of(13.0))
+        results.add(("barrier", MILLION, "without"), 1, all_of(17.0))
+        gc_figures.add_differences(results, MILLION)
+        self.assertEqual((judge(results, "hot link, idle").value, judge(results, "hot link, idle").state), (2.5, verdict.MISSED))
+        self.assertEqual(judge(results, "hot link, marking").state, verdict.REACHED)
+
     def test_rows_and_objects_that_were_not_asked_for_are_not_judged(self):
         self.assertEqual(gc_figures.judge(gc_figures.Results(), ["live"], [100000]), [])
 

@@ -87,6 +87,27 @@ START_TEST(members_come_out_in_order)
 }
 END_TEST
 
+START_TEST(several_of_a_word_are_added_at_once)
+{
+    open_set(10000);
+    freeset_add(&set, 130);
+    freeset_add_all(&set, 128, 1ull << 63 | 1); /* into a word that has one */
+    freeset_add_all(&set, 64, 1ull << 5);       /* into an empty one */
+    freeset_add_all(&set, 192, 0);
+    freeset_add_all(&set, 9984, 1ull << 3);
+    for (uint32_t member = 0; member < 10000; member += 99)
+        freeset_touch(&set, member); /* changes nothing */
+    const uint32_t members[] = {69, 128, 130, 191, 9987, FREESET_NONE};
+    ck_assert_uint_eq(set.count, 5);
+    for (unsigned k = 0; k < sizeof members / sizeof *members; k++) {
+        ck_assert_uint_eq(freeset_lowest(&set), members[k]);
+        if (members[k] != FREESET_NONE)
+            freeset_remove(&set, members[k]);
+    }
+    freeset_done(&set, &mem);
+}
+END_TEST
+
 static uint32_t naive_run(const bool *in, uint32_t count, uint32_t end)
 {
     for (uint32_t start = 0; start + count <= end; start++) {
@@ -174,6 +195,7 @@ int main(void)
     tcase_add_test(tc, an_empty_set_has_no_lowest);
     tcase_add_test(tc, every_depth_works_to_its_last_member);
     tcase_add_test(tc, members_come_out_in_order);
+    tcase_add_test(tc, several_of_a_word_are_added_at_once);
     tcase_add_test(tc, it_agrees_with_an_array);
     tcase_add_test(tc, runs_across_words_and_to_the_end);
     tcase_add_test(tc, growth_is_charged_and_may_fail_at_any_level);
