@@ -17,7 +17,13 @@ void gc_unresolved(struct gc *gc, uint32_t index)
 static void suspect(struct gc *gc, uint32_t index)
 {
     if (w0_ns(gc->heap->hot[index].w0) != 0 && heap_may_have_cycles(gc->heap))
-        gc_unresolved(gc, index);
+        young_suspect(gc, index);
+}
+
+void gc_first_slot(struct gc *gc, uint32_t index)
+{
+    if (!is_held_outside(&gc->heap->hot[index]))
+        suspect(gc, index);
 }
 
 void gc_dropped(struct gc *gc, uint32_t index)
@@ -33,8 +39,7 @@ void gc_dropped(struct gc *gc, uint32_t index)
 
 void object_lost(struct gc *gc, uint32_t index)
 {
-    struct heap *heap = gc->heap;
-    struct hot *hot = &heap->hot[index];
+    const struct hot *hot = &gc->heap->hot[index];
     if (unlikely(gc_is_guarded(gc, index))) {
         if (!gc->owner.deliver(gc->owner.arg, index) && !freeset_has(&gc->waiting, index))
             freeset_add(&gc->waiting, index);
@@ -42,9 +47,7 @@ void object_lost(struct gc *gc, uint32_t index)
             return;
     }
     object_dies(gc, index);
-    hot->in = heap->zero_head;
-    heap->zero_head = index;
-    heap->zero_count++;
+    zero_add(gc->heap, index);
 }
 
 void object_free(struct gc *gc, uint32_t index, bool later)

@@ -201,6 +201,11 @@ static inline bool heap_is_marked(const struct heap *heap, uint32_t index)
     return ((const uint64_t *)(const void *)heap->marks.base)[index / 64] >> (index % 64) & 1;
 }
 
+static inline void heap_unmark(struct heap *heap, uint32_t index)
+{
+    ((uint64_t *)(void *)heap->marks.base)[index / 64] &= ~(1ull << (index % 64));
+}
+
 static inline void heap_mark(struct heap *heap, uint32_t index)
 {
     ((uint64_t *)(void *)heap->marks.base)[index / 64] |= 1ull << (index % 64);
@@ -310,6 +315,8 @@ void slots_old_free(struct heap *heap, const struct slots_old *old);
  * the last slot off, tells it as it was kept, and frees segments as they become empty, so that a list of
  * millions can be unmade in steps. */
 void slots_unmake(struct heap *heap, uint32_t index);
+/* A slot of an object that nobody can reach becomes nil. */
+void slots_forget(struct heap *heap, uint32_t index, uint32_t slot);
 uint32_t slots_pop(struct heap *heap, uint32_t index);
 void slots_free(struct heap *heap, uint32_t index);
 /* The list's shape, and its blocks: inside the area, the same and admitted, claimed (both for recovery), or allocated

@@ -269,6 +269,12 @@ void slots_unmake(struct heap *heap, uint32_t index)
     heap->hot[index].link = slots_count(heap, index);
 }
 
+void slots_forget(struct heap *heap, uint32_t index, uint32_t slot)
+{
+    *slot_at(heap, index, slot) = 0;
+    region_stored(&heap->meta);
+}
+
 uint32_t slots_pop(struct heap *heap, uint32_t index)
 {
     struct hot *hot = &heap->hot[index];

@@ -390,6 +390,8 @@ unsigned pool_step(struct pool *pool, unsigned units)
             spent += gc_reap(&pool->gc, units - spent, UINT32_MAX);
         else if (pool->firing_first != 0)
             spent += notices_fire(pool, units - spent);
+        else if ((done = gc_relieve(&pool->gc)) != 0)
+            spent += done;
         else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool)) {
             pool->heap.work++;
             spent++;

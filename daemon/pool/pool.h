@@ -398,6 +398,9 @@ bool pool_is_guarded(const struct pool *pool, uint64_t id);
 /* Asks for a full collection that begins after this call; all that was let go before is taken into account. A dry run
  * frees nothing and delivers no guard. -HF_E_OOM: no memory to explain the cycles that it finds. */
 int pool_collect(struct pool *pool, bool dry_run, bool explain, struct gc_ticket *ret);
+/* The same for a young collection, of the objects that have lost a reference and were not looked at since; it finds small
+ * young cycles. */
+void pool_collect_young(struct pool *pool, bool dry_run, struct gc_ticket *ret);
 /* Whether it is done; then *ret is what it did (or the last one of its sort). */
 bool pool_collect_done(const struct pool *pool, struct gc_ticket ticket, struct gc_result *ret);
 /* The cycles that the last collection of that sort found which was asked to explain itself; NULL: none was. Valid until

@@ -85,6 +85,22 @@ static void finish(void)
         (void)pool_step(fx.pool, 100);
 }
 
+/* Cycles of more than one object are too large for a trial. */
+static void full_only(void)
+{
+    fx.pool->gc.young.nodes_most = 1;
+}
+
+static struct gc_result collect_young(bool dry_run)
+{
+    struct gc_ticket ticket;
+    struct gc_result result;
+    pool_collect_young(fx.pool, dry_run, &ticket);
+    while (!pool_collect_done(fx.pool, ticket, &result))
+        ck_assert_uint_gt(pool_step(fx.pool, 100), 0);
+    return result;
+}
+
 /* ---- what is found ---- */
 
 START_TEST(a_ring_that_nobody_holds_is_freed)
@@ -299,11 +315,13 @@ END_TEST
 START_TEST(old_suspects_bring_a_collection_and_then_rest)
 {
     uint64_t ids[3], now_due, lease_due;
+    full_only();
     ring_of(fx.a, ids, 3);
     pool_next_due(fx.pool, &now_due, &lease_due);
     ck_assert_uint_eq(now_due, UINT64_MAX);
     release_ids(fx.a, ids, 3);
     drain(&fx);
+    ck_assert_uint_eq(collect_young(false).collected, 0);
     pool_next_due(fx.pool, &now_due, &lease_due);
     ck_assert_uint_eq(now_due, fx.now_ms + GC_FULL_AFTER_MS);
     pass_ms(&fx, GC_FULL_AFTER_MS - 1);
@@ -334,8 +352,10 @@ START_TEST(switched_off_it_only_runs_when_asked)
 }
 END_TEST
 
-/* Cyclic garbage as fast as it can be made, and no time for it but what each turn has: its bound holds. */
-static void churn(uint64_t size, uint64_t rounds, uint64_t *ret_objects_most, uint64_t *ret_bytes_most)
+/* Cyclic garbage as fast as it can be made, and no time for it but what each turn has, after `every` rounds: its bound
+ * holds. */
+static void churn(uint64_t size, uint64_t rounds, uint64_t every, uint64_t *ret_objects_most,
+                  uint64_t *ret_bytes_most)
 {
     *ret_objects_most = *ret_bytes_most = 0;
     for (uint64_t k = 0; k < rounds; k++) {
@@ -343,7 +363,7 @@ static void churn(uint64_t size, uint64_t rounds, uint64_t *ret_objects_most, ui
         link_to(ids[0], 0, ids[1]);
         link_to(ids[1], 0, ids[0]);
         release_ids(fx.a, ids, 2);
-        if (k % 16 == 0)
+        if (k % every == 0)
             (void)pool_step(fx.pool, POOL_UNITS_PIECE);
         struct pool_stats stats = stats_of(&fx);
         *ret_objects_most = stats.objects > *ret_objects_most ? stats.objects : *ret_objects_most;
@@ -355,7 +375,8 @@ static void churn(uint64_t size, uint64_t rounds, uint64_t *ret_objects_most, ui
 START_TEST(small_garbage_is_bounded_by_objects)
 {
     uint64_t objects, bytes;
-    churn(5, 100000, &objects, &bytes);
+    full_only();
+    churn(5, 100000, 16, &objects, &bytes);
     ck_assert_uint_gt(figures().full[GC_BY_OBJECTS], 3);
     ck_assert_uint_le(objects, 2 * GC_OBJECTS_LEAST);
 }
@@ -364,9 +385,173 @@ END_TEST
 START_TEST(large_garbage_is_bounded_by_bytes)
 {
     uint64_t objects, bytes;
-    churn(1 << 20, 200, &objects, &bytes);
+    full_only();
+    churn(1 << 20, 400, 2, &objects, &bytes);
     ck_assert_uint_ge(figures().full[GC_BY_BYTES], 3);
     ck_assert_uint_le(bytes, 2 * GC_BYTES_LEAST);
+}
+END_TEST
+
+/* ---- young collections ---- */
+
+START_TEST(a_young_collection_finds_small_cycles)
+{
+    uint64_t ring[10], kept = put_leaf(&fx, fx.a), tail = put_refs(&fx, fx.a, &kept, 1);
+    ring_of(fx.a, ring, 10);
+    link_to(ring[3], 1, tail);
+    (void)release_one(&fx, fx.a, tail);
+    release_ids(fx.a, ring, 10);
+    ck_assert_uint_eq(collect_young(true).unreachable, 11);
+    ck_assert(!is_gone(&fx, ring[0]));
+    struct gc_result result = collect_young(false);
+    ck_assert_uint_eq(result.collected, 11);
+    ck_assert_uint_eq(result.unreachable, 11);
+    ck_assert(is_gone(&fx, ring[0]));
+    ck_assert(is_gone(&fx, tail));
+    ck_assert(!is_gone(&fx, kept));
+    ck_assert_uint_eq(collect_young(false).candidates, 0);
+    ck_assert_uint_eq(figures().young[GC_YOUNG_BY_CALL], 3);
+    ck_assert_uint_eq(figures().young_total.collected, 11);
+    ck_assert_uint_eq(figures().unresolved, 0);
+}
+END_TEST
+
+START_TEST(suspects_are_looked_at_after_a_while)
+{
+    uint64_t ids[3], now_due, lease_due;
+    ring_of(fx.a, ids, 3);
+    release_ids(fx.a, ids, 3);
+    drain(&fx);
+    pool_next_due(fx.pool, &now_due, &lease_due);
+    ck_assert_uint_eq(now_due, fx.now_ms + GC_YOUNG_AFTER_MS);
+    pass_ms(&fx, GC_YOUNG_AFTER_MS - 1);
+    ck_assert(!pool_has_work(fx.pool));
+    pass_ms(&fx, 1);
+    drain(&fx);
+    ck_assert(is_gone(&fx, ids[0]));
+    ck_assert_uint_eq(figures().young[GC_YOUNG_BY_TIME], 1);
+    pool_next_due(fx.pool, &now_due, &lease_due);
+    ck_assert_uint_eq(now_due, UINT64_MAX);
+    ck_assert_uint_eq(collections(), 0);
+}
+END_TEST
+
+/* A live structure whose parts are let go one by one: all of it is seen, so nothing is left for a full collection. */
+START_TEST(what_lives_by_a_hold_is_resolved)
+{
+    uint64_t root = put_leaf(&fx, fx.a), parts[20];
+    for (unsigned k = 0; k < 20; k++) {
+        parts[k] = put_leaf(&fx, fx.a);
+        link_to(root, k, parts[k]);
+        link_to(parts[k], 0, root);
+    }
+    release_ids(fx.a, parts, 20);
+    ck_assert_uint_eq(figures().suspects, 20);
+    ck_assert_uint_eq(collect_young(false).collected, 0);
+    ck_assert_uint_eq(figures().suspects, 0);
+    (void)release_one(&fx, fx.a, root);
+    ck_assert_uint_eq(collect_young(false).collected, 21);
+}
+END_TEST
+
+/* After GC_OLD trials a survivor waits for a full collection. */
+START_TEST(what_grows_old_waits_for_a_full_collection)
+{
+    uint64_t root = put_leaf(&fx, fx.a), part = put_leaf(&fx, fx.a);
+    link_to(root, 0, part);
+    link_to(part, 0, root);
+    (void)release_one(&fx, fx.a, part);
+    for (unsigned k = 0; k < GC_OLD; k++) {
+        ck_assert_uint_eq(figures().unresolved, 0);
+        ck_assert_uint_eq(collect_young(false).collected, 0);
+        (void)retain_one(&fx, fx.a, part);
+        (void)release_one(&fx, fx.a, part);
+    }
+    ck_assert_uint_eq(figures().unresolved, 1);
+    (void)release_one(&fx, fx.a, root);
+    ck_assert_uint_eq(collect_young(false).collected, 0);
+    ck_assert_uint_eq(collect().collected, 2);
+}
+END_TEST
+
+/* What is younger than a full collection is found without a look at what has survived it. */
+START_TEST(trials_stop_at_what_a_full_collection_has_marked)
+{
+    uint64_t old[100], ring[3];
+    ring_of(fx.a, old, 100);
+    release_ids(fx.a, old, 99);
+    (void)collect();
+    (void)collect_young(false);
+    ring_of(fx.a, ring, 3);
+    link_to(ring[1], 1, old[50]);
+    release_ids(fx.a, ring, 3);
+    struct gc_result result = collect_young(false);
+    ck_assert_uint_eq(result.collected, 3);
+    ck_assert_uint_eq(result.candidates, 3);
+    ck_assert(!is_gone(&fx, old[50]));
+}
+END_TEST
+
+START_TEST(more_suspects_than_there_is_room_for)
+{
+    static uint64_t ids[GC_SUSPECTS + 100];
+    ring_of(fx.a, ids, GC_SUSPECTS + 100);
+    release_ids(fx.a, ids, GC_SUSPECTS + 100);
+    ck_assert_uint_ge(figures().unresolved, 99);
+    ck_assert_uint_eq(figures().suspects, GC_SUSPECTS + 100);
+    (void)collect_young(false);
+    ck_assert(!is_gone(&fx, ids[0]));
+    ck_assert_uint_eq(collect().collected, GC_SUSPECTS + 100);
+}
+END_TEST
+
+START_TEST(small_young_garbage_is_bounded)
+{
+    uint64_t objects, bytes;
+    churn(5, 100000, 16, &objects, &bytes);
+    ck_assert_uint_eq(collections(), 0);
+    ck_assert_uint_gt(figures().young[GC_YOUNG_BY_SUSPECTS], 50);
+    ck_assert_uint_le(objects, GC_OBJECTS_LEAST / 4 + 100);
+}
+END_TEST
+
+START_TEST(large_young_garbage_is_bounded)
+{
+    uint64_t objects, bytes;
+    churn(1 << 20, 400, 2, &objects, &bytes);
+    ck_assert_uint_eq(collections(), 0);
+    ck_assert_uint_gt(figures().young[GC_YOUNG_BY_GROWTH], 20);
+    ck_assert_uint_le(bytes, GC_BYTES_LEAST);
+}
+END_TEST
+
+START_TEST(a_trial_delivers_guards)
+{
+    uint64_t ids[3];
+    ring_of(fx.a, ids, 3);
+    ck_assert_int_eq(pool_guard(fx.pool, fx.b, ids[1]), 0);
+    release_ids(fx.a, ids, 3);
+    struct gc_result result = collect_young(false);
+    ck_assert_uint_eq(result.delivered, 1);
+    ck_assert_uint_eq(result.collected, 0);
+    ck_assert(!pool_is_guarded(fx.pool, ids[1]));
+    (void)release_one(&fx, fx.b, ids[1]);
+    ck_assert_uint_eq(collect_young(false).collected, 3);
+}
+END_TEST
+
+/* Without memory for a trial its suspects wait for a full collection. */
+START_TEST(a_trial_without_memory_is_put_off)
+{
+    uint64_t ids[3];
+    struct mem *mem = pool_mem(fx.pool);
+    ring_of(fx.a, ids, 3);
+    release_ids(fx.a, ids, 3);
+    mem->fail_at = mem->calls + 1;
+    ck_assert_uint_eq(collect_young(false).collected, 0);
+    mem->fail_at = 0;
+    ck_assert_uint_eq(figures().unresolved, 3);
+    ck_assert_uint_eq(collect().collected, 3);
 }
 END_TEST
 
@@ -412,12 +597,10 @@ END_TEST
 START_TEST(a_cycle_of_ten_thousand_is_told_in_part)
 {
     static uint64_t ids[10000];
+    full_only();
     ring_of(fx.a, ids, 10000);
     release_ids(fx.a, ids, 10000);
-    uint64_t self = put_leaf(&fx, fx.a);
-    link_to(self, 0, self);
-    (void)release_one(&fx, fx.a, self);
-    ck_assert_uint_eq(collect_with(false, true).collected, 10001);
+    ck_assert_uint_eq(collect_with(false, true).collected, 10000);
     const struct gc_cycles *cycles = pool_collect_cycles(fx.pool, false);
     ck_assert(!cycles->whole);
     ck_assert_uint_eq(cycles->found, 0);
@@ -490,6 +673,17 @@ int main(void)
     tcase_add_test(begins, switched_off_it_only_runs_when_asked);
     tcase_add_test(begins, small_garbage_is_bounded_by_objects);
     tcase_add_test(begins, large_garbage_is_bounded_by_bytes);
+    TCase *young = suite_case(suite, "young", setup, teardown);
+    tcase_add_test(young, a_young_collection_finds_small_cycles);
+    tcase_add_test(young, suspects_are_looked_at_after_a_while);
+    tcase_add_test(young, what_lives_by_a_hold_is_resolved);
+    tcase_add_test(young, what_grows_old_waits_for_a_full_collection);
+    tcase_add_test(young, trials_stop_at_what_a_full_collection_has_marked);
+    tcase_add_test(young, more_suspects_than_there_is_room_for);
+    tcase_add_test(young, small_young_garbage_is_bounded);
+    tcase_add_test(young, large_young_garbage_is_bounded);
+    tcase_add_test(young, a_trial_delivers_guards);
+    tcase_add_test(young, a_trial_without_memory_is_put_off);
     TCase *explained = suite_case(suite, "explained", setup, teardown);
     tcase_add_test(explained, cycles_are_told);
     tcase_add_test(explained, a_cycle_of_ten_thousand_is_told_in_part);
