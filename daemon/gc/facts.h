@@ -15,6 +15,7 @@ enum gc_young_trigger {
     GC_YOUNG_BY_SUSPECTS,
     GC_YOUNG_BY_GROWTH,
     GC_YOUNG_BY_TIME,
+    GC_YOUNG_BY_MEMORY,
     GC_YOUNG_TRIGGERS
 };
 

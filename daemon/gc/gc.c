@@ -20,7 +20,7 @@ int gc_init(struct gc *gc, struct heap *heap, const struct gc_owner *owner)
                                  .full_after_ms = GC_FULL_AFTER_MS,
                                  .young_suspects = GC_YOUNG_SUSPECTS,
                                  .young_after_ms = GC_YOUNG_AFTER_MS},
-                      .young = {.nodes_most = TRIAL_NODES},
+                      .young = {.nodes_most = TRIAL_NODES, .is_next = true},
                       .frontier = GC_NONE};
     uint64_t indexes = heap->sb->index_end;
     bool ok = reserve_init(&gc->stack, indexes * sizeof(uint32_t)) && freeset_init(&gc->guarded, indexes) &&
@@ -142,6 +142,7 @@ static void begin(struct gc *gc, enum gc_trigger trigger)
     gc->trigger = trigger;
     gc->dry_run = gc->runs[false].wanted <= gc->runs[false].begun && trigger == GC_BY_CALL;
     gc->running = (struct gc_result){0};
+    gc->young.is_next = true;
     gc->phase = GC_CLEAR;
     gc->cursor = 0;
 }
@@ -355,7 +356,7 @@ static unsigned step_idle(struct gc *gc, unsigned units)
     if (!heap_may_have_cycles(gc->heap))
         resolve(gc);
     enum gc_trigger trigger = trigger_of(gc);
-    if (trigger == GC_TRIGGERS || gc->young.runs || young_is_called(gc))
+    if (trigger == GC_TRIGGERS || young_goes_first(gc))
         return young_step(gc);
     begin(gc, trigger);
     return 1;
@@ -402,7 +403,10 @@ unsigned gc_step(struct gc *gc, unsigned units)
         enum gc_phase before = gc->phase;
         unsigned done = step(gc, units - spent);
         spent += done;
-        gc->running.units += done;
+        if (before != GC_IDLE) {
+            gc->running.units += done;
+            gc->worked = true;
+        }
         /* the next collection begins in a call of its own, see above */
         if ((done == 0 && gc->phase == before) || (gc->phase == GC_IDLE && before != GC_IDLE))
             break;
@@ -456,9 +460,11 @@ void gc_stepped(struct gc *gc, uint64_t end_ns, uint64_t wall_ns, uint64_t cpu_n
     if (gc->young.worked && !gc->young.runs && gc->young.trigger == GC_YOUNG_BY_CALL)
         gc->young.run[gc->young.dry_run].last = gc->young.running;
     gc->young.worked = false;
-    add_step(&gc->running, end_ns, wall_ns, cpu_ns);
-    if (gc->phase == GC_IDLE) /* it ended in this step */
+    if (gc->worked)
+        add_step(&gc->running, end_ns, wall_ns, cpu_ns);
+    if (gc->worked && gc->phase == GC_IDLE) /* it ended in this step */
         gc->runs[gc->dry_run].last = gc->running;
+    gc->worked = false;
 }
 
 /* ---- questions ---- */
@@ -515,6 +521,8 @@ bool gc_is_done(const struct gc *gc, struct gc_ticket ticket, struct gc_result *
 
 void gc_need_memory(struct gc *gc)
 {
+    gc->young.short_of_memory =
+        gc->config.enabled && gc->phase == GC_IDLE && gc->young.pushed != gc->young.popped;
     if (gc->unresolved != 0 && gc->now_ms - gc->done_ms >= GC_MEMORY_WAIT_MS)
         gc->short_of_memory = true;
 }

@@ -78,6 +78,8 @@ struct gc_young {
     struct reserve ring;     /* of u32, GC_SUSPECTS places: indexes of suspects; of some the object is gone */
     uint64_t pushed, popped; /* in the ring are the last pushed - popped */
     uint64_t since_ms;       /* those that wait have not waited for longer than since then */
+    bool is_next;            /* if both sorts are asked for: the last that began was a full one */
+    bool short_of_memory;    /* an allocation failed while suspects waited, and the next one has not ended */
     bool runs, dry_run;      /* a collection is under way ... */
     uint64_t until;          /* ... of the suspects that were pushed before these many */
     uint64_t objects_end, bytes_end; /* a pool that has grown to this (bytes of values) has the next one */
@@ -135,6 +137,7 @@ struct gc {
     uint64_t owed;                   /* of it, not yet paid */
     uint64_t done_ms;                /* when the last one ended */
 
+    bool worked; /* in the steps that gc_stepped() is told of next */
     struct gc_result running;
     struct explain *explain; /* of the running one; NULL: it does not explain itself */
     struct gc_runs runs[2];  /* real, dry */
@@ -187,7 +190,7 @@ const struct gc_cycles *gc_cycles(const struct gc *gc, bool dry_run);
 /* Tells how long the steps since the last call took, all together: on the wall and of processor time. `end_ns`: the clock
  * at their end. */
 void gc_stepped(struct gc *gc, uint64_t end_ns, uint64_t wall_ns, uint64_t cpu_ns);
-/* There is no memory left: whatever may be garbage is worth a collection now. */
+/* There is no memory left: whatever may be garbage is worth a collection now, a young one first. */
 void gc_need_memory(struct gc *gc);
 /* Objects and bytes (of entries, lists and values) by which the pool may grow before a collection begins. */
 uint64_t gc_growth_objects(const struct gc *gc);

@@ -73,8 +73,8 @@ unsigned young_step(struct gc *gc);
 bool young_has_work(const struct gc *gc);
 /* The pool may grow for a while from now on before the next one. */
 void young_rest(struct gc *gc);
-/* One was asked for that has not begun. */
-bool young_is_called(const struct gc *gc);
+/* It goes on, or begins, before a full collection that is due. */
+bool young_goes_first(const struct gc *gc);
 /* When the next one begins, if nothing else makes it; UINT64_MAX: never. */
 uint64_t young_next_due(const struct gc *gc);
 /* The entry of that number, from young->popped to young->pushed - 1. */

@@ -2,8 +2,7 @@
 #include "daemon/gc/trial.h"
 #include "daemon/gc/internal.h"
 
-#define TABLE_BITS 12u /* four places a node */
-#define TABLE_MASK ((1u << TABLE_BITS) - 1)
+#define TABLE_MASK ((1u << TRIAL_BITS) - 1)
 #define NO_NODE    UINT32_MAX
 
 enum {
@@ -22,26 +21,28 @@ struct trial {
     uint32_t first;  /* of the closure that is being seen */
     bool cut;        /* something of it is not seen */
     uint32_t index[TRIAL_NODES];
-    int32_t in[TRIAL_NODES]; /* references from outside of S, once it is seen; before, less the count */
+    uint32_t in[TRIAL_NODES]; /* references from outside of S, once it is seen; before, less the count */
     uint8_t is[TRIAL_NODES];
-    uint16_t live[TRIAL_NODES];      /* nodes whose slots are still to be followed */
-    uint16_t table[TABLE_MASK + 1u]; /* node + 1; 0: none */
+    uint16_t live[TRIAL_NODES];       /* nodes whose slots are still to be followed */
+    uint16_t table[1u << TRIAL_BITS]; /* node + 1; 0: none */
 };
 
 /* ---- the set ---- */
 
+/* Where it is, or there is room for it; NO_NODE: neither. */
 static uint32_t table_place(const struct trial *t, uint32_t index)
 {
-    uint32_t place = (index * 0x9e3779b1u) >> (32 - TABLE_BITS);
-    while (t->table[place] != 0 && t->index[t->table[place] - 1] != index)
-        place = (place + 1) & TABLE_MASK;
-    return place;
+    uint32_t place = trial_place(index);
+    for (uint32_t probes = 0; probes < TRIAL_PROBES; probes++, place = (place + 1) & TABLE_MASK)
+        if (t->table[place] == 0 || t->index[t->table[place] - 1] == index)
+            return place;
+    return NO_NODE;
 }
 
 static uint32_t node_of(const struct trial *t, uint32_t index)
 {
     uint32_t place = table_place(t, index);
-    return t->table[place] == 0 ? NO_NODE : t->table[place] - 1u;
+    return place == NO_NODE || t->table[place] == 0 ? NO_NODE : t->table[place] - 1u;
 }
 
 static void bring_near(const struct heap *heap, uint32_t index)
@@ -54,9 +55,9 @@ static void bring_near(const struct heap *heap, uint32_t index)
 static uint32_t node_make(struct trial *t, uint32_t index)
 {
     uint32_t place = table_place(t, index);
-    if (t->table[place] != 0)
+    if (place != NO_NODE && t->table[place] != 0)
         return t->table[place] - 1u;
-    if (t->count == t->nodes_most)
+    if (place == NO_NODE || t->count == t->nodes_most)
         return NO_NODE;
     bring_near(t->heap, index);
     t->index[t->count] = index;
@@ -99,7 +100,7 @@ static void look_at(struct trial *t, uint32_t node)
     }
     t->slots_left -= slots;
     t->is[node] |= NODE_SEEN;
-    t->in[node] += (int32_t)hot->in;
+    t->in[node] += hot->in;
     for (uint32_t slot = 0; slot < slots; slot += count) {
         const uint32_t *span = slots_span(t->heap, index, slot, &count);
         for (uint32_t k = 0; k < count; k++)
@@ -111,7 +112,10 @@ static void look_at(struct trial *t, uint32_t node)
 static void see_closure(struct trial *t, uint32_t index)
 {
     uint32_t node = node_make(t, index);
-    assert(node == t->count - 1);
+    if (node == NO_NODE) {
+        gc_unresolved(t->gc, index);
+        return;
+    }
     t->first = node;
     t->cut = false;
     t->is[node] |= NODE_SUSPECT;
@@ -143,13 +147,12 @@ static bool has_room(const struct trial *t, uint32_t index)
 }
 
 #define SUSPECTS_AHEAD 8u
-#define POPS_MOST      (2 * TRIAL_NODES)
 
 static unsigned take_suspects(struct trial *t, uint64_t until)
 {
     struct gc_young *young = &t->gc->young;
     unsigned popped = 0;
-    for (; young->popped < until && popped < POPS_MOST; popped++) {
+    for (; young->popped < until && popped < TRIAL_POPS; popped++) {
         uint32_t index = young_waiting(young, young->popped);
         if (!has_room(t, index))
             break;

@@ -19,12 +19,22 @@
 
 #include "daemon/gc/gc.h"
 
-#define TRIAL_NODES 1024u /* objects of a trial, at most */
-#define TRIAL_SLOTS 4096u
+#define TRIAL_NODES  1024u /* objects of a trial, at most */
+#define TRIAL_SLOTS  4096u
+#define TRIAL_POPS   (2 * TRIAL_NODES)                        /* suspects that it takes from the ring */
+#define TRIAL_UNITS  (TRIAL_POPS + TRIAL_NODES + TRIAL_SLOTS) /* that it may spend */
+#define TRIAL_BITS   12u /* of a place in its table: four of them for each object */
+#define TRIAL_PROBES 32u /* places looked at for an object: clients know their indexes, and may choose them */
 
 /* One trial, of the suspects that were the first `until` ever to wait and still do, as far as it comes. Only while no full
  * collection runs and nothing dead waits. dry_run: frees nothing, and what could be freed stays suspect. Adds what it did to
  * *result. Returns the units spent, at least 1. */
 unsigned trial(struct gc *gc, uint64_t until, bool dry_run, struct gc_result *result);
+
+/* The first place for an object in a trial's table. */
+static inline uint32_t trial_place(uint32_t index)
+{
+    return (index * 0x9e3779b1u) >> (32 - TRIAL_BITS);
+}
 
 #endif

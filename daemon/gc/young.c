@@ -42,26 +42,32 @@ void young_suspect(struct gc *gc, uint32_t index)
 
 /* ---- collections ---- */
 
-bool young_is_called(const struct gc *gc)
+/* One was asked for that has not begun. */
+static bool is_called(const struct gc *gc)
 {
     const struct gc_young *young = &gc->young;
     return young->run[false].wanted > young->run[false].begun ||
            young->run[true].wanted > young->run[true].begun;
 }
 
-/* GC_YOUNG_TRIGGERS: nothing is a reason to begin now. */
-static enum gc_young_trigger trigger_of(const struct gc *gc)
+/* What is a reason to begin one now that nobody asked for; GC_YOUNG_TRIGGERS: nothing is. */
+static enum gc_young_trigger own_trigger_of(const struct gc *gc)
 {
     const struct gc_young *young = &gc->young;
-    if (young_is_called(gc))
-        return GC_YOUNG_BY_CALL;
     if (!gc->config.enabled || waiting(young) == 0)
         return GC_YOUNG_TRIGGERS;
+    if (young->short_of_memory)
+        return GC_YOUNG_BY_MEMORY;
     if (waiting(young) >= gc->config.young_suspects || waiting(young) >= GC_SUSPECTS / 2)
         return GC_YOUNG_BY_SUSPECTS;
     if (gc->heap->alive >= young->objects_end || gc->heap->value_bytes >= young->bytes_end)
         return GC_YOUNG_BY_GROWTH;
     return gc->now_ms - young->since_ms >= gc->config.young_after_ms ? GC_YOUNG_BY_TIME : GC_YOUNG_TRIGGERS;
+}
+
+static enum gc_young_trigger trigger_of(const struct gc *gc)
+{
+    return is_called(gc) ? GC_YOUNG_BY_CALL : own_trigger_of(gc);
 }
 
 static void begin(struct gc *gc, enum gc_young_trigger trigger)
@@ -72,8 +78,10 @@ static void begin(struct gc *gc, enum gc_young_trigger trigger)
     young->dry_run = trigger == GC_YOUNG_BY_CALL && young->run[false].wanted <= young->run[false].begun;
     young->until = young->pushed;
     young->running = (struct gc_result){0};
-    if (trigger == GC_YOUNG_BY_CALL)
-        young->run[young->dry_run].begun++;
+    if (trigger != GC_YOUNG_BY_CALL)
+        return;
+    young->run[young->dry_run].begun++;
+    young->is_next = false;
 }
 
 void young_rest(struct gc *gc)
@@ -90,6 +98,8 @@ static void finish(struct gc *gc)
     const struct gc_result *run = &young->running;
     young->runs = false;
     young_rest(gc);
+    if (young->short_of_memory)
+        gc_need_memory(gc); /* what was not resolved is worth a full one */
     young->done[young->trigger]++;
     if (young->trigger == GC_YOUNG_BY_CALL) {
         young->run[young->dry_run].done = young->run[young->dry_run].begun;
@@ -104,10 +114,10 @@ static void finish(struct gc *gc)
     young->total.delivered += run->delivered;
 }
 
-unsigned young_step(struct gc *gc)
+/* Goes on with the one that is under way, or begins one for that reason. */
+static unsigned step(struct gc *gc, enum gc_young_trigger trigger)
 {
     struct gc_young *young = &gc->young;
-    enum gc_young_trigger trigger = young->runs ? young->trigger : trigger_of(gc);
     if (gc->phase != GC_IDLE || gc->heap->zero_head != 0 || trigger == GC_YOUNG_TRIGGERS)
         return 0;
     if (!young->runs)
@@ -122,14 +132,24 @@ unsigned young_step(struct gc *gc)
     return units;
 }
 
+unsigned young_step(struct gc *gc)
+{
+    return step(gc, gc->young.runs ? gc->young.trigger : trigger_of(gc));
+}
+
 unsigned gc_relieve(struct gc *gc)
 {
     if (waiting(&gc->young) < GC_SUSPECTS / 2)
         return 0;
-    unsigned units = young_step(gc);
+    unsigned units = step(gc, gc->young.runs ? gc->young.trigger : own_trigger_of(gc));
     gc->total.units += units;
     gc->heap->work += units;
     return units;
+}
+
+bool young_goes_first(const struct gc *gc)
+{
+    return gc->young.runs || gc->young.short_of_memory || (is_called(gc) && gc->young.is_next);
 }
 
 bool young_has_work(const struct gc *gc)

@@ -305,7 +305,10 @@ bool pool_make_room(struct pool *pool)
     gc_need_memory(&pool->gc);
     if (!pool_has_work(pool) || pool->heap.log->n != 0)
         return false;
-    return pool_step(pool, ROOM_UNITS) > 0;
+    unsigned spent = pool_step(pool, ROOM_UNITS);
+    if (pool->heap.zero_head != 0) /* what a trial found at the end is room too */
+        spent += gc_reap(&pool->gc, ROOM_UNITS, UINT32_MAX);
+    return spent > 0;
 }
 
 uint64_t pool_next_version(struct pool *pool)

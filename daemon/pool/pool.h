@@ -88,7 +88,8 @@ void pool_tick(struct pool *pool, uint64_t now_ms, uint64_t lease_ms);
 
 /* Does up to `units` units of pending work. A unit: an object freed, a slot dropped, a hold of an ended
  * session released, a ticket or lease expired; a piece of memory returned or made ready counts
- * POOL_UNITS_PIECE. Returns the units spent; less than `units` means that nothing is left to do. */
+ * POOL_UNITS_PIECE, and a trial of the collector is one piece of up to TRIAL_UNITS, which pool_work() counts in full.
+ * Returns the units spent, `units` if it was more; less means that nothing is left to do. */
 unsigned pool_step(struct pool *pool, unsigned units);
 bool pool_has_work(const struct pool *pool);
 #define POOL_UNITS_PIECE 256u

@@ -183,7 +183,7 @@ static const char *phase_word(enum gc_phase phase)
 
 static void reply_young(struct call *call, const struct gc_stats *stats)
 {
-    static const char *const triggers[GC_YOUNG_TRIGGERS] = {"call", "suspects", "growth", "time"};
+    static const char *const triggers[GC_YOUNG_TRIGGERS] = {"call", "suspects", "growth", "time", "memory"};
 
     reply_text(call, "young");
     reply_map(call, GC_YOUNG_TRIGGERS + 4);
