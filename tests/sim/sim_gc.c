@@ -55,7 +55,7 @@ struct sim {
     bool settled;      /* after the last check nothing was dead, ending or being collected */
     bool quiet;        /* no operation since then, and nothing dies but by the collection */
     uint32_t garbage;  /* at the snapshot */
-    uint64_t young_units;
+    uint64_t young_popped;
     uint64_t dry_begun;
     uint32_t dry_garbage;
     bool dry_quiet;
@@ -278,9 +278,9 @@ static void see_begin(struct sim *sim)
 {
     const struct gc *gc = &sim->pool->gc;
     bool real = gc->runs[false].begun != sim->snapshot;
-    bool tried = gc->young.running.units != sim->young_units; /* trials in the same step */
+    bool tried = gc->young.popped != sim->young_popped; /* trials in the same step */
     sim->settled = sim->settled && !tried;
-    sim->young_units = gc->young.running.units;
+    sim->young_popped = gc->young.popped;
     if (real) {
         sim->quiet = sim->settled && gc->runs[false].begun == sim->snapshot + 1;
         sim->snapshot = gc->runs[false].begun;
