@@ -175,6 +175,23 @@ START_TEST(a_trial_without_memory_is_put_off)
 }
 END_TEST
 
+/* Marks tell old objects from young ones, whoever had the index before. */
+START_TEST(an_index_that_is_used_again_is_young)
+{
+    uint64_t old[3], ring[3];
+    for (unsigned k = 0; k < 3; k++)
+        old[k] = put_leaf(&fx, fx.a);
+    (void)collect();
+    release_ids(fx.a, old, 3);
+    drain(&fx);
+    ring_of(fx.a, ring, 3);
+    ck_assert_uint_eq(id_index(ring[0]) + id_index(ring[1]) + id_index(ring[2]),
+                      id_index(old[0]) + id_index(old[1]) + id_index(old[2]));
+    release_ids(fx.a, ring, 3);
+    ck_assert_uint_eq(collect_young(false).collected, 3);
+}
+END_TEST
+
 /* ---- when they begin ---- */
 
 /* The memory of a pool that is full of cycles is there for whoever needs it, though few are suspect, and no time passes. */
@@ -260,6 +277,27 @@ START_TEST(objects_that_collide_are_left_to_a_full_collection)
 }
 END_TEST
 
+/* Objects with more slots than a trial may look at are left to a full collection. */
+START_TEST(a_trial_has_room_for_some_slots)
+{
+    uint64_t ids[5], nils[TRIAL_SLOTS / 4] = {0};
+    for (unsigned k = 0; k < 5; k++)
+        ids[k] = put_refs(&fx, fx.a, nils, TRIAL_SLOTS / 4);
+    for (unsigned k = 0; k < 4; k++)
+        link_to(ids[k], 0, ids[(k + 1) % 4]);
+    release_ids(fx.a, ids, 4);
+    ck_assert_uint_eq(collect_young(false).collected, 4);
+    for (unsigned k = 0; k < 4; k++)
+        ids[k] = put_refs(&fx, fx.a, nils, TRIAL_SLOTS / 4);
+    for (unsigned k = 0; k < 5; k++)
+        link_to(ids[k], 0, ids[(k + 1) % 5]);
+    release_ids(fx.a, ids, 5);
+    ck_assert_uint_eq(collect_young(false).collected, 0);
+    ck_assert_uint_eq(figures().unresolved, 5);
+    ck_assert_uint_eq(collect().collected, 5);
+}
+END_TEST
+
 /* Its work is counted, and no step does more than one trial beyond its units. */
 START_TEST(a_trial_is_counted_and_bounded)
 {
@@ -320,6 +358,8 @@ int main(void)
     tcase_add_test(young, calls_of_both_sorts_take_turns);
     tcase_add_test(young, objects_that_collide_are_left_to_a_full_collection);
     tcase_add_test(young, a_trial_is_counted_and_bounded);
+    tcase_add_test(young, a_trial_has_room_for_some_slots);
+    tcase_add_test(young, an_index_that_is_used_again_is_young);
     tcase_add_test(young, its_steps_are_its_own);
     return suite_run(suite);
 }
