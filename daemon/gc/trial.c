@@ -109,6 +109,8 @@ static void look_at(struct trial *t, uint32_t node)
     }
 }
 
+#define LISTS_AHEAD 8u
+
 static void see_closure(struct trial *t, uint32_t index)
 {
     uint32_t node = node_make(t, index);
@@ -119,8 +121,11 @@ static void see_closure(struct trial *t, uint32_t index)
     t->first = node;
     t->cut = false;
     t->is[node] |= NODE_SUSPECT;
-    while (t->looked < t->count)
+    while (t->looked < t->count) {
+        if (t->looked + LISTS_AHEAD < t->count)
+            slots_bring_near(t->heap, t->index[t->looked + LISTS_AHEAD]);
         look_at(t, t->looked++);
+    }
     for (uint32_t k = t->first; t->cut && k < t->count; k++)
         t->is[k] |= NODE_CUT;
 }

@@ -294,6 +294,8 @@ uint32_t slots_count(const struct heap *heap, uint32_t index);
 /* The target of a slot, 0: nil; and the slot as it is kept (SLOT_...). */
 uint32_t slots_get(const struct heap *heap, uint32_t index, uint32_t slot);
 uint32_t slots_edge(const struct heap *heap, uint32_t index, uint32_t slot);
+/* Prefetches the list of an object whose entry is at hand: it will be looked at soon. */
+void slots_bring_near(const struct heap *heap, uint32_t index);
 /* The slots from `slot` (below the count) on that lie side by side: their place, and how many. */
 const uint32_t *slots_span(const struct heap *heap, uint32_t index, uint32_t slot, uint32_t *ret_count);
 /* Prepares the slots of an entry under construction from `targets` (SLOT_...): sets warm->slots and returns the w0

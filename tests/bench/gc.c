@@ -6,6 +6,7 @@
  *     gc graph NAME OBJECTS     held live rings giant giantr mix
  *     gc chain NAME OBJECTS     ordered shuffled
  *     gc churn OBJECTS ROUNDS
+ *     gc trial OBJECTS          single trials of suspects anywhere in a random graph, four slots an object
  *     gc barrier
  *
  * Each prints one line of JSON. */
@@ -302,13 +303,51 @@ static void bench_chain(const char *name, uint64_t objects)
     printf(", \"ns_per_object\": %.1f}\n", (double)s.total / (double)objects);
 }
 
+/* Trials as large as they get, on memory that no cache holds: each sees one suspect and is cut. */
+static void bench_trial(uint64_t objects)
+{
+    static const uint64_t nils[4];
+    struct bench b;
+    struct slices s = {0};
+    struct gc_ticket ticket;
+    struct gc_result result;
+    uint64_t count, units = 0;
+    bench_open(&b, objects);
+    for (uint64_t k = 0; k < objects; k++)
+        b.id[k] = put(&b, b.builder, nils, 4);
+    for (uint64_t k = 0; k < objects; k++)
+        for (unsigned slot = 0; slot < 4; slot++)
+            link_to(&b, b.id[k], slot, b.id[random_next() % objects]);
+    keep(&b, b.id[0]);
+    pool_session_end(b.pool, b.builder, REASON_SESSION_END);
+    drain(b.pool);
+    for (unsigned k = 0; k < 2000; k++) {
+        uint64_t id = b.id[random_next() % objects];
+        if (pool_retain(b.pool, b.keeper, &id, 1, 1, NULL, 0, &count) == 0)
+            (void)pool_release(b.pool, b.keeper, &id, 1, 1, &count);
+    }
+    pool_collect_young(b.pool, false, &ticket);
+    while (!pool_collect_done(b.pool, ticket, &result)) {
+        uint64_t before = pool_work(b.pool), begin = cpu_ns();
+        (void)pool_step(b.pool, 1);
+        slices_add(&s, cpu_ns() - begin);
+        units += pool_work(b.pool) - before;
+    }
+    printf("{\"trial\": %llu, \"looked_at\": %llu, \"units\": %llu, ", (unsigned long long)objects,
+           (unsigned long long)result.candidates, (unsigned long long)units);
+    slices_print(&s);
+    printf(", \"ns_per_unit\": %.1f}\n", (double)s.total / (double)units);
+}
+
 int main(int count, char **arguments)
 {
     if (count == 4 && strcmp(arguments[1], "graph") == 0)
         bench_graph(arguments[2], strtoull(arguments[3], NULL, 10));
     else if (count == 4 && strcmp(arguments[1], "chain") == 0)
         bench_chain(arguments[2], strtoull(arguments[3], NULL, 10));
+    else if (count == 3 && strcmp(arguments[1], "trial") == 0)
+        bench_trial(strtoull(arguments[2], NULL, 10));
     else
-        die("usage: gc graph NAME OBJECTS | gc chain NAME OBJECTS");
+        die("usage: gc graph NAME OBJECTS | gc chain NAME OBJECTS | gc trial OBJECTS");
     return 0;
 }

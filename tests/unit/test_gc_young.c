@@ -310,7 +310,7 @@ START_TEST(a_trial_is_counted_and_bounded)
         (void)pool_step(fx.pool, 1);
         most = pool_work(fx.pool) - before > most ? pool_work(fx.pool) - before : most;
     }
-    ck_assert_uint_gt(most, 1000);
+    ck_assert_uint_gt(most, TRIAL_NODES);
     ck_assert_uint_le(most, TRIAL_UNITS);
 }
 END_TEST
