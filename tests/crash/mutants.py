@@ -329,7 +329,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", help="mutants whose name contains this")
     parser.add_argument("--quick", action="store_true", help="one in five")
-    parser.add_argument("--seeds", type=int, default=12)
+    parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--operations", type=int, default=400)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

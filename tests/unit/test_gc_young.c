@@ -175,6 +175,24 @@ START_TEST(a_trial_without_memory_is_put_off)
 }
 END_TEST
 
+/* Where there can be no cycle an old object loses a reference and is no suspect; then it becomes part of one. */
+START_TEST(a_cycle_through_an_old_object_is_left_to_a_full_collection)
+{
+    uint64_t nils[2] = {0}, old = put_refs(&fx, fx.a, nils, 2), holder = put_refs(&fx, fx.a, &old, 1);
+    (void)release_one(&fx, fx.a, old);
+    (void)collect();
+    uint64_t young = put_refs(&fx, fx.a, &old, 1);
+    (void)release_one(&fx, fx.a, holder);
+    drain(&fx);
+    link_to(old, 0, young);
+    ck_assert_uint_eq(figures().suspects, 0);
+    (void)release_one(&fx, fx.a, young);
+    ck_assert_uint_eq(collect_young(false).collected, 0);
+    ck_assert_uint_eq(figures().unresolved, 1);
+    ck_assert_uint_eq(collect().collected, 2);
+}
+END_TEST
+
 /* Marks tell old objects from young ones, whoever had the index before. */
 START_TEST(an_index_that_is_used_again_is_young)
 {
@@ -360,6 +378,7 @@ int main(void)
     tcase_add_test(young, a_trial_is_counted_and_bounded);
     tcase_add_test(young, a_trial_has_room_for_some_slots);
     tcase_add_test(young, an_index_that_is_used_again_is_young);
+    tcase_add_test(young, a_cycle_through_an_old_object_is_left_to_a_full_collection);
     tcase_add_test(young, its_steps_are_its_own);
     return suite_run(suite);
 }
