@@ -167,8 +167,6 @@ MUTANTS = [
      "slots > t->slots_left) {\n        t->cut = true;\n", "slots > t->slots_left) {\n        t->cut |= age_of(hot) < GC_OLD;\n"),
     ("a closure that was cut counts as seen", "daemon/gc/trial.c",
      "    if ((t->is[node] & (NODE_SUSPECT | NODE_CUT)) == (NODE_SUSPECT | NODE_CUT))", "    if (false)"),
-    ("a suspect that another one leads to is none", "daemon/gc/trial.c",
-     "    if (node != NO_NODE)\n        t->is[node] |= NODE_SUSPECT;\n", ""),
     ("a suspect for which there is no room is lost", "daemon/gc/trial.c",
      "        if (!has_room(t, index))\n            break;\n",
      "        if (!has_room(t, index)) {\n            young->popped++;\n            break;\n        }\n"),
@@ -184,7 +182,6 @@ MUTANTS = [
      "        if (node == NO_NODE || !is_condemned(t, node))\n            continue;\n        in_drop", "        if (node == NO_NODE)\n"
      "            continue;\n        in_drop"),
     ("a dry trial frees", "daemon/gc/trial.c", "    if (!dry_run)\n        condemn(t);", "    condemn(t);"),
-    ("a dry trial delivers guards", "daemon/gc/trial.c", "    if (!dry_run)\n        deliver_guards(t, result);", "    deliver_guards(t, result);"),
     ("a dry trial loses its suspects", "daemon/gc/trial.c",
      "        else if (dry_run && (t->is[node] & NODE_SUSPECT) != 0)", "        else if (false)"),
     ("a trial ignores guards", "daemon/gc/trial.c",
@@ -214,9 +211,7 @@ MUTANTS = [
 
 # Left out because they change nothing that can be seen:
 #  - scanning dead objects too: garbage floats for one collection, as what dies late does anyway;
-#  - a suspect for each slot that the sweep drops: collections that find nothing;
-#  - a closure that was cut and cuts no other that leads into it: the suspect of the first one counts as unresolved, or dies
-#    and makes what it led to a suspect. The line keeps the argument simple, one suspect at a time.
+#  - a suspect for each slot that the sweep drops: collections that find nothing.
 # Too rare for the oracle, so a unit test of its own (tests/unit/test_gc.c):
 #  - a first slot that makes no suspect.
 
@@ -227,6 +222,11 @@ UNIT_MUTANTS = [
     ("survivors do not age", "daemon/gc/trial.c", "        hot->w0 += 1ull << W0_AGE_SHIFT;", "        (void)hot;"),
     ("a stop at a mark is no cut", "daemon/gc/trial.c",
      "    if (node == NO_NODE) {\n        t->cut = true;\n", "    if (node == NO_NODE) {\n        t->cut |= !heap_is_marked(t->heap, target);\n"),
+    ("a suspect that another one leads to is none", "daemon/gc/trial.c",
+     "    if (node != NO_NODE)\n        t->is[node] |= NODE_SUSPECT;\n", ""),
+    ("a dry trial delivers guards", "daemon/gc/trial.c", "    if (!dry_run)\n        deliver_guards(t, result);", "    deliver_guards(t, result);"),
+    ("a closure that was cut cuts no other", "daemon/gc/trial.c",
+     "    t->cut |= node < t->first && (t->is[node] & NODE_CUT) != 0;\n", ""),
     ("marks do not stop a trial", "daemon/gc/trial.c",
      "heap_is_marked(t->heap, target) ? NO_NODE : node_make(t, target);", "node_make(t, target);"),
     ("all that lives is unresolved", "daemon/gc/trial.c",

@@ -151,6 +151,8 @@ START_TEST(a_trial_delivers_guards)
     ring_of(fx.a, ids, 3);
     ck_assert_int_eq(pool_guard(fx.pool, fx.b, ids[1]), 0);
     release_ids(fx.a, ids, 3);
+    ck_assert_uint_eq(collect_young(true).delivered, 0);
+    ck_assert(pool_is_guarded(fx.pool, ids[1]));
     struct gc_result result = collect_young(false);
     ck_assert_uint_eq(result.delivered, 1);
     ck_assert_uint_eq(result.collected, 0);
@@ -190,6 +192,25 @@ START_TEST(a_cycle_through_an_old_object_is_left_to_a_full_collection)
     ck_assert_uint_eq(collect_young(false).collected, 0);
     ck_assert_uint_eq(figures().unresolved, 1);
     ck_assert_uint_eq(collect().collected, 2);
+}
+END_TEST
+
+/* One would be enough for a full collection to begin some time; how many there are decides how soon. */
+START_TEST(each_suspect_behind_a_cut_is_unresolved)
+{
+    uint64_t nil = 0, old = put_refs(&fx, fx.a, &nil, 1), holder = put_leaf(&fx, fx.a), ids[3];
+    (void)collect();
+    for (unsigned k = 0; k < 3; k++) {
+        ids[k] = put_leaf(&fx, fx.a);
+        link_to(ids[k], 0, k == 0 ? old : ids[0]);
+        link_to(holder, k, ids[k]);
+    }
+    uint64_t order[4] = {ids[1], ids[2], ids[0], old};
+    link_to(old, 0, holder);
+    release_ids(fx.a, order, 4);
+    ck_assert_uint_eq(figures().unresolved, 1); /* the old one */
+    ck_assert_uint_eq(collect_young(false).collected, 0);
+    ck_assert_uint_eq(figures().unresolved, 4);
 }
 END_TEST
 
@@ -377,6 +398,7 @@ int main(void)
     tcase_add_test(young, objects_that_collide_are_left_to_a_full_collection);
     tcase_add_test(young, a_trial_is_counted_and_bounded);
     tcase_add_test(young, a_trial_has_room_for_some_slots);
+    tcase_add_test(young, each_suspect_behind_a_cut_is_unresolved);
     tcase_add_test(young, an_index_that_is_used_again_is_young);
     tcase_add_test(young, a_cycle_through_an_old_object_is_left_to_a_full_collection);
     tcase_add_test(young, its_steps_are_its_own);
