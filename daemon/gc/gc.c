@@ -401,6 +401,7 @@ unsigned gc_step(struct gc *gc, unsigned units)
     unsigned spent = 0;
     while (spent < units) {
         enum gc_phase before = gc->phase;
+        uint64_t ended = gc->young.ended;
         unsigned done = step(gc, units - spent);
         spent += done;
         if (before != GC_IDLE) {
@@ -408,7 +409,8 @@ unsigned gc_step(struct gc *gc, unsigned units)
             gc->worked = true;
         }
         /* the next collection begins in a call of its own, see above */
-        if ((done == 0 && gc->phase == before) || (gc->phase == GC_IDLE && before != GC_IDLE))
+        if ((done == 0 && gc->phase == before) || (gc->phase == GC_IDLE && before != GC_IDLE) ||
+            gc->young.ended != ended)
             break;
     }
     if (spent == 0)

@@ -78,6 +78,7 @@ struct gc_young {
     struct reserve ring;     /* of u32, GC_SUSPECTS places: indexes of suspects; of some the object is gone */
     uint64_t pushed, popped; /* in the ring are the last pushed - popped */
     uint64_t since_ms;       /* those that wait have not waited for longer than since then */
+    uint64_t begun, ended;   /* collections, from 1 */
     bool is_next;            /* if both sorts are asked for: the last that began was a full one */
     bool short_of_memory;    /* an allocation failed while suspects waited, and the next one has not ended */
     bool runs, dry_run;      /* a collection is under way ... */
@@ -168,7 +169,7 @@ void gc_tick(struct gc *gc, uint64_t now_ms);
 /* Up to `units` units of collecting, a few more at most (a small object is scanned whole). Returns the units spent; 0:
  * nothing to do now. While the zero queue is not empty it may do nothing. Before MARK it is for the caller to see that
  * what was let go counts no more (sessions that are ending): marking begins with what is held at that moment. A call
- * that ends a collection begins no other. */
+ * that ends a collection, of either sort, begins no other. */
 unsigned gc_step(struct gc *gc, unsigned units);
 /* What the objects made since the last call owe to the running collection, or a part of it: the pool must not outgrow it.
  * Only between two operations. */

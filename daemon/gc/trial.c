@@ -253,6 +253,7 @@ static void condemn(struct trial *t)
     for (uint32_t node = 0; node < t->count; node++)
         if (is_condemned(t, node))
             detach(t, t->index[node]);
+    t->gc->reason = REASON_CYCLE;
     for (uint32_t node = t->count; node-- > 0;) {
         if (!is_condemned(t, node))
             continue;
@@ -260,6 +261,7 @@ static void condemn(struct trial *t)
         object_dies(t->gc, t->index[node]);
         zero_add(heap, t->index[node]);
     }
+    t->gc->reason = REASON_RELEASE;
 }
 
 /* What the trial says of one node that is not freed. */

@@ -74,6 +74,7 @@ static void begin(struct gc *gc, enum gc_young_trigger trigger)
 {
     struct gc_young *young = &gc->young;
     young->runs = true;
+    young->begun++;
     young->trigger = trigger;
     young->dry_run = trigger == GC_YOUNG_BY_CALL && young->run[false].wanted <= young->run[false].begun;
     young->until = young->pushed;
@@ -97,6 +98,7 @@ static void finish(struct gc *gc)
     struct gc_young *young = &gc->young;
     const struct gc_result *run = &young->running;
     young->runs = false;
+    young->ended = young->begun;
     young_rest(gc);
     if (young->short_of_memory)
         gc_need_memory(gc); /* what was not resolved is worth a full one */

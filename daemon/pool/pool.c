@@ -393,9 +393,10 @@ unsigned pool_step(struct pool *pool, unsigned units)
             spent += gc_reap(&pool->gc, units - spent, UINT32_MAX);
         else if (pool->firing_first != 0)
             spent += notices_fire(pool, units - spent);
-        else if ((done = gc_relieve(&pool->gc)) != 0)
+        else if ((done = gc_relieve(&pool->gc)) != 0) {
+            events_collections(pool);
             spent += done;
-        else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool)) {
+        } else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool)) {
             pool->heap.work++;
             spent++;
         } else if ((done = step_background(pool, units - spent, spent == 0)) != 0)

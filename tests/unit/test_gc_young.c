@@ -249,6 +249,27 @@ START_TEST(suspects_are_looked_at_when_memory_is_short)
 }
 END_TEST
 
+/* What dies in a trial, and what only that kept alive, has the reason of all cycles. */
+START_TEST(they_die_because_of_a_cycle)
+{
+    uint64_t ring[2], leaf = put_leaf(&fx, fx.a);
+    ring_of(fx.a, ring, 2);
+    link_to(ring[0], 1, leaf);
+    (void)release_one(&fx, fx.a, leaf);
+    release_ids(fx.a, ring, 2);
+    struct gc_ticket ticket;
+    pool_collect_young(fx.pool, false, &ticket);
+    ck_assert_uint_gt(gc_step(&fx.pool->gc, 1), 0);
+    const uint64_t ids[3] = {ring[0], ring[1], leaf};
+    for (unsigned k = 0; k < 3; k++) {
+        uint64_t w0 = fx.pool->heap.hot[id_index(ids[k])].w0;
+        ck_assert_uint_eq(w0_state(w0), W0_ZERO);
+        ck_assert_int_eq(w0_reason(w0), REASON_CYCLE);
+    }
+    ck_assert_int_eq(fx.pool->gc.reason, REASON_RELEASE);
+}
+END_TEST
+
 /* What a session held that ended before the call counts no more, however many suspects wait. */
 START_TEST(a_called_collection_waits_for_sessions_that_end)
 {
@@ -402,5 +423,6 @@ int main(void)
     tcase_add_test(young, an_index_that_is_used_again_is_young);
     tcase_add_test(young, a_cycle_through_an_old_object_is_left_to_a_full_collection);
     tcase_add_test(young, its_steps_are_its_own);
+    tcase_add_test(young, they_die_because_of_a_cycle);
     return suite_run(suite);
 }
