@@ -207,8 +207,8 @@ static void find_live(struct trial *t)
             spread(t, node);
 }
 
-/* All guarded ones first, whatever they lead to, then what lives for that reason. One that finds no memory for it lives on
- * until a full collection tries again. */
+/* All guarded ones first, whatever they lead to, then what lives for that reason. One that finds no memory for it
+ * lives on until a full collection tries again. */
 static void deliver_guards(struct trial *t, struct gc_result *result)
 {
     struct gc *gc = t->gc;

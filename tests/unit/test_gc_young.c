@@ -233,7 +233,8 @@ END_TEST
 
 /* ---- when they begin ---- */
 
-/* The memory of a pool that is full of cycles is there for whoever needs it, though few are suspect, and no time passes. */
+/* The memory of a pool that is full of cycles is there for whoever needs it, though few are suspect and no time
+ * passes. */
 START_TEST(suspects_are_looked_at_when_memory_is_short)
 {
     struct fixture_options options = {.max_bytes = 8u << 20};
