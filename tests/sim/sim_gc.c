@@ -664,7 +664,7 @@ static void step(struct sim *sim)
     unsigned units = (unsigned)random_between(&sim->random, 1, 6),
              dice = (unsigned)random_below(&sim->random, 100);
     struct mem *mem = pool_mem(pool);
-    mem->fail_at = sim->fails && chance(sim, 10) ? mem->calls + 1 : 0;
+    mem->fail_at = sim->fails && chance(sim, 20) ? mem->calls + random_between(&sim->random, 1, 3) : 0;
     sim->operation = "step";
     if (dice < sim->alone && pool->gc.phase >= GC_MARK)
         (void)gc_step(&pool->gc, units);
