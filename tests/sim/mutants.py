@@ -193,8 +193,6 @@ MUTANTS = [
     ("a trial frees what could not be delivered", "daemon/gc/trial.c",
      "        bool stays = is_held_outside(&t->heap->hot[index]) || gc_is_guarded(gc, index);",
      "        bool stays = is_held_outside(&t->heap->hot[index]);"),
-    ("what could not be delivered is forgotten", "daemon/gc/trial.c",
-     "        else\n            gc_unresolved(gc, index);\n", ""),
     ("without memory for a trial its suspects are lost", "daemon/gc/trial.c",
      "        gc_unresolved(gc, young_waiting(young, young->popped));\n", ""),
     # ---- the ring
@@ -226,6 +224,8 @@ UNIT_MUTANTS = [
      "    if (node == NO_NODE) {\n        t->cut |= !heap_is_marked(t->heap, target);\n"),
     ("a suspect that another one leads to is none", "daemon/gc/trial.c",
      "    if (node != NO_NODE)\n        t->is[node] |= NODE_SUSPECT;\n", ""),
+    ("what could not be delivered is forgotten", "daemon/gc/trial.c",
+     "        else\n            gc_unresolved(gc, index);\n", ""),
     ("a dry trial delivers guards", "daemon/gc/trial.c",
      "    if (!dry_run)\n        deliver_guards(t, result);", "    deliver_guards(t, result);"),
     ("a closure that was cut cuts no other", "daemon/gc/trial.c",

@@ -162,6 +162,25 @@ START_TEST(a_trial_delivers_guards)
 }
 END_TEST
 
+/* A guard that finds no memory for its delivery keeps its object for a full collection. */
+START_TEST(a_delivery_without_memory_is_put_off)
+{
+    uint64_t ids[3];
+    struct mem *mem = pool_mem(fx.pool);
+    ring_of(fx.a, ids, 3);
+    ck_assert_int_eq(pool_guard(fx.pool, fx.b, ids[1]), 0);
+    release_ids(fx.a, ids, 3);
+    mem->fail_at = mem->calls + 2; /* the first is the trial's own */
+    struct gc_result result = collect_young(false);
+    mem->fail_at = 0;
+    ck_assert_uint_eq(result.collected + result.delivered, 0);
+    ck_assert(pool_is_guarded(fx.pool, ids[1]));
+    ck_assert_uint_eq(figures().unresolved, 1);
+    ck_assert_uint_eq(collect().delivered, 1);
+    ck_assert(!is_gone(&fx, ids[0]));
+}
+END_TEST
+
 /* Without memory for a trial its suspects wait for a full collection. */
 START_TEST(a_trial_without_memory_is_put_off)
 {
@@ -414,6 +433,7 @@ int main(void)
     tcase_add_test(young, large_young_garbage_is_bounded);
     tcase_add_test(young, a_trial_delivers_guards);
     tcase_add_test(young, a_trial_without_memory_is_put_off);
+    tcase_add_test(young, a_delivery_without_memory_is_put_off);
     tcase_add_test(young, suspects_are_looked_at_when_memory_is_short);
     tcase_add_test(young, a_called_collection_waits_for_sessions_that_end);
     tcase_add_test(young, calls_of_both_sorts_take_turns);
