@@ -124,19 +124,18 @@ MUTANTS = [
      "    gc_unguard(&pool->gc, cell->object);\n", ""),
     # ---- when a collection begins
     ("a collection begins while sessions are ending", "daemon/pool/pool.c",
-     "        else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool)) {\n            pool->heap.work++;\n"
+     "        } else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool)) {\n            pool->heap.work++;\n"
      "            spent++;\n        } else if ((done = step_background(pool, units - spent, spent == 0)) != 0)\n"
      "            spent += done;\n",
-     "        else if ((done = step_background(pool, units - spent, spent == 0)) != 0)\n            spent += done;\n"
+     "        } else if ((done = step_background(pool, units - spent, spent == 0)) != 0)\n            spent += done;\n"
      "        else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool)) {\n            pool->heap.work++;\n"
      "            spent++;\n        }\n"),
     ("a call that ends a collection begins the next", "daemon/gc/gc.c",
-     " || (gc->phase == GC_IDLE && before != GC_IDLE))", ")"),
+     " || (gc->phase == GC_IDLE && before != GC_IDLE) ||", " ||"),
     ("who asks joins a collection that is under way", "daemon/gc/gc.c",
      "    runs->wanted = runs->begun + 1;", "    runs->wanted = gc->phase >= GC_MARK ? runs->begun : runs->begun + 1;"),
     ("suspects of the time of the collection are forgotten", "daemon/gc/gc.c",
-     "    gc->live_objects = gc->heap->alive;\n    gc->live_bytes = gc_bytes(gc->heap);\n    add_to_total",
-     "    gc->live_objects = gc->heap->alive;\n    gc->live_bytes = gc_bytes(gc->heap);\n    resolve(gc);\n    add_to_total"),
+     "    young_rest(gc);\n    add_to_total(gc);", "    young_rest(gc);\n    resolve(gc);\n    add_to_total(gc);"),
     ("a dry run resolves", "daemon/gc/gc.c",
      "    if (!gc->dry_run)\n        resolve(gc);", "    resolve(gc);"),
     ("objects with one slot are no suspects", "daemon/gc/reap.c",
