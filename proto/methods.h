@@ -64,7 +64,9 @@ enum hf_method_flags {
     X(stats, "section?", "", HF_M_ADMIN, "0.1")                                                              \
     X(verify, "", "", HF_M_ADMIN | HF_M_STEPS, "0.1")                                                        \
     X(gc_collect, "", "kind, dry_run, explain", HF_M_CHANGES | HF_M_ADMIN | HF_M_STEPS, "0.1")               \
-    X(gc_config, "", "enabled, budget_us, growth_percent, objects_least, bytes_least, full_after_ms",        \
+    X(gc_config, "",                                                                                         \
+      "enabled, budget_us, growth_percent, objects_least, bytes_least, full_after_ms, young_suspects, "      \
+      "young_after_ms",                                                                                      \
       HF_M_CHANGES | HF_M_ADMIN, "0.1")
 
 /* X(method, option): options of the contract that later versions bring. They answer BADARG "not in this

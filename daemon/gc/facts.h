@@ -10,6 +10,14 @@ enum gc_phase { GC_IDLE, GC_CLEAR, GC_MARK, GC_GUARDS, GC_DELIVER, GC_REPORT, GC
 
 /* What began a collection. */
 enum gc_trigger { GC_BY_CALL, GC_BY_OBJECTS, GC_BY_BYTES, GC_BY_TIME, GC_BY_MEMORY, GC_TRIGGERS };
+enum gc_young_trigger {
+    GC_YOUNG_BY_CALL,
+    GC_YOUNG_BY_SUSPECTS,
+    GC_YOUNG_BY_GROWTH,
+    GC_YOUNG_BY_TIME,
+    GC_YOUNG_BY_MEMORY,
+    GC_YOUNG_TRIGGERS
+};
 
 struct gc_config {
     bool enabled; /* collections begin by themselves; a call works anyway */
@@ -19,14 +27,19 @@ struct gc_config {
     uint64_t objects_least;  /* ... but no less than this many objects */
     uint64_t bytes_least;    /* ... and this many bytes */
     uint64_t full_after_ms;  /* the oldest unresolved suspect waits no longer */
+    uint64_t young_suspects; /* so many wait: a young collection begins ... */
+    uint64_t young_after_ms; /* ... or the oldest has waited for so long */
 };
-#define GC_BUDGET_US       200u
-#define GC_BUDGET_US_LEAST 20u
-#define GC_BUDGET_US_MOST  100000u
-#define GC_GROWTH_PERCENT  25u
-#define GC_OBJECTS_LEAST   16384u
-#define GC_BYTES_LEAST     (32ull << 20)
-#define GC_FULL_AFTER_MS   30000u
+#define GC_BUDGET_US           200u
+#define GC_BUDGET_US_LEAST     20u
+#define GC_BUDGET_US_MOST      100000u
+#define GC_GROWTH_PERCENT      25u
+#define GC_OBJECTS_LEAST       16384u
+#define GC_BYTES_LEAST         (32ull << 20)
+#define GC_FULL_AFTER_MS       30000u
+#define GC_YOUNG_SUSPECTS      2000u /* fewer, and structures that are being built are met half done (measured) */
+#define GC_YOUNG_SUSPECTS_MOST 8192u
+#define GC_YOUNG_AFTER_MS      1000u /* memory is bounded by growth, not by this */
 
 /* How long steps took, in buckets: the first bound that is not exceeded, or the last bucket. A step is what a pool does in
  * one turn of its worker's loop. */
@@ -72,7 +85,7 @@ struct gc_cycles {
 
 /* Names a collection that was asked for. */
 struct gc_ticket {
-    bool dry_run;
+    bool young, dry_run;
     uint64_t number;
 };
 
@@ -80,9 +93,12 @@ struct gc_stats {
     enum gc_phase phase;
     uint64_t full[GC_TRIGGERS]; /* full collections done, by what began them; dry runs too */
     struct gc_result total;     /* of all that are done and were no dry runs; steps and units: of all */
-    uint64_t suspects;          /* objects that may be garbage and wait for a collection */
-    uint64_t debt;              /* units that the running collection still needs */
-    uint64_t guards, delivered; /* registered; become holds since the start */
+    uint64_t young[GC_YOUNG_TRIGGERS]; /* young collections done, by what began them; dry runs too */
+    struct gc_result young_total;      /* of all that are done and were no dry runs */
+    uint64_t suspects;                 /* objects that may be garbage and wait for a collection */
+    uint64_t unresolved;               /* of them, those that wait for a full one */
+    uint64_t debt;                     /* units that the running collection still needs */
+    uint64_t guards, delivered;        /* registered; become holds since the start */
     uint64_t slots, slots_linked;
     uint64_t step_wall[GC_STEP_BUCKETS], step_cpu[GC_STEP_BUCKETS];
 };

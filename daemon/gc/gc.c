@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The state machine of a full collection: what begins one, what follows what, what it did. */
 #include "daemon/gc/internal.h"
+#include "daemon/gc/trial.h"
 
 #include <errno.h>
 #include <string.h>
@@ -16,12 +17,18 @@ int gc_init(struct gc *gc, struct heap *heap, const struct gc_owner *owner)
                                  .growth_percent = GC_GROWTH_PERCENT,
                                  .objects_least = GC_OBJECTS_LEAST,
                                  .bytes_least = GC_BYTES_LEAST,
-                                 .full_after_ms = GC_FULL_AFTER_MS},
+                                 .full_after_ms = GC_FULL_AFTER_MS,
+                                 .young_suspects = GC_YOUNG_SUSPECTS,
+                                 .young_after_ms = GC_YOUNG_AFTER_MS},
+                      .young = {.nodes_most = TRIAL_NODES, .is_next = true},
                       .frontier = GC_NONE};
     uint64_t indexes = heap->sb->index_end;
     bool ok = reserve_init(&gc->stack, indexes * sizeof(uint32_t)) && freeset_init(&gc->guarded, indexes) &&
-              freeset_init(&gc->waiting, indexes) && reserve_grow(&gc->stack, heap->mem, PAGE_BYTES);
+              freeset_init(&gc->waiting, indexes) &&
+              reserve_init(&gc->young.ring, GC_SUSPECTS * sizeof(uint32_t)) &&
+              reserve_grow(&gc->stack, heap->mem, PAGE_BYTES);
     gc->stack_room = (uint32_t)(gc->stack.charged / sizeof(uint32_t));
+    young_rest(gc);
     return ok ? 0 : -ENOMEM;
 }
 
@@ -29,6 +36,7 @@ void gc_recovered(struct gc *gc)
 {
     gc->live_objects = gc->heap->alive;
     gc->live_bytes = gc_bytes(gc->heap);
+    young_rest(gc);
 }
 
 void gc_done(struct gc *gc)
@@ -41,6 +49,7 @@ void gc_done(struct gc *gc)
         explain_free(gc->runs[dry].explained);
     }
     reserve_done(&gc->stack, gc->heap->mem);
+    reserve_done(&gc->young.ring, gc->heap->mem);
     freeset_done(&gc->guarded, gc->heap->mem);
     freeset_done(&gc->waiting, gc->heap->mem);
 }
@@ -115,7 +124,7 @@ static enum gc_trigger trigger_of(const struct gc *gc)
     uint64_t objects = gc_growth_objects(gc), bytes = gc_growth_bytes(gc);
     if (gc->short_of_memory)
         return GC_BY_MEMORY;
-    if (heap->alive >= gc->live_objects + objects || gc->unresolved >= objects)
+    if (heap->alive >= gc->live_objects + objects || gc->unresolved_young >= objects)
         return GC_BY_OBJECTS;
     if (gc_bytes(heap) >= gc->live_bytes + bytes || gc->unresolved_bytes >= bytes)
         return GC_BY_BYTES;
@@ -124,7 +133,7 @@ static enum gc_trigger trigger_of(const struct gc *gc)
 
 static void resolve(struct gc *gc)
 {
-    gc->unresolved = gc->unresolved_bytes = 0;
+    gc->unresolved = gc->unresolved_young = gc->unresolved_bytes = 0;
     gc->short_of_memory = false;
 }
 
@@ -133,6 +142,7 @@ static void begin(struct gc *gc, enum gc_trigger trigger)
     gc->trigger = trigger;
     gc->dry_run = gc->runs[false].wanted <= gc->runs[false].begun && trigger == GC_BY_CALL;
     gc->running = (struct gc_result){0};
+    gc->young.is_next = true;
     gc->phase = GC_CLEAR;
     gc->cursor = 0;
 }
@@ -280,6 +290,7 @@ static void finish(struct gc *gc)
         return;
     gc->live_objects = gc->heap->alive;
     gc->live_bytes = gc_bytes(gc->heap);
+    young_rest(gc);
     add_to_total(gc);
 }
 
@@ -345,8 +356,8 @@ static unsigned step_idle(struct gc *gc, unsigned units)
     if (!heap_may_have_cycles(gc->heap))
         resolve(gc);
     enum gc_trigger trigger = trigger_of(gc);
-    if (trigger == GC_TRIGGERS)
-        return 0;
+    if (trigger == GC_TRIGGERS || young_goes_first(gc))
+        return young_step(gc);
     begin(gc, trigger);
     return 1;
 }
@@ -390,11 +401,16 @@ unsigned gc_step(struct gc *gc, unsigned units)
     unsigned spent = 0;
     while (spent < units) {
         enum gc_phase before = gc->phase;
+        uint64_t ended = gc->young.ended;
         unsigned done = step(gc, units - spent);
         spent += done;
-        gc->running.units += done;
+        if (before != GC_IDLE) {
+            gc->running.units += done;
+            gc->worked = true;
+        }
         /* the next collection begins in a call of its own, see above */
-        if ((done == 0 && gc->phase == before) || (gc->phase == GC_IDLE && before != GC_IDLE))
+        if ((done == 0 && gc->phase == before) || (gc->phase == GC_IDLE && before != GC_IDLE) ||
+            gc->young.ended != ended)
             break;
     }
     if (spent == 0)
@@ -441,9 +457,16 @@ void gc_stepped(struct gc *gc, uint64_t end_ns, uint64_t wall_ns, uint64_t cpu_n
     gc->step_wall[bucket_of(wall_ns)]++;
     gc->step_cpu[bucket_of(cpu_ns)]++;
     add_step(&gc->total, end_ns, wall_ns, cpu_ns);
-    add_step(&gc->running, end_ns, wall_ns, cpu_ns);
-    if (gc->phase == GC_IDLE) /* it ended in this step */
+    if (gc->young.worked)
+        add_step(&gc->young.running, end_ns, wall_ns, cpu_ns);
+    if (gc->young.worked && !gc->young.runs && gc->young.trigger == GC_YOUNG_BY_CALL)
+        gc->young.run[gc->young.dry_run].last = gc->young.running;
+    gc->young.worked = false;
+    if (gc->worked)
+        add_step(&gc->running, end_ns, wall_ns, cpu_ns);
+    if (gc->worked && gc->phase == GC_IDLE) /* it ended in this step */
         gc->runs[gc->dry_run].last = gc->running;
+    gc->worked = false;
 }
 
 /* ---- questions ---- */
@@ -460,13 +483,15 @@ bool gc_has_work(const struct gc *gc)
         return true;
     if (gc->retry && gc->waiting.count != 0)
         return true;
-    return trigger_of(gc) != GC_TRIGGERS;
+    return trigger_of(gc) != GC_TRIGGERS || young_has_work(gc);
 }
 
 uint64_t gc_next_due(const struct gc *gc)
 {
     bool waits = gc->phase == GC_IDLE && gc->config.enabled && gc->unresolved != 0;
-    return waits ? gc->unresolved_since_ms + gc->config.full_after_ms : UINT64_MAX;
+    uint64_t full = waits ? gc->unresolved_since_ms + gc->config.full_after_ms : UINT64_MAX;
+    uint64_t young = young_next_due(gc);
+    return full < young ? full : young;
 }
 
 int gc_collect(struct gc *gc, bool dry_run, bool explain, struct gc_ticket *ret)
@@ -488,12 +513,18 @@ const struct gc_cycles *gc_cycles(const struct gc *gc, bool dry_run)
 bool gc_is_done(const struct gc *gc, struct gc_ticket ticket, struct gc_result *ret)
 {
     const struct gc_runs *runs = &gc->runs[ticket.dry_run];
+    if (ticket.young) {
+        *ret = gc->young.run[ticket.dry_run].last;
+        return gc->young.run[ticket.dry_run].done >= ticket.number;
+    }
     *ret = runs->last;
     return runs->done >= ticket.number;
 }
 
 void gc_need_memory(struct gc *gc)
 {
+    gc->young.short_of_memory =
+        gc->config.enabled && gc->phase == GC_IDLE && gc->young.pushed != gc->young.popped;
     if (gc->unresolved != 0 && gc->now_ms - gc->done_ms >= GC_MEMORY_WAIT_MS)
         gc->short_of_memory = true;
 }
@@ -516,12 +547,15 @@ void gc_stats(const struct gc *gc, struct gc_stats *ret)
 {
     *ret = (struct gc_stats){.phase = gc->phase,
                              .total = gc->total,
-                             .suspects = gc->unresolved,
+                             .young_total = gc->young.total,
+                             .suspects = gc->unresolved + (gc->young.pushed - gc->young.popped),
+                             .unresolved = gc->unresolved,
                              .debt = gc_debt(gc),
                              .guards = gc->guarded.count,
                              .slots = gc->heap->slots_plain + gc->heap->slots_linked,
                              .slots_linked = gc->heap->slots_linked};
     memcpy(ret->full, gc->full, sizeof ret->full);
+    memcpy(ret->young, gc->young.done, sizeof ret->young);
     memcpy(ret->step_wall, gc->step_wall, sizeof ret->step_wall);
     memcpy(ret->step_cpu, gc->step_cpu, sizeof ret->step_cpu);
 }

@@ -33,6 +33,12 @@
  *  I3 in SWEEP no slot of a marked object, and none of a dead one in the zero queue, names a condemned object.
  *  I4 while no suspect waits, none is unresolved and the zero queue is empty, there is no garbage.
  *
+ * Before that, *young collections* look at suspects while they are few: an object that lost a reference and lives on by
+ * slots alone waits in a ring for a *trial* (trial.h), one piece of bounded work, which finds small cycles without
+ * a look at the rest of the pool. They run in phase IDLE only. A suspect that no trial has resolved counts as
+ * *unresolved* until the next full collection; so does every one from MARK on, because a mark may come after the loss.
+ * After a collection its marks stay: they tell young objects from old ones, and are taken from what dies.
+ *
  * Marks, stack and queues are private and derived: a recovered image needs none of them, because recovery frees all
  * that is unreachable itself. What a sweep writes to the image is death alone, one store an object (generation + 1,
  * FREE), of objects that nothing reachable leads to; their order does not matter.
@@ -67,6 +73,29 @@ struct gc_runs {
     struct explain *explained;    /* of the last one that did; NULL: none */
 };
 
+/* Young collections (young.c): trials (trial.h) of the suspects that wait, those first that came first. */
+struct gc_young {
+    struct reserve ring;     /* of u32, GC_SUSPECTS places: indexes of suspects; of some the object is gone */
+    uint64_t pushed, popped; /* in the ring are the last pushed - popped */
+    uint64_t since_ms;       /* those that wait have not waited for longer than since then */
+    uint64_t begun, ended;   /* collections, from 1 */
+    bool is_next;            /* if both sorts are asked for: the last that began was a full one */
+    bool short_of_memory;    /* an allocation failed while suspects waited, and the next one has not ended */
+    bool runs, dry_run;      /* a collection is under way ... */
+    uint64_t until;          /* ... of the suspects that were pushed before these many */
+    uint64_t objects_end, bytes_end; /* a pool that has grown to this (bytes of values) has the next one */
+    enum gc_young_trigger trigger;
+    struct gc_result running;
+    struct {
+        uint64_t begun, wanted, done;
+        struct gc_result last;
+    } run[2];                         /* real, dry; as struct gc_runs, of those that were asked for */
+    bool worked;                      /* in the steps that gc_stepped() is told of next */
+    uint64_t done[GC_YOUNG_TRIGGERS]; /* dry runs too */
+    struct gc_result total;           /* of those that were no dry runs */
+    uint32_t nodes_most;              /* of a trial: TRIAL_NODES; tests take less */
+};
+
 struct gc {
     struct heap *heap;
     struct gc_owner owner;
@@ -93,10 +122,16 @@ struct gc {
     struct freeset waiting; /* of these, the ones to be delivered */
     bool retry;             /* a delivery that found no memory may be tried again */
 
-    /* Suspects: objects that lost a reference, live on by slots alone, and have slots themselves. */
-    uint64_t unresolved, unresolved_bytes; /* since the last full collection began */
-    uint64_t unresolved_since_ms;          /* the oldest of them */
-    bool short_of_memory;                  /* an allocation failed since then */
+    struct gc_young young;
+
+    /* Suspects (objects that lost a reference, live on by slots alone, and have slots themselves) that no trial can judge,
+     * or has judged: they wait for a full collection. */
+    uint64_t unresolved; /* since the last full collection began */
+    /* Those of them that are younger than the last full collection, and the bytes of their values. Old ones are not counted here:
+     * all that is old is no more than was alive then, whatever of it may be garbage. */
+    uint64_t unresolved_young, unresolved_bytes;
+    uint64_t unresolved_since_ms; /* the oldest of them */
+    bool short_of_memory;         /* an allocation failed since then */
 
     uint64_t live_objects, live_bytes; /* at the end of the last full collection */
     uint64_t estimate;               /* units that marking will take, at most, as things were when it began */
@@ -106,6 +141,7 @@ struct gc {
     uint64_t owed;                   /* of it, not yet paid */
     uint64_t done_ms;                /* when the last one ended */
 
+    bool worked; /* in the steps that gc_stepped() is told of next */
     struct gc_result running;
     struct explain *explain; /* of the running one; NULL: it does not explain itself */
     struct gc_runs runs[2];  /* real, dry */
@@ -114,6 +150,8 @@ struct gc {
     struct gc_result total; /* of all that are done */
 };
 #define GC_NONE           UINT32_MAX
+#define GC_SUSPECTS       (2 * GC_YOUNG_SUSPECTS_MOST) /* places in the ring */
+#define GC_OLD            2u /* trials survived; after these trials stop at an object, and let it wait */
 #define GC_TAX_PIECE      256u
 #define GC_TAX_MOST       32u /* units: about a microsecond */
 #define GC_TAX_BYTES_MOST 4u
@@ -134,7 +172,7 @@ void gc_tick(struct gc *gc, uint64_t now_ms);
 /* Up to `units` units of collecting, a few more at most (a small object is scanned whole). Returns the units spent; 0:
  * nothing to do now. While the zero queue is not empty it may do nothing. Before MARK it is for the caller to see that
  * what was let go counts no more (sessions that are ending): marking begins with what is held at that moment. A call
- * that ends a collection begins no other. */
+ * that ends a collection, of either sort, begins no other. */
 unsigned gc_step(struct gc *gc, unsigned units);
 /* What the objects made since the last call owe to the running collection, or a part of it: the pool must not outgrow it.
  * Only between two operations. */
@@ -144,6 +182,11 @@ bool gc_has_work(const struct gc *gc);
 uint64_t gc_next_due(const struct gc *gc);
 /* Asks for a full collection that begins after this call, and may explain the cycles it finds. -ENOMEM: not asked. */
 int gc_collect(struct gc *gc, bool dry_run, bool explain, struct gc_ticket *ret);
+/* Asks for a young collection of all suspects that wait at this moment. It begins when no full one runs. */
+void gc_collect_young(struct gc *gc, bool dry_run, struct gc_ticket *ret);
+/* So many suspects wait that there is soon no room for more, and they can be looked at now, whatever else there is to do:
+ * one piece of that. Returns the units spent; 0: not so. */
+unsigned gc_relieve(struct gc *gc);
 /* Whether it is done; *ret is what the last one of its sort did. */
 bool gc_is_done(const struct gc *gc, struct gc_ticket ticket, struct gc_result *ret);
 /* What the last one of that sort that explained itself has found; NULL: none did. Valid until the next one is done. */
@@ -151,7 +194,7 @@ const struct gc_cycles *gc_cycles(const struct gc *gc, bool dry_run);
 /* Tells how long the steps since the last call took, all together: on the wall and of processor time. `end_ns`: the clock
  * at their end. */
 void gc_stepped(struct gc *gc, uint64_t end_ns, uint64_t wall_ns, uint64_t cpu_ns);
-/* There is no memory left: whatever may be garbage is worth a collection now. */
+/* There is no memory left: whatever may be garbage is worth a collection now, a young one first. */
 void gc_need_memory(struct gc *gc);
 /* Objects and bytes (of entries, lists and values) by which the pool may grow before a collection begins. */
 uint64_t gc_growth_objects(const struct gc *gc);
@@ -187,13 +230,19 @@ static inline void gc_shade(struct gc *gc, uint32_t index)
         gc_marked(gc, index);
 }
 void gc_born_while_collecting(struct gc *gc, uint32_t index);
-void gc_dropped(struct gc *gc, uint32_t index); /* for gc_drop() */
+void gc_dropped(struct gc *gc, uint32_t index);    /* for gc_drop() */
+void young_suspect(struct gc *gc, uint32_t index); /* for gc_suspect() */
+/* An object got its first slot: without slots it was no suspect, and it may be garbage already, kept by other garbage. */
+void gc_first_slot(struct gc *gc, uint32_t index);
 
 /* It may be garbage: there must be a full collection some time. */
 static inline void gc_unresolved(struct gc *gc, uint32_t index)
 {
     if (gc->unresolved++ == 0)
         gc->unresolved_since_ms = gc->now_ms;
+    if (heap_is_marked(gc->heap, index))
+        return;
+    gc->unresolved_young++;
     gc->unresolved_bytes += value_size(gc->heap->hot[index].value);
 }
 
@@ -201,7 +250,7 @@ static inline void gc_unresolved(struct gc *gc, uint32_t index)
 static inline void gc_suspect(struct gc *gc, uint32_t index)
 {
     if (w0_ns(gc->heap->hot[index].w0) != 0 && heap_may_have_cycles(gc->heap))
-        gc_unresolved(gc, index);
+        young_suspect(gc, index);
 }
 
 /* Whether anything outside holds it: a first holder, or a further cell (all cells are strong in this
@@ -230,13 +279,6 @@ static inline void gc_linked(struct gc *gc, uint32_t from, uint32_t to)
 {
     if (unlikely(gc->heap->collecting == COLLECT_MARK) && heap_is_marked(gc->heap, from))
         gc_shade(gc, to);
-}
-
-/* An object got its first slot: without slots it was no suspect, and it may be garbage already, kept by other garbage. */
-static inline void gc_first_slot(struct gc *gc, uint32_t index)
-{
-    if (!is_held_outside(&gc->heap->hot[index]))
-        gc_unresolved(gc, index);
 }
 
 /* The object has lost a reference. Call after every drop, once the operation is committed: it dies if that was the

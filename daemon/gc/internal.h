@@ -18,6 +18,7 @@ static inline bool object_free(struct gc *gc, uint32_t index, uint64_t w0)
     if (w0_ns(w0) >= NS_BLOCK)
         slots_free(heap, index);
     hot->in = hot->link = 0;
+    heap_unmark(heap, index); /* the next object here is young */
     image_set(heap, &hot->w0, (w0_gen(w0) + 1) | W0_FREE);
     bool is_last = w0_gen(w0) + 1 == W0_GEN_LAST;
     heap->retired += is_last;
@@ -39,6 +40,14 @@ static inline void object_dies(struct gc *gc, uint32_t index)
     heap->value_bytes -= value_size(hot->value);
 }
 
+/* ... and waits for the reaper. */
+static inline void zero_add(struct heap *heap, uint32_t index)
+{
+    heap->hot[index].in = heap->zero_head;
+    heap->zero_head = index;
+    heap->zero_count++;
+}
+
 #define AHEAD 96u /* entries brought near before their turn when the table is walked in order */
 
 /* ---- mark.c ---- */
@@ -55,6 +64,23 @@ static inline uint64_t unmarked(const struct gc *gc, uint32_t at)
     const uint64_t *free = (const void *)gc->heap->free_index.level[0].base;
     uint64_t word = ~(marks[at / 64] | free[at / 64]) & UINT64_MAX << (at % 64);
     return gc->top - at / 64 * 64 < 64 ? word & ((1ull << gc->top % 64) - 1) : word;
+}
+
+/* ---- young.c ---- */
+
+/* Goes on with a young collection, or begins one that is due. Returns the units spent; 0: nothing to do. */
+unsigned young_step(struct gc *gc);
+bool young_has_work(const struct gc *gc);
+/* The pool may grow for a while from now on before the next one. */
+void young_rest(struct gc *gc);
+/* It goes on, or begins, before a full collection that is due. */
+bool young_goes_first(const struct gc *gc);
+/* When the next one begins, if nothing else makes it; UINT64_MAX: never. */
+uint64_t young_next_due(const struct gc *gc);
+/* The entry of that number, from young->popped to young->pushed - 1. */
+static inline uint32_t young_waiting(const struct gc_young *young, uint64_t number)
+{
+    return ((const uint32_t *)(const void *)young->ring.base)[number % GC_SUSPECTS];
 }
 
 /* ---- sweep.c ---- */

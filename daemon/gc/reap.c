@@ -16,13 +16,10 @@ static bool is_kept_by_guard(struct gc *gc, uint32_t index)
 
 static inline void lost(struct gc *gc, uint32_t index)
 {
-    struct heap *heap = gc->heap;
     if (unlikely(gc_is_guarded(gc, index)) && is_kept_by_guard(gc, index))
         return;
     object_dies(gc, index);
-    heap->hot[index].in = heap->zero_head;
-    heap->zero_head = index;
-    heap->zero_count++;
+    zero_add(gc->heap, index);
 }
 
 void object_lost(struct gc *gc, uint32_t index)
@@ -44,6 +41,12 @@ static inline void dropped(struct gc *gc, uint32_t index)
 void gc_dropped(struct gc *gc, uint32_t index)
 {
     dropped(gc, index);
+}
+
+void gc_first_slot(struct gc *gc, uint32_t index)
+{
+    if (!is_held_outside(&gc->heap->hot[index]))
+        gc_suspect(gc, index);
 }
 
 /* A slot of a dead object, which is not in the queue meanwhile. */

@@ -113,11 +113,12 @@ static_assert(sizeof(struct hot) == 32 && sizeof(struct warm) == 16, "48 bytes a
 #define W0_LINK       (3ull << W0_LINK_SHIFT) /* D what `link` is: */
 #define LINK_NONE     0u                      /* the place in the first holder's vector (or nothing) */
 #define LINK_CELL     1u                      /* the only further cell; there is no first holder */
-#define LINK_PAIR     3u           /* the only further cell, a hold, which keeps the first holder's place */
-#define LINK_TAIL     2u           /* a tail: further cells and the place in the first holder's vector */
-#define W0_AGE        (3ull << 40) /* D collector */
-#define W0_SUSPECT    (1ull << 42) /* D collector */
-#define W0_WATCHED    (1ull << 43) /* D a notice waits for its death */
+#define LINK_PAIR     3u /* the only further cell, a hold, which keeps the first holder's place */
+#define LINK_TAIL     2u /* a tail: further cells and the place in the first holder's vector */
+#define W0_AGE_SHIFT  40
+#define W0_AGE        (3ull << W0_AGE_SHIFT) /* D collector: trials it has survived */
+#define W0_SUSPECT    (1ull << 42)           /* D collector: it is in the ring of suspects */
+#define W0_WATCHED    (1ull << 43)           /* D a notice waits for its death */
 #define W0_WHY_SHIFT  44
 #define W0_WHY        (15ull << W0_WHY_SHIFT) /* D of a ZERO one: why it died, enum reason */
 #define W0_DERIVED    (W0_LINK | W0_AGE | W0_SUSPECT | W0_WATCHED | W0_WHY)

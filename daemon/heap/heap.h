@@ -201,6 +201,11 @@ static inline bool heap_is_marked(const struct heap *heap, uint32_t index)
     return ((const uint64_t *)(const void *)heap->marks.base)[index / 64] >> (index % 64) & 1;
 }
 
+static inline void heap_unmark(struct heap *heap, uint32_t index)
+{
+    ((uint64_t *)(void *)heap->marks.base)[index / 64] &= ~(1ull << (index % 64));
+}
+
 static inline void heap_mark(struct heap *heap, uint32_t index)
 {
     ((uint64_t *)(void *)heap->marks.base)[index / 64] |= 1ull << (index % 64);
@@ -305,6 +310,8 @@ uint32_t slots_count(const struct heap *heap, uint32_t index);
 /* The target of a slot, 0: nil; and the slot as it is kept (SLOT_...). */
 uint32_t slots_get(const struct heap *heap, uint32_t index, uint32_t slot);
 uint32_t slots_edge(const struct heap *heap, uint32_t index, uint32_t slot);
+/* Prefetches the list of an object whose entry is at hand: it will be looked at soon. */
+void slots_bring_near(const struct heap *heap, uint32_t index);
 /* The slots from `slot` (below the count) on that lie side by side: their place, and how many. */
 const uint32_t *slots_span(const struct heap *heap, uint32_t index, uint32_t slot, uint32_t *ret_count);
 /* Prepares the slots of an entry under construction from `targets` (SLOT_...): sets warm->slots and returns the w0
@@ -326,6 +333,8 @@ void slots_old_free(struct heap *heap, const struct slots_old *old);
  * the last slot off, tells it as it was kept, and frees segments as they become empty, so that a list of
  * millions can be unmade in steps. */
 void slots_unmake(struct heap *heap, uint32_t index);
+/* A slot of an object that nobody can reach becomes nil. */
+void slots_forget(struct heap *heap, uint32_t index, uint32_t slot);
 uint32_t slots_pop(struct heap *heap, uint32_t index);
 void slots_free(struct heap *heap, uint32_t index);
 /* The list's shape, and its blocks: inside the area, the same and admitted, claimed (both for recovery), or allocated

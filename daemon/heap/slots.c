@@ -75,6 +75,12 @@ uint32_t slots_get(const struct heap *heap, uint32_t index, uint32_t slot)
     return slots_edge(heap, index, slot) & SLOT_TARGET;
 }
 
+void slots_bring_near(const struct heap *heap, uint32_t index)
+{
+    if (w0_ns(heap->hot[index].w0) >= NS_BLOCK)
+        bits_prefetch(list_at(heap, (uint32_t)heap->warm[index].slots));
+}
+
 const uint32_t *slots_span(const struct heap *heap, uint32_t index, uint32_t slot, uint32_t *ret_count)
 {
     uint32_t left = slots_count(heap, index) - slot, row = SEGMENT_SLOTS - slot % SEGMENT_SLOTS;
@@ -267,6 +273,12 @@ void slots_old_free(struct heap *heap, const struct slots_old *old)
 void slots_unmake(struct heap *heap, uint32_t index)
 {
     heap->hot[index].link = slots_count(heap, index);
+}
+
+void slots_forget(struct heap *heap, uint32_t index, uint32_t slot)
+{
+    *slot_at(heap, index, slot) = 0;
+    region_stored(&heap->meta);
 }
 
 uint32_t slots_pop(struct heap *heap, uint32_t index)

@@ -9,6 +9,11 @@ int pool_collect(struct pool *pool, bool dry_run, bool explain, struct gc_ticket
     return pool_fail_oom(pool, sizeof(struct gc_cycles));
 }
 
+void pool_collect_young(struct pool *pool, bool dry_run, struct gc_ticket *ret)
+{
+    gc_collect_young(&pool->gc, dry_run, ret);
+}
+
 const struct gc_cycles *pool_collect_cycles(const struct pool *pool, bool dry_run)
 {
     return gc_cycles(&pool->gc, dry_run);

@@ -222,20 +222,33 @@ void pool_events_resume(struct pool *pool, struct session *s)
 /* ---- collections ---- */
 
 /* In the order of the topic's fields. */
-static void collection(struct pool *pool, bool begins, bool dry_run)
+static void collection(struct pool *pool, bool begins, bool young, bool dry_run)
 {
-    static const char *const triggers[GC_TRIGGERS] = {[GC_BY_CALL] = "call",
-                                                      [GC_BY_OBJECTS] = "objects",
-                                                      [GC_BY_BYTES] = "bytes",
-                                                      [GC_BY_TIME] = "time",
-                                                      [GC_BY_MEMORY] = "memory"};
-    const struct gc_result *result = &pool->gc.running; /* it stays when it is done, until the next begins */
+    static const char *const full_triggers[GC_TRIGGERS] = {[GC_BY_CALL] = "call",
+                                                           [GC_BY_OBJECTS] = "objects",
+                                                           [GC_BY_BYTES] = "bytes",
+                                                           [GC_BY_TIME] = "time",
+                                                           [GC_BY_MEMORY] = "memory"};
+    static const char *const young_triggers[GC_YOUNG_TRIGGERS] = {[GC_YOUNG_BY_CALL] = "call",
+                                                                  [GC_YOUNG_BY_SUSPECTS] = "suspects",
+                                                                  [GC_YOUNG_BY_GROWTH] = "growth",
+                                                                  [GC_YOUNG_BY_TIME] = "time",
+                                                                  [GC_YOUNG_BY_MEMORY] = "memory"};
+    const struct gc *gc = &pool->gc;
+    /* it stays when it is done, until the next begins */
+    const struct gc_result *result = young ? &gc->young.running : &gc->running;
+    const char *trigger = young ? young_triggers[gc->young.trigger] : full_triggers[gc->trigger];
     const struct event_value values[] = {
-        text(begins ? "start" : "end"),   text("full"),
-        text(triggers[pool->gc.trigger]), {.kind = EVENT_BOOL, .number = dry_run},
-        number(result->candidates),       number(result->unreachable),
-        number(result->collected),        number(result->bytes),
-        number(result->delivered),        number(result->units),
+        text(begins ? "start" : "end"),
+        text(young ? "young" : "full"),
+        text(trigger),
+        {.kind = EVENT_BOOL, .number = dry_run},
+        number(result->candidates),
+        number(result->unreachable),
+        number(result->collected),
+        number(result->bytes),
+        number(result->delivered),
+        number(result->units),
     };
     ring_add(pool, HF_TOPIC_gc, values, begins ? 5 : sizeof values / sizeof values[0]);
 }
@@ -245,11 +258,17 @@ void events_collections(struct pool *pool)
     for (unsigned dry = 0; dry < 2; dry++) {
         const struct gc_runs *runs = &pool->gc.runs[dry];
         if (pool->told[dry].begun != runs->begun)
-            collection(pool, true, dry);
+            collection(pool, true, false, dry);
         if (pool->told[dry].done != runs->done)
-            collection(pool, false, dry);
+            collection(pool, false, false, dry);
         pool->told[dry] = (struct runs_told){.begun = runs->begun, .done = runs->done};
     }
+    const struct gc_young *young = &pool->gc.young;
+    if (pool->young_told.begun != young->begun)
+        collection(pool, true, true, young->dry_run);
+    if (pool->young_told.done != young->ended)
+        collection(pool, false, true, young->dry_run);
+    pool->young_told = (struct runs_told){.begun = young->begun, .done = young->ended};
 }
 
 /* ---- facts ---- */

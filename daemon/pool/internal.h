@@ -119,6 +119,7 @@ struct pool {
     bool dropping;                /* pool_events_drop() was called */
     struct ring ring;
     struct runs_told told[2]; /* by gc.runs */
+    struct runs_told young_told;
 
     struct after after;
     struct reserve scratch; /* targets and indexes of a put_many */

@@ -305,7 +305,10 @@ bool pool_make_room(struct pool *pool)
     gc_need_memory(&pool->gc);
     if (!pool_has_work(pool) || pool->heap.log->n != 0)
         return false;
-    return pool_step(pool, ROOM_UNITS) > 0;
+    unsigned spent = pool_step(pool, ROOM_UNITS);
+    if (pool->heap.zero_head != 0) /* what a trial found at the end is room too */
+        spent += gc_reap(&pool->gc, ROOM_UNITS, UINT32_MAX);
+    return spent > 0;
 }
 
 uint64_t pool_next_version(struct pool *pool)
@@ -390,7 +393,10 @@ unsigned pool_step(struct pool *pool, unsigned units)
             spent += gc_reap(&pool->gc, units - spent, UINT32_MAX);
         else if (pool->firing_first != 0)
             spent += notices_fire(pool, units - spent);
-        else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool)) {
+        else if ((done = gc_relieve(&pool->gc)) != 0) {
+            events_collections(pool);
+            spent += done;
+        } else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool)) {
             pool->heap.work++;
             spent++;
         } else if ((done = step_background(pool, units - spent, spent == 0)) != 0)

@@ -89,7 +89,8 @@ void pool_tick(struct pool *pool, uint64_t now_ms, uint64_t lease_ms);
 
 /* Does up to `units` units of pending work. A unit: an object freed, a slot dropped, a hold of an ended
  * session released, a ticket or lease expired; a piece of memory returned or made ready counts
- * POOL_UNITS_PIECE. Returns the units spent; less than `units` means that nothing is left to do. */
+ * POOL_UNITS_PIECE, and a trial of the collector is one piece of up to TRIAL_UNITS, which pool_work() counts in full.
+ * Returns the units spent, `units` if it was more; less means that nothing is left to do. */
 unsigned pool_step(struct pool *pool, unsigned units);
 bool pool_has_work(const struct pool *pool);
 #define POOL_UNITS_PIECE 256u
@@ -399,6 +400,9 @@ bool pool_is_guarded(const struct pool *pool, uint64_t id);
 /* Asks for a full collection that begins after this call; all that was let go before is taken into account. A dry run
  * frees nothing and delivers no guard. -HF_E_OOM: no memory to explain the cycles that it finds. */
 int pool_collect(struct pool *pool, bool dry_run, bool explain, struct gc_ticket *ret);
+/* The same for a young collection, of the objects that have lost a reference and were not looked at since; it finds small
+ * young cycles. */
+void pool_collect_young(struct pool *pool, bool dry_run, struct gc_ticket *ret);
 /* Whether it is done; then *ret is what it did (or the last one of its sort). */
 bool pool_collect_done(const struct pool *pool, struct gc_ticket ticket, struct gc_result *ret);
 /* The cycles that the last collection of that sort found which was asked to explain itself; NULL: none was. Valid until

@@ -87,15 +87,18 @@ int handle_gc_collect(struct call *call)
 
     if (r)
         return r;
-    if (is_word(kind, "young"))
-        return call_fail(call, HF_E_BADARG, "young collections are not in this version", "option=kind");
-    if (!is_word(kind, "full"))
+    if (is_word(kind, "young") && explain)
+        return call_fail(call, HF_E_BADARG, "only full collections explain what they find", "option=explain");
+    if (!is_word(kind, "young") && !is_word(kind, "full"))
         return call_fail(call, HF_E_BADARG, "the kind of a collection is full or young", "option=kind");
     state = calloc(1, sizeof(*state));
     if (state == NULL)
         return -HF_E_OOM;
     state->explain = explain;
-    r = pool_collect(call->pool, dry_run, explain, &state->ticket);
+    if (is_word(kind, "young"))
+        pool_collect_young(call->pool, dry_run, &state->ticket);
+    else
+        r = pool_collect(call->pool, dry_run, explain, &state->ticket);
     if (r) {
         free(state);
         return call_pool_error(call, r);
@@ -116,6 +119,8 @@ int handle_gc_config(struct call *call)
         {"objects_least", OPTION_UINT, &config.objects_least, NULL, 1, HF_INDEX_MAX},
         {"bytes_least", OPTION_UINT, &config.bytes_least, NULL, 1, HF_ID_MAX},
         {"full_after_ms", OPTION_UINT, &config.full_after_ms, NULL, 1, HF_TTL_MAX_MS},
+        {"young_suspects", OPTION_UINT, &config.young_suspects, NULL, 1, GC_YOUNG_SUSPECTS_MOST},
+        {"young_after_ms", OPTION_UINT, &config.young_after_ms, NULL, 1, HF_TTL_MAX_MS},
     };
     int r = call_options(call, specs, COUNT_OF(specs));
 
@@ -131,6 +136,8 @@ int handle_gc_config(struct call *call)
     reply_pair_uint(call, "objects_least", config.objects_least);
     reply_pair_uint(call, "bytes_least", config.bytes_least);
     reply_pair_uint(call, "full_after_ms", config.full_after_ms);
+    reply_pair_uint(call, "young_suspects", config.young_suspects);
+    reply_pair_uint(call, "young_after_ms", config.young_after_ms);
     return 0;
 }
 
@@ -174,13 +181,27 @@ static const char *phase_word(enum gc_phase phase)
     return "merge";
 }
 
+static void reply_young(struct call *call, const struct gc_stats *stats)
+{
+    static const char *const triggers[GC_YOUNG_TRIGGERS] = {"call", "suspects", "growth", "time", "memory"};
+
+    reply_text(call, "young");
+    reply_map(call, GC_YOUNG_TRIGGERS + 4);
+    for (unsigned i = 0; i < GC_YOUNG_TRIGGERS; i++)
+        reply_pair_uint(call, triggers[i], stats->young[i]);
+    reply_pair_uint(call, "candidates", stats->young_total.candidates);
+    reply_pair_uint(call, "unreachable", stats->young_total.unreachable);
+    reply_pair_uint(call, "collected", stats->young_total.collected);
+    reply_pair_uint(call, "bytes", stats->young_total.bytes);
+}
+
 void reply_gc_stats(struct call *call, uint64_t backlog)
 {
     static const char *const triggers[GC_TRIGGERS] = {"call", "objects", "bytes", "time", "memory"};
     struct gc_stats stats;
 
     pool_gc_stats(call->pool, &stats);
-    reply_map(call, 18);
+    reply_map(call, 20);
     reply_pair_uint(call, "backlog", backlog);
     reply_pair_bool(call, "enabled", pool_gc_config(call->pool)->enabled);
     reply_pair_text(call, "phase", phase_word(stats.phase));
@@ -188,11 +209,13 @@ void reply_gc_stats(struct call *call, uint64_t backlog)
     reply_map(call, GC_TRIGGERS);
     for (unsigned i = 0; i < GC_TRIGGERS; i++)
         reply_pair_uint(call, triggers[i], stats.full[i]);
+    reply_young(call, &stats);
     reply_pair_uint(call, "candidates", stats.total.candidates);
     reply_pair_uint(call, "unreachable", stats.total.unreachable);
     reply_pair_uint(call, "collected", stats.total.collected);
     reply_pair_uint(call, "bytes", stats.total.bytes);
     reply_pair_uint(call, "suspects", stats.suspects);
+    reply_pair_uint(call, "unresolved", stats.unresolved);
     reply_pair_uint(call, "debt", stats.debt);
     reply_pair_uint(call, "guards", stats.guards);
     reply_pair_uint(call, "delivered", stats.delivered);

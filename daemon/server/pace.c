@@ -121,7 +121,7 @@ struct steps {
     uint64_t begin_ns, now_ns;
     uint64_t last_ns; /* that the last one took */
     uint64_t cpu_ns;  /* processor time when a collection was first stepped; 0: none was */
-    unsigned units;
+    uint64_t units;
 };
 
 /* Another one, though longer than the last, is to end within the budget: to give memory back takes long. A quarter of
@@ -140,14 +140,16 @@ static bool step_pool(struct steps *steps, struct pool_entry *entry)
     bool collected = pool_is_collecting(entry->pool);
     if (collected && steps->cpu_ns == 0)
         steps->cpu_ns = own_cpu_ns();
-    unsigned units = pool_step(entry->pool, STEP_UNITS);
+    uint64_t work = pool_work(entry->pool);
+    bool more = pool_step(entry->pool, STEP_UNITS) >= STEP_UNITS;
     uint64_t end_ns = uv_hrtime();
     steps->last_ns = end_ns - steps->now_ns;
     if (collected)
         entry->collected_ns += steps->last_ns;
     steps->now_ns = end_ns;
-    steps->units += units;
-    return units >= STEP_UNITS;
+    /* a trial is one piece of more units */
+    steps->units += pool_work(entry->pool) - work;
+    return more;
 }
 
 /* Background work in rounds. True: there is more. */

@@ -8,6 +8,7 @@
  *     gc churn OBJECTS MADE     MADE objects come and go in rings of ten beside OBJECTS that live
  *     gc barrier OBJECTS        retain, release and link of a hot window of them, idle and while marking; built with
  *                               no_collector.h (build/bare/) the same without a collector
+ *     gc trial OBJECTS          single trials of suspects anywhere in a random graph, four slots an object
  *
  * Each prints one line of JSON. */
 #include "daemon/pool/internal.h"
@@ -351,7 +352,7 @@ static void bench_chain(const char *name, uint64_t objects)
 #define TURN_RINGS                                                                                           \
     25u /* made between two slices: what a turn of the daemon's loop takes from one connection */
 
-/* Makes a ring, each member with a slot on a living object, and lets it go. */
+/* Makes a ring, one member with a slot on a living object, and lets it go. */
 static void ring_comes_and_goes(struct bench *b)
 {
     struct put_spec specs[RING];
@@ -361,7 +362,7 @@ static void ring_comes_and_goes(struct bench *b)
         refs[k][1] = b->id[random_next(&b->random) % b->count];
         specs[k] = (struct put_spec){.value = {.form = FORM_BIN8, .data = (const uint8_t *)"v", .size = 1},
                                      .refs = refs[k],
-                                     .refs_count = 2};
+                                     .refs_count = k == 0 ? 2 : 1};
     }
     if (pool_put_many(b->pool, b->keeper, specs, RING, ids) != 0)
         die(pool_fault(b->pool)->text);
@@ -402,7 +403,7 @@ static uint64_t collected(const struct bench *b)
 {
     struct gc_stats stats;
     pool_gc_stats(b->pool, &stats);
-    return stats.total.collected;
+    return stats.total.collected + stats.young_total.collected;
 }
 
 /* The collector's part is what the same churn costs more than with collections switched off. That is measured first,
@@ -502,6 +503,42 @@ static void bench_barrier(uint64_t objects)
         marking[RELEASE], marking[LINK]);
 }
 
+/* Trials as large as they get, on memory that no cache holds: each sees one suspect and is cut. */
+static void bench_trial(uint64_t objects)
+{
+    static const uint64_t nils[4];
+    struct bench b;
+    struct slices s = {0};
+    struct gc_ticket ticket;
+    struct gc_result result;
+    uint64_t count, units = 0;
+    bench_open(&b, objects);
+    for (uint64_t k = 0; k < objects; k++)
+        b.id[k] = put(&b, b.builder, nils, 4);
+    for (uint64_t k = 0; k < objects; k++)
+        for (unsigned slot = 0; slot < 4; slot++)
+            link_to(&b, b.id[k], slot, b.id[random_next(&b.random) % objects]);
+    keep(&b, b.id[0]);
+    pool_session_end(b.pool, b.builder, REASON_SESSION_END);
+    drain(b.pool);
+    for (unsigned k = 0; k < 2000; k++) {
+        uint64_t id = b.id[random_next(&b.random) % objects];
+        if (pool_retain(b.pool, b.keeper, &id, 1, 1, NULL, 0, &count) == 0)
+            (void)pool_release(b.pool, b.keeper, &id, 1, 1, &count);
+    }
+    pool_collect_young(b.pool, false, &ticket);
+    while (!pool_collect_done(b.pool, ticket, &result)) {
+        uint64_t before = pool_work(b.pool), begin = cpu_ns();
+        (void)pool_step(b.pool, 1);
+        slices_add(&s, cpu_ns() - begin);
+        units += pool_work(b.pool) - before;
+    }
+    printf("{\"trial\": %llu, \"looked_at\": %llu, \"units\": %llu, ", (unsigned long long)objects,
+           (unsigned long long)result.candidates, (unsigned long long)units);
+    slices_print(&s);
+    printf(", \"ns_per_unit\": %.1f}\n", (double)s.total / (double)units);
+}
+
 int main(int count, char **arguments)
 {
     if (count == 4 && strcmp(arguments[1], "graph") == 0)
@@ -512,8 +549,11 @@ int main(int count, char **arguments)
         bench_churn(strtoull(arguments[2], NULL, 10), strtoull(arguments[3], NULL, 10));
     else if (count == 3 && strcmp(arguments[1], "barrier") == 0)
         bench_barrier(strtoull(arguments[2], NULL, 10));
+    else if (count == 3 && strcmp(arguments[1], "trial") == 0)
+        bench_trial(strtoull(arguments[2], NULL, 10));
     else
         die("usage: gc graph NAME OBJECTS | gc chain NAME OBJECTS | gc churn OBJECTS MADE | gc barrier "
-            "OBJECTS");
+            "OBJECTS | "
+            "gc trial OBJECTS");
     return 0;
 }

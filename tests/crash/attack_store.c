@@ -30,8 +30,8 @@ struct attack {
     uint64_t before;               /* digest */
     uint64_t digests[DIGESTS_MAX]; /* of the copies taken in this operation */
     uint32_t digests_count;
-    uint64_t snapshots, nested, calls,
-        swept; /* swept: of the snapshots, those taken in the sweep of a collection */
+    uint64_t snapshots, nested, calls;
+    uint64_t swept, tried; /* of the snapshots, those taken in the sweep of a collection, and in trials */
     uint32_t nested_every;
     bool hooked;
 };
@@ -52,6 +52,7 @@ static uint64_t look(struct attack *a, int fd_meta, int fd_values)
         die(a, "a copy is not recovered as it should be", wrong);
     a->snapshots++;
     a->swept += a->work.fx.pool->heap.collecting == COLLECT_SWEEP && a->work.tracing;
+    a->tried += a->work.trying;
     return digest;
 }
 
@@ -177,7 +178,8 @@ int main(void)
 {
     bool is_long = from_environment("HF_TEST_LONG", 0) != 0;
     uint64_t seeds = from_environment("HF_SEEDS", is_long ? 200 : 6), first = from_environment("HF_SEED", 0);
-    uint64_t count = from_environment("HF_OPS", is_long ? 640 : 400), snapshots = 0, nested = 0, swept = 0;
+    uint64_t count = from_environment("HF_OPS", is_long ? 640 : 400), snapshots = 0, nested = 0, swept = 0,
+             tried = 0;
     struct attack *a = malloc(sizeof *a);
     if (first != 0)
         seeds = 1;
@@ -186,10 +188,13 @@ int main(void)
         snapshots += a->snapshots;
         nested += a->nested;
         swept += a->swept;
+        tried += a->tried;
     }
     free(a);
     printf(
-        "attack_store: %llu copies recovered and sound, %llu of them inside recovery, %llu inside a sweep\n",
-        (unsigned long long)snapshots, (unsigned long long)nested, (unsigned long long)swept);
-    return snapshots > 0 && nested > 0 && (swept > 0 || first != 0) ? 0 : 1;
+        "attack_store: %llu copies recovered and sound, %llu of them inside recovery, %llu inside a sweep, "
+        "%llu inside trials\n",
+        (unsigned long long)snapshots, (unsigned long long)nested, (unsigned long long)swept,
+        (unsigned long long)tried);
+    return snapshots > 0 && nested > 0 && ((swept > 0 && tried > 0) || first != 0) ? 0 : 1;
 }

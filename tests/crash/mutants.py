@@ -236,10 +236,10 @@ def run(command, **options):
 class Attack:
     """One attack program, how it is compiled, and the objects of the sound tree."""
 
-    def __init__(self, name, flags, mutants, environment, scratch, tree, folder="tests/crash", sources=SOURCES):
+    def __init__(self, name, flags, mutants, environment, scratch, tree, folder="tests/crash", sources=SOURCES, libraries=()):
         self.name, self.flags, self.mutants, self.environment = name, FLAGS + flags, mutants, environment
         self.tree, self.objects, self.mine = tree, scratch / f"{name}-sound", scratch / f"{name}-mutant"
-        self.program = scratch / name
+        self.program, self.libraries = scratch / name, libraries
         self.sources = [*sources, f"{folder}/{name}.c", *sorted(str(p.relative_to(tree)) for g in GLOBS for p in tree.glob(g))]
         self.compiler = shlex.split(os.environ.get("CC") or "gcc")
 
@@ -269,7 +269,7 @@ class Attack:
 
     def run(self, objects, environment):
         """(exit code, last line) of the attack linked from these objects."""
-        done = run([*self.compiler, *[str(o) for o in sorted(objects.glob("*.o"))], "-o", str(self.program)])
+        done = run([*self.compiler, *[str(o) for o in sorted(objects.glob("*.o"))], "-o", str(self.program), *self.libraries])
         if done.returncode != 0:
             raise RuntimeError(done.stderr)
         try:
@@ -329,7 +329,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", help="mutants whose name contains this")
     parser.add_argument("--quick", action="store_true", help="one in five")
-    parser.add_argument("--seeds", type=int, default=12)
+    parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--operations", type=int, default=400)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

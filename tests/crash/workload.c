@@ -303,12 +303,6 @@ static void op_guard(struct workload *w)
         (void)pool_guard(w->fx.pool, any_session(w), id);
 }
 
-static void op_collect(struct workload *w)
-{
-    struct gc_ticket ticket;
-    (void)pool_collect(w->fx.pool, random_once_in(&w->random, 8), random_once_in(&w->random, 4), &ticket);
-}
-
 /* Collecting has no effect that a client could see, so a good piece of it is one operation; but each delivery of a
  * guard is one of its own. */
 static void op_trace(struct workload *w)
@@ -325,6 +319,32 @@ static void op_trace(struct workload *w)
     w->tracing = false;
 }
 
+/* The trials of a young collection are one operation: none of them has an effect that a client could see. */
+static void op_young(struct workload *w)
+{
+    struct gc *gc = &w->fx.pool->gc;
+    struct gc_ticket ticket;
+    if (gc->phase != GC_IDLE || w->fx.pool->heap.zero_head != 0 || w->fx.pool->dying != NULL) {
+        (void)pool_step(w->fx.pool, 1);
+        return;
+    }
+    gc->young.nodes_most = (uint32_t)random_between(&w->random, 2, 4 * WORKLOAD_RING);
+    pool_collect_young(w->fx.pool, random_once_in(&w->random, 8), &ticket);
+    w->trying = true;
+    while (gc->phase == GC_IDLE && w->fx.pool->heap.zero_head == 0 && gc_step(gc, 1) != 0)
+        continue;
+    w->trying = false;
+}
+
+static void op_collect(struct workload *w)
+{
+    struct gc_ticket ticket;
+    if (w->only_young)
+        op_young(w);
+    else
+        (void)pool_collect(w->fx.pool, random_once_in(&w->random, 8), random_once_in(&w->random, 4), &ticket);
+}
+
 /* A single unit: more of them are several operations, each with an effect of its own. */
 static void op_step(struct workload *w)
 {
@@ -338,11 +358,12 @@ static void op_time(struct workload *w)
 }
 
 static void (*const operations[])(struct workload *) = {
-    op_put,  op_put,       op_put,    op_put_many,  op_set,     op_write_seal, op_link,  op_link,
-    op_link, op_retain,    op_retain, op_release,   op_release, op_release,    op_share, op_claim,
-    op_name, op_unname,    op_lookup, op_store,     op_session, op_step,       op_step,  op_time,
-    op_step, op_step,      op_guard,  op_collect,   op_trace,   op_trace,      op_trace, op_trace,
-    op_ring, op_drop_ring, op_ring,   op_drop_ring, op_collect, op_trace,      op_trace, op_name,
+    op_put,  op_put,       op_put,    op_put_many,  op_set,       op_write_seal, op_link,  op_link,
+    op_link, op_retain,    op_retain, op_release,   op_release,   op_release,    op_share, op_claim,
+    op_name, op_unname,    op_lookup, op_store,     op_session,   op_step,       op_step,  op_time,
+    op_step, op_step,      op_guard,  op_collect,   op_trace,     op_trace,      op_trace, op_trace,
+    op_ring, op_drop_ring, op_ring,   op_drop_ring, op_collect,   op_trace,      op_trace, op_name,
+    op_ring, op_drop_ring, op_young,  op_ring,      op_drop_ring, op_young,
 };
 #define OPERATIONS (sizeof operations / sizeof operations[0])
 
@@ -369,12 +390,14 @@ void workload_open(struct workload *w, uint64_t seed, uint64_t max_bytes)
     memset(w, 0, sizeof *w);
     w->random.state = seed;
     w->values_large = true;
+    w->only_young = seed % 3 == 1;
     w->pattern = malloc(PATTERN_BYTES);
     if (w->pattern == NULL)
         fixture_die("no memory");
     for (size_t k = 0; k < PATTERN_BYTES; k++)
         w->pattern[k] = (uint8_t)(k * 31 + (k >> 8));
     fixture_open_with(&w->fx, &options);
+    w->fx.pool->gc.config.young_suspects = 2 * WORKLOAD_RING; /* some begin by themselves */
     w->key[0] = 9;
     w->session[0] = fixture_session(&w->fx, 9, 1000, w);
     /* versions soon take more than 32 bits */

@@ -36,6 +36,8 @@ struct workload {
     uint64_t ring[WORKLOAD_RING];
     bool ring_made;
     bool tracing;         /* the operation is one of the collector alone */
+    bool trying;          /* it is a young collection */
+    bool only_young;      /* no full collection is asked for */
     bool crowded_names;   /* more names of the largest class than fit one run of cells */
     unsigned names_bound; /* of these, in turn */
     uint8_t *pattern;     /* bytes of values */

@@ -328,6 +328,10 @@ class Events(Cli):
 
 
 class Collecting(Cli):
+    def setUp(self):
+        super().setUp()
+        self.out("gc_config", '{"enabled": false}')  # only when asked
+
     def ring(self, count, tag):
         """A ring of objects that refer to each other, held by nobody when this returns; their ids."""
         items = [["x" * 10, [-((k + 1) % count + 1)], {"tag": tag}] for k in range(count)]

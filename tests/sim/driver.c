@@ -287,6 +287,9 @@ void sim_version(struct sim *sim, uint64_t version)
 
 void sim_again(struct sim *sim)
 {
+    struct gc_ticket ticket;
+    if (chance(sim, 10)) /* it looks at all suspects, and ages nothing: what a client sees does not change */
+        pool_collect_young(sim->pool, true, &ticket);
     unsigned spent = pool_step(sim->pool, POOL_UNITS_PIECE);
     sim_check(sim, spent <= POOL_UNITS_PIECE);
 }
@@ -435,7 +438,8 @@ static void open_pool(struct sim *sim)
         sim_fail(sim, "pool_open answered %s: %s", code_name(-rc), error);
     sim_check(sim, pool_epoch(sim->pool) == config.epoch);
     pool_tick(sim->pool, sim->now_ms, sim->lease_ms);
-    /* the model knows counts, not cycles; collections have a simulation of their own (sim_gc.c) */
+    /* the model knows counts, not cycles: young collections are dry ones (sim_again()), and those that free have a
+     * simulation of their own (sim_gc.c) */
     struct gc_config gc = *pool_gc_config(sim->pool);
     gc.enabled = false;
     pool_gc_set_config(sim->pool, &gc);

@@ -28,7 +28,9 @@ bool events_chance(struct sim *sim, unsigned percent)
 void events_count_collections(struct sim *sim)
 {
     const struct gc_runs *runs = sim->pool->gc.runs;
-    uint64_t begun = runs[0].begun + runs[1].begun, done = runs[0].done + runs[1].done;
+    const struct gc_young *young = &sim->pool->gc.young;
+    uint64_t begun = runs[0].begun + runs[1].begun + young->begun;
+    uint64_t done = runs[0].done + runs[1].done + young->ended;
     while (sim->begun != begun || sim->done != done) {
         bool begins = sim->begun == sim->done;
         *(begins ? &sim->begun : &sim->done) += 1;
@@ -205,8 +207,11 @@ static void op_unname(struct sim *sim)
 static void op_collect(struct sim *sim)
 {
     struct gc_ticket ticket;
-    (void)events_went_well(sim,
-                           pool_collect(sim->pool, events_chance(sim, 25), events_chance(sim, 20), &ticket));
+    if (events_chance(sim, 40))
+        pool_collect_young(sim->pool, events_chance(sim, 25), &ticket);
+    else
+        (void)events_went_well(
+            sim, pool_collect(sim->pool, events_chance(sim, 25), events_chance(sim, 20), &ticket));
 }
 
 void events_tick(struct sim *sim)

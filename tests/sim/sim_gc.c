@@ -28,6 +28,7 @@
 /* Over all runs; told at the end. */
 struct totals {
     uint64_t operations, collections, collected, delivered, dry_runs, idle_checks, revived;
+    uint64_t young, young_collected;
 };
 
 struct sim {
@@ -54,6 +55,7 @@ struct sim {
     bool settled;      /* after the last check nothing was dead, ending or being collected */
     bool quiet;        /* no operation since then, and nothing dies but by the collection */
     uint32_t garbage;  /* at the snapshot */
+    uint64_t young_popped;
     uint64_t dry_begun;
     uint32_t dry_garbage;
     bool dry_quiet;
@@ -260,7 +262,7 @@ static void check_idle(struct sim *sim)
 {
     const struct pool *pool = sim->pool;
     if (pool->gc.phase != GC_IDLE || pool->gc.unresolved != 0 || pool->heap.zero_head != 0 ||
-        pool->dying != NULL)
+        pool->dying != NULL || pool->gc.young.pushed != pool->gc.young.popped)
         return;
     if (pool->gc.waiting.count != 0)
         return; /* what a guard keeps until there is memory for its delivery */
@@ -276,6 +278,9 @@ static void see_begin(struct sim *sim)
 {
     const struct gc *gc = &sim->pool->gc;
     bool real = gc->runs[false].begun != sim->snapshot;
+    bool tried = gc->young.popped != sim->young_popped; /* trials in the same step */
+    sim->settled = sim->settled && !tried;
+    sim->young_popped = gc->young.popped;
     if (real) {
         sim->quiet = sim->settled && gc->runs[false].begun == sim->snapshot + 1;
         sim->snapshot = gc->runs[false].begun;
@@ -607,7 +612,11 @@ static void op_guard(struct sim *sim)
 
 static void op_collect(struct sim *sim)
 {
-    int rc = pool_collect(sim->pool, chance(sim, 25), chance(sim, 20), &sim->asked);
+    int rc = 0;
+    if (chance(sim, 50))
+        pool_collect_young(sim->pool, chance(sim, 25), &sim->asked);
+    else
+        rc = pool_collect(sim->pool, chance(sim, 25), chance(sim, 20), &sim->asked);
     sim->asking = went_well(sim, rc, 0);
 }
 
@@ -655,7 +664,7 @@ static void step(struct sim *sim)
     unsigned units = (unsigned)random_between(&sim->random, 1, 6),
              dice = (unsigned)random_below(&sim->random, 100);
     struct mem *mem = pool_mem(pool);
-    mem->fail_at = sim->fails && chance(sim, 10) ? mem->calls + 1 : 0;
+    mem->fail_at = sim->fails && chance(sim, 20) ? mem->calls + random_between(&sim->random, 1, 3) : 0;
     sim->operation = "step";
     if (dice < sim->alone && pool->gc.phase >= GC_MARK)
         (void)gc_step(&pool->gc, units);
@@ -712,7 +721,15 @@ static void begin(struct sim *sim)
     gc.enabled = chance(sim, 70);
     gc.objects_least = random_between(&sim->random, 1, 40);
     gc.full_after_ms = random_below(&sim->random, 5000);
+    gc.young_suspects = random_between(&sim->random, 1, chance(sim, 30) ? 100 : 10);
+    gc.young_after_ms = random_below(&sim->random, 2000);
+    if (chance(sim, 30)) { /* full collections by call alone: what trials resolve must be all there is */
+        gc.objects_least = 1u << 20;
+        gc.full_after_ms = 1u << 30;
+    }
     pool_gc_set_config(sim->pool, &gc);
+    if (chance(sim, 70))
+        sim->pool->gc.young.nodes_most = (uint32_t)random_between(&sim->random, 1, 60);
     if (sim->small_stack)
         sim->pool->gc.stack.size = sim->pool->gc.stack.charged; /* it cannot grow */
 }
@@ -805,6 +822,9 @@ static void run(struct sim *sim, uint64_t seed, struct totals *totals)
             verify_step(sim);
     }
     end(sim);
+    for (unsigned k = 0; k < GC_YOUNG_TRIGGERS; k++)
+        totals->young += sim->pool->gc.young.done[k];
+    totals->young_collected += sim->pool->gc.young.total.collected;
     fixture_close(&sim->fx);
     graph_done(&sim->graph);
 }
@@ -827,12 +847,13 @@ int main(void)
         run(sim, seed, &totals);
     free(sim);
     printf("sim_gc: %llu runs, %llu operations, %llu collections freed %llu, %llu delivered, %llu dry runs, "
-           "%llu revived, "
-           "I4 checked %llu times\n",
+           "%llu revived, %llu young ones freed %llu, I4 checked %llu times\n",
            (unsigned long long)seeds, (unsigned long long)totals.operations,
            (unsigned long long)totals.collections, (unsigned long long)totals.collected,
            (unsigned long long)totals.delivered, (unsigned long long)totals.dry_runs,
-           (unsigned long long)totals.revived, (unsigned long long)totals.idle_checks);
-    bool enough = totals.collections > seeds && totals.collected > seeds && totals.idle_checks > 0;
+           (unsigned long long)totals.revived, (unsigned long long)totals.young,
+           (unsigned long long)totals.young_collected, (unsigned long long)totals.idle_checks);
+    bool enough = totals.collections > seeds && totals.collected > seeds && totals.idle_checks > 0 &&
+                  (seeds < 100 || totals.young_collected > seeds);
     return enough ? 0 : 1;
 }

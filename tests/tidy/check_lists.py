@@ -40,7 +40,8 @@ def x_macro(text, name):
 
 def methods_of(text):
     line = r"X\((\w+), %s, %s, [^,]+, %s\)" % (LITERAL, LITERAL, LITERAL)
-    return [(name, params, options) for name, params, options, _ in re.findall(line, x_macro(text, "HF_METHODS"))]
+    joined = re.sub(r"\s+", " ", x_macro(text, "HF_METHODS")).replace('" "', "")  # also literals in pieces
+    return [(name, params, options) for name, params, options, _ in re.findall(line, joined)]
 
 
 def errors_of(text):

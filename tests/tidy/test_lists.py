@@ -11,7 +11,10 @@ import check_lists  # noqa: E402
 
 METHODS = """
 #define HF_METHODS(X)                    \\
-    X(get, "id*", "offset, len", A, "0.1") \\
+    X(get, "id*",                          \\
+      "offset, "                           \\
+      "len",                               \\
+      A, "0.1")                            \\
     X(put, "value", "", A | B, "0.1")
 
 #define HF_OPTIONS_LATER(X) \\

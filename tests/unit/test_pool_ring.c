@@ -377,6 +377,21 @@ static void make_garbage(unsigned rings)
     }
 }
 
+/* The same of objects that a full collection has seen alive, so that no young one looks at them. */
+static void make_old_garbage(unsigned rings)
+{
+    static uint64_t ids[GC_OBJECTS_LEAST + 10];
+    uint64_t previous;
+    for (unsigned k = 0; k < rings; k++) {
+        ids[k] = put_refs(&fx, fx.a, (uint64_t[]){0}, 1);
+        ck_assert_int_eq(pool_link(fx.pool, ids[k], 0, ids[k], &previous), 0);
+    }
+    collect(false);
+    drain(&fx);
+    for (unsigned k = 0; k < rings; k++)
+        release_one(&fx, fx.a, ids[k]);
+}
+
 static void expect_start(const char *trigger, bool dry_run, uint64_t candidates)
 {
     struct event event;
@@ -441,19 +456,40 @@ END_TEST
 
 START_TEST(a_collection_by_itself_says_why)
 {
+    make_old_garbage(20);
     subscribe(fx.b);
-    make_garbage(20);
     drain(&fx);
     expect_nothing(&fx, fx.b);
     pass_ms(&fx, GC_FULL_AFTER_MS);
     drain(&fx);
     expect_start("time", false, 20);
     expect_end("time", false, 20, 20, 0);
-    make_garbage(GC_OBJECTS_LEAST + 10);
+    pool_unsubscribe(fx.pool, fx.b, &(struct topic_in){.topic = HF_TOPIC_gc}, 1);
+    make_old_garbage(GC_OBJECTS_LEAST + 10);
+    subscribe(fx.b);
     drain(&fx);
     struct event event;
     ck_assert(take_event(&fx, fx.b, &event));
     ck_assert(text_is(&event.values[2], "objects"));
+}
+END_TEST
+
+START_TEST(a_young_collection_by_itself_says_why)
+{
+    struct event event;
+    subscribe(fx.b);
+    make_garbage(20);
+    drain(&fx);
+    expect_nothing(&fx, fx.b);
+    pass_ms(&fx, GC_YOUNG_AFTER_MS);
+    drain(&fx);
+    for (unsigned k = 0; k < 2; k++) {
+        ck_assert(take_event(&fx, fx.b, &event));
+        ck_assert(text_is(&event.values[0], k == 0 ? "start" : "end"));
+        ck_assert(text_is(&event.values[1], "young") && text_is(&event.values[2], "time"));
+    }
+    ck_assert_uint_eq(event.values[6].number, 20);
+    expect_nothing(&fx, fx.b);
 }
 END_TEST
 
@@ -481,5 +517,6 @@ int main(void)
     tcase_add_test(gc, a_collection_is_told_at_start_and_end);
     tcase_add_test(gc, the_start_is_told_before_the_end_is_near);
     tcase_add_test(gc, a_collection_by_itself_says_why);
+    tcase_add_test(gc, a_young_collection_by_itself_says_why);
     return suite_run(suite);
 }

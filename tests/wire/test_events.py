@@ -335,10 +335,11 @@ class Guards(EventTest):
 
 
 class Topics(EventTest):
-    def collect(self, client):
+    def collect(self, client, kind="full"):
+        client.call("gc_config", {"young_after_ms": 86400000})  # none begins by itself
         ids = client.call("put_many", [["x", [-1]]])
         client.call("release", ids)
-        client.call("gc_collect")
+        client.call("gc_collect", {"kind": kind})
 
     def test_start_and_end(self):
         w, c = self.pool_client(), self.pool_client()
@@ -353,6 +354,16 @@ class Topics(EventTest):
         self.assertEqual((end.map["phase"], end.map["collected"]), ("end", 1))
         self.assertIs(w.call("unsubscribe", ["gc"]), True)
         self.collect(c)
+        w.no_event()
+
+    def test_young_ones_are_told(self):
+        w, c = self.pool_client(), self.pool_client()
+        w.call("subscribe", ["gc"])
+        self.collect(c, "young")
+        start, end = w.next_event(), w.next_event()
+        self.assertEqual([(e.map["phase"], e.map["kind"], e.map["trigger"], e.map["dry_run"]) for e in (start, end)],
+                         [("start", "young", "call", False), ("end", "young", "call", False)])
+        self.assertEqual((end.map["candidates"], end.map["unreachable"], end.map["collected"]), (1, 1, 1))
         w.no_event()
 
     def test_prefix_and_replay(self):

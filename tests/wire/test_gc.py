@@ -62,6 +62,41 @@ class Collect(WireTest):
         self.assertEqual(c.call("gc_collect", {"explain": True})["cycles_found"], 2)
         self.assertEqual(c.call("gc_collect", {"explain": True})["cycles"], [])
 
+    def test_young_finds_a_ring(self):
+        c = self.pool_client()
+        keep = c.call("put", "kept")
+        ids = ring(c, 10)
+        dry = c.call("gc_collect", {"kind": "young", "dry_run": True})
+        self.assertEqual((dry["candidates"], dry["unreachable"], dry["collected"], dry["bytes"]), (10, 10, 0, 10))
+        self.assertEqual(c.call("get", ids), list(range(10)))
+        result = c.call("gc_collect", {"kind": "young"})
+        self.assertEqual(set(result), {"candidates", "unreachable", "collected", "delivered", "bytes", "duration_us",
+                                       "step_us_max", "steps"})
+        self.assertEqual((result["candidates"], result["unreachable"], result["collected"]), (10, 10, 10))
+        self.assertGreaterEqual(result["steps"], 1)
+        for obj in ids:
+            self.assertGone(c, obj)
+        self.assertEqual(c.call("get", keep), "kept")
+        self.assertEqual(c.call("gc_collect", {"kind": "young"})["candidates"], 0)
+        stats = c.call("stats", "gc")
+        self.assertEqual(stats["young"], {"call": 3, "suspects": 0, "growth": 0, "time": 0, "memory": 0, "candidates": 10,
+                                          "unreachable": 10, "collected": 10, "bytes": 10})
+        self.assertEqual((sum(stats["full"].values()), stats["suspects"], stats["unresolved"]), (0, 0, 0))
+        self.assertVerified(c)
+
+    def test_young_leaves_what_is_too_large(self):
+        c = self.pool_client()
+        ids = ring(c, 1000)
+        self.assertEqual(c.call("gc_collect", {"kind": "young"})["collected"], 0)
+        self.assertGreaterEqual(c.call("stats", "gc")["unresolved"], 1)
+        self.assertEqual(c.call("get", ids[0]), 0)
+        self.assertEqual(c.call("gc_collect", {"kind": "full"})["collected"], 1000)
+        self.assertEqual(c.call("stats", "gc")["unresolved"], 0)
+
+    def test_young_explains_nothing(self):
+        error = self.assertCode("BADARG", self.c, "gc_collect", {"kind": "young", "explain": True})
+        self.assertIn("option=explain", str(error))
+
     def test_bad_options(self):
         self.assertCode("BADARG", self.c, "gc_collect", {"kind": "old"})
         self.assertCode("BADARG", self.c, "gc_collect", {"dry_run": 1})
@@ -109,32 +144,57 @@ class Config(WireTest):
         c = self.pool_client()
         config = c.call("gc_config")
         self.assertEqual(config, {"enabled": True, "budget_us": 200, "growth_percent": 25, "objects_least": 16384,
-                                  "bytes_least": 33554432, "full_after_ms": 30000})
+                                  "bytes_least": 33554432, "full_after_ms": 30000, "young_suspects": 2000,
+                                  "young_after_ms": 1000})
         changed = c.call("gc_config", {"enabled": False, "budget_us": 300, "growth_percent": 50, "objects_least": 10,
-                                       "bytes_least": 1000, "full_after_ms": 5})
+                                       "bytes_least": 1000, "full_after_ms": 5, "young_suspects": 8192, "young_after_ms": 7})
         self.assertEqual(changed, c.call("gc_config"))
         self.assertEqual((changed["enabled"], changed["budget_us"], changed["full_after_ms"]), (False, 300, 5))
+        self.assertEqual((changed["young_suspects"], changed["young_after_ms"]), (8192, 7))
         self.assertEqual(self.c.call("gc_config"), config)
         for option, bad in (("budget_us", 0), ("budget_us", 10**6), ("growth_percent", 0), ("objects_least", 0),
-                            ("bytes_least", 0), ("full_after_ms", 0), ("enabled", 1), ("threshold", 700)):
+                            ("bytes_least", 0), ("full_after_ms", 0), ("young_suspects", 0), ("young_suspects", 8193),
+                            ("young_after_ms", 0), ("young_after_ms", -1), ("enabled", 1), ("threshold", 700)):
             self.assertCode("BADARG", c, "gc_config", {option: bad})
         self.assertEqual(c.call("gc_config"), changed)
 
     def test_by_time(self):
         c = self.pool_client()
-        c.call("gc_config", {"enabled": False, "full_after_ms": 20})
-        ids = ring(c, 3)
-        self.assertEqual(c.call("stats", "gc")["suspects"], 3)
+        c.call("gc_config", {"enabled": False, "full_after_ms": 20, "young_after_ms": 1})
+        ids = ring(c, 1000)  # too large for a young collection
+        stats = c.call("stats", "gc")
+        self.assertEqual((stats["suspects"], stats["unresolved"]), (1000, 0))
         c.call("gc_config", {"enabled": True})
         poll(lambda: c.call("stats", "gc")["full"]["time"] == 1, "a collection by time")
         self.assertGone(c, ids[0])
         self.assertEqual(c.call("stats", "gc")["suspects"], 0)
 
+    def test_young_by_time(self):
+        c = self.pool_client()
+        c.call("gc_config", {"enabled": False, "young_after_ms": 20})
+        ids = ring(c, 3)
+        self.assertEqual(c.call("stats", "gc")["suspects"], 3)
+        self.assertEqual(c.call("get", ids[0]), 0)
+        c.call("gc_config", {"enabled": True})
+        poll(lambda: c.call("stats", "objects")["count"] == 0, "a young collection by time")
+        stats = c.call("stats", "gc")
+        self.assertEqual((stats["young"]["time"], sum(stats["full"].values()), stats["suspects"]), (1, 0, 0))
+        self.assertGone(c, ids[0])
+
+    def test_young_by_suspects(self):
+        c = self.pool_client()
+        c.call("gc_config", {"young_suspects": 30, "young_after_ms": 86400000})
+        for _ in range(50):
+            ring(c, 10)
+        poll(lambda: c.call("stats", "gc")["young"]["suspects"] >= 2, "young collections by suspects")
+        self.assertLess(c.call("stats", "gc")["suspects"], 30)
+        self.assertLess(c.call("stats", "objects")["count"], 30)
+
     def test_by_objects(self):
         c = self.pool_client()
         c.call("gc_config", {"objects_least": 1000})
         for _ in range(50):
-            ring(c, 100)
+            ring(c, 600)  # too large for young ones
         poll(lambda: c.call("stats", "gc")["full"]["objects"] >= 2, "collections by objects")
 
 
