@@ -395,6 +395,31 @@ START_TEST(a_trial_is_counted_and_bounded)
 }
 END_TEST
 
+/* What has survived a full collection is no growth since then, however often it loses a reference to what dies: it brings
+ * no full collection by number, only by time. */
+START_TEST(old_suspects_are_no_growth)
+{
+    uint64_t old[10], refs[2];
+    struct gc_config config = *pool_gc_config(fx.pool);
+    config.objects_least = 100;
+    pool_gc_set_config(fx.pool, &config);
+    ring_of(fx.a, old, 10);
+    release_ids(fx.a, old, 9);
+    (void)collect();
+    for (unsigned k = 0; k < 500; k++) {
+        refs[0] = old[k % 9];
+        (void)release_one(&fx, fx.a, put_refs(&fx, fx.a, refs, 1));
+        drain(&fx);
+    }
+    ck_assert_uint_eq(collections(), 1);
+    ck_assert_uint_ge(figures().unresolved, 500);
+    pass_ms(&fx, GC_FULL_AFTER_MS);
+    drain(&fx);
+    ck_assert_uint_eq(figures().full[GC_BY_TIME], 1);
+    ck_assert_uint_eq(figures().unresolved, 0);
+}
+END_TEST
+
 START_TEST(its_steps_are_its_own)
 {
     uint64_t ids[3];
@@ -443,6 +468,7 @@ int main(void)
     tcase_add_test(young, each_suspect_behind_a_cut_is_unresolved);
     tcase_add_test(young, an_index_that_is_used_again_is_young);
     tcase_add_test(young, a_cycle_through_an_old_object_is_left_to_a_full_collection);
+    tcase_add_test(young, old_suspects_are_no_growth);
     tcase_add_test(young, its_steps_are_its_own);
     tcase_add_test(young, they_die_because_of_a_cycle);
     return suite_run(suite);
