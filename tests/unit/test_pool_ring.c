@@ -380,7 +380,7 @@ static void make_garbage(unsigned rings)
 /* The same of objects that a full collection has seen alive, so that no young one looks at them. */
 static void make_old_garbage(unsigned rings)
 {
-    static uint64_t ids[GC_OBJECTS_LEAST + 10];
+    uint64_t ids[20];
     uint64_t previous;
     for (unsigned k = 0; k < rings; k++) {
         ids[k] = put_refs(&fx, fx.a, (uint64_t[]){0}, 1);
@@ -465,8 +465,10 @@ START_TEST(a_collection_by_itself_says_why)
     expect_start("time", false, 20);
     expect_end("time", false, 20, 20, 0);
     pool_unsubscribe(fx.pool, fx.b, &(struct topic_in){.topic = HF_TOPIC_gc}, 1);
-    make_old_garbage(GC_OBJECTS_LEAST + 10);
+    make_old_garbage(10);
     subscribe(fx.b);
+    for (unsigned k = 0; k < GC_OBJECTS_LEAST; k++)
+        (void)put_leaf(&fx, fx.a);
     drain(&fx);
     struct event event;
     ck_assert(take_event(&fx, fx.b, &event));
