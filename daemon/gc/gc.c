@@ -144,6 +144,7 @@ static void begin(struct gc *gc, enum gc_trigger trigger)
     gc->running = (struct gc_result){0};
     gc->young.is_next = true;
     gc->phase = GC_CLEAR;
+    gc->heap->has_marks = true;
     gc->cursor = 0;
 }
 

@@ -18,7 +18,8 @@ static inline bool object_free(struct gc *gc, uint32_t index, uint64_t w0)
     if (w0_ns(w0) >= NS_BLOCK)
         slots_free(heap, index);
     hot->in = hot->link = 0;
-    heap_unmark(heap, index); /* the next object here is young */
+    if (heap->has_marks)
+        heap_unmark(heap, index); /* the next object here is young */
     image_set(heap, &hot->w0, (w0_gen(w0) + 1) | W0_FREE);
     bool is_last = w0_gen(w0) + 1 == W0_GEN_LAST;
     heap->retired += is_last;

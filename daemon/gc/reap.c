@@ -73,13 +73,15 @@ static void reap_slot(struct gc *gc, uint32_t index)
     heap->zero_head = index;
 }
 
-#define CHAIN_AHEAD 48u
+#define CHAIN_AHEAD  48u
+#define INLINE_AHEAD 8u   /* at the end of an operation, which waits for the first ones anyway */
+#define INLINE_MOST  128u /* objects */
 
 /* Of a child that dies both halves are needed next: one wait for memory instead of two. What is linked in the order in
  * which it was made lies in order, so what comes much later is guessed. */
-static inline void prefetch_chain(const struct heap *heap, uint32_t index, uint32_t child)
+static inline void prefetch_chain(const struct heap *heap, uint32_t index, uint32_t child, uint32_t ahead)
 {
-    uint32_t later = child + CHAIN_AHEAD * (child - index);
+    uint32_t later = child + ahead * (child - index);
     bits_prefetch(&heap->warm[child]);
     if (later < heap->sb->index_top) {
         bits_prefetch(&heap->hot[later]);
@@ -88,7 +90,7 @@ static inline void prefetch_chain(const struct heap *heap, uint32_t index, uint3
 }
 
 /* Takes the object at the head out of the queue and frees it; if it is `whole`, with its slots, which are no list. */
-static inline void reap_object(struct gc *gc, uint32_t index, bool whole)
+static inline void reap_object(struct gc *gc, uint32_t index, bool whole, uint32_t ahead)
 {
     struct heap *heap = gc->heap;
     const struct hot *hot = &heap->hot[index];
@@ -96,7 +98,7 @@ static inline void reap_object(struct gc *gc, uint32_t index, bool whole)
     heap->zero_head = hot->in;
     heap->zero_count--;
     if (slots != 0)
-        prefetch_chain(heap, index, slots & SLOT_TARGET);
+        prefetch_chain(heap, index, slots & SLOT_TARGET, ahead);
     if (slots >> 32 != 0 && w0_ns(w0) > 1)
         drop_slot(gc, index, 1, (uint32_t)(slots >> 32));
     drop_slot(gc, index, 0, (uint32_t)slots);
@@ -108,6 +110,7 @@ static inline void reap_object(struct gc *gc, uint32_t index, bool whole)
 unsigned gc_reap(struct gc *gc, unsigned units, unsigned frees)
 {
     struct heap *heap = gc->heap;
+    uint32_t ahead = frees <= INLINE_MOST ? INLINE_AHEAD : CHAIN_AHEAD;
     unsigned spent = 0;
     while (heap->zero_head != 0 && spent < units && frees > 0) {
         uint32_t index = heap->zero_head, left = heap->hot[index].link;
@@ -118,7 +121,7 @@ unsigned gc_reap(struct gc *gc, unsigned units, unsigned frees)
             spent++;
             continue;
         }
-        reap_object(gc, index, whole);
+        reap_object(gc, index, whole, ahead);
         spent += 1 + left;
         frees--;
     }

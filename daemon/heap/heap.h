@@ -49,6 +49,7 @@ struct heap {
     struct hot *hot;
     struct warm *warm;
     struct reserve marks; /* the collection's, one bit an index; as long as the table */
+    bool has_marks;       /* false: no full collection has begun yet, all are 0 */
     enum collecting collecting;
     struct blocks cells, lists, payloads;
     struct freeset free_index;

@@ -92,14 +92,16 @@ static void slices_print(struct slices *s)
            (unsigned long long)over);
 }
 
-/* One slice as the daemon does it; false: nothing was left to do. */
+/* One slice as the daemon does it (daemon/server/pace.c); false: nothing was left to do. */
 static bool slice(struct pool *pool, struct slices *s)
 {
-    uint64_t begin = cpu_ns(), until = wall_ns() + SLICE_NS;
+    uint64_t begin = cpu_ns(), begin_wall = wall_ns(), now = begin_wall, last;
     unsigned spent;
-    do
+    do {
         spent = pool_step(pool, STEP_UNITS);
-    while (spent >= STEP_UNITS && wall_ns() < until);
+        last = wall_ns() - now;
+        now += last;
+    } while (spent >= STEP_UNITS && now - begin_wall + 2 * last < SLICE_NS / 4 * 3);
     slices_add(s, cpu_ns() - begin);
     return spent >= STEP_UNITS;
 }
