@@ -395,8 +395,8 @@ START_TEST(a_trial_is_counted_and_bounded)
 }
 END_TEST
 
-/* What has survived a full collection is no growth since then, however often it loses a reference to what dies: it brings
- * no full collection by number, only by time. */
+/* What has survived a full collection is no growth since then, however often it loses a reference to what dies: it
+ * brings no full collection by number, only by time. */
 START_TEST(old_suspects_are_no_growth)
 {
     uint64_t old[10], refs[2];
