@@ -560,6 +560,17 @@ HF_API int hf_pool_drop(hf_conn *conn, const char *pool, bool force);
 /* Statistics: a map of sections, or one of them. */
 HF_API int hf_stats(hf_conn *conn, const char *section, hf_reply **ret_map);
 
+struct hf_gc_options {
+    const char *kind; /* "full", which NULL is too, or another kind of those that the daemon knows */
+    bool dry_run;     /* free nothing, only tell */
+    bool explain;     /* list the cycles, too: `cycles`, `cycles_found`, `cycles_whole` */
+};
+
+/* Lets the daemon collect what only a cycle of references keeps, and waits until a collection that began after the call is
+ * done: a map {candidates, unreachable, collected, delivered, bytes, duration_us, step_us_max, steps}. Others are served
+ * meanwhile. Errors: HF_ERR_OOM, HF_ERR_BADARG (a kind that the daemon has not). */
+HF_API int hf_gc_collect(hf_conn *conn, const struct hf_gc_options *options, hf_reply **ret_map);
+
 /* Lets the daemon check every invariant of the pool: {objects, ok, findings}. */
 HF_API int hf_verify(hf_conn *conn, hf_reply **ret_map);
 

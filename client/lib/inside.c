@@ -12,6 +12,15 @@ static int end_plain_call(hf_conn *conn, const char *method, struct hf__sink sin
     return hf__call_end(conn, &sink);
 }
 
+/* An option that is true; left out else, as by hf__pack_option_text. */
+static void pack_flag(msgpack_packer *packer, const char *key, bool set)
+{
+    if (set) {
+        hf__pack_key(packer, key);
+        msgpack_pack_true(packer);
+    }
+}
+
 /* The number of elements of `params` if it is one array and nothing else. */
 static bool read_params(const void *params, size_t size, uint32_t *ret_count, size_t *ret_head)
 {
@@ -133,11 +142,9 @@ int hf_pool_drop(hf_conn *conn, const char *pool, bool force)
 {
     msgpack_packer *packer = hf__call(conn, "pool_drop", 1 + force);
     hf__pack_text(packer, pool);
-    if (force) {
+    if (force)
         msgpack_pack_map(packer, 1);
-        hf__pack_key(packer, "force");
-        msgpack_pack_true(packer);
-    }
+    pack_flag(packer, "force", force);
     struct hf__sink sink = hf__sink_none();
     return hf__call_end(conn, &sink);
 }
@@ -147,6 +154,22 @@ int hf_stats(hf_conn *conn, const char *section, hf_reply **ret_map)
     msgpack_packer *packer = hf__call(conn, "stats", section != NULL);
     if (section != NULL)
         hf__pack_text(packer, section);
+    struct hf__sink sink = hf__sink_reply(ret_map);
+    return hf__call_end(conn, &sink);
+}
+
+int hf_gc_collect(hf_conn *conn, const struct hf_gc_options *options, hf_reply **ret_map)
+{
+    static const struct hf_gc_options none;
+    if (options == NULL)
+        options = &none;
+    uint32_t count = (options->kind != NULL) + options->dry_run + options->explain;
+    msgpack_packer *packer = hf__call(conn, "gc_collect", count != 0);
+    if (count != 0)
+        msgpack_pack_map(packer, count);
+    hf__pack_option_text(packer, "kind", options->kind);
+    pack_flag(packer, "dry_run", options->dry_run);
+    pack_flag(packer, "explain", options->explain);
     struct hf__sink sink = hf__sink_reply(ret_map);
     return hf__call_end(conn, &sink);
 }

@@ -312,6 +312,36 @@ START_TEST(inspect_and_holders)
 }
 END_TEST
 
+START_TEST(a_cycle_is_found_and_collected)
+{
+    static const char by_hand[] = "\x91\x81\xa7"
+                                  "enabled\xc2"; /* [{"enabled": false}] */
+    const struct hf_gc_options look = {.kind = "full", .dry_run = true, .explain = true};
+    const struct hf_gc_options unknown = {.kind = "middling"};
+    hf_reply *reply;
+    hf_id pair[2] = {put_text("one"), put_text("two")};
+    ck_assert_int_eq(hf_call(conn, "gc_config", by_hand, sizeof by_hand - 1, NULL), 0);
+    ck_assert_int_eq(hf_link(conn, pair[0], 0, pair[1], NULL), 0);
+    ck_assert_int_eq(hf_link(conn, pair[1], 0, pair[0], NULL), 0);
+    ck_assert_int_eq(hf_release_many(conn, pair, 2, 1, NULL), 0);
+
+    ck_assert_int_eq(hf_gc_collect(conn, &look, &reply), 0);
+    hf_item cycles = hf_item_get(hf_reply_item(reply), "cycles");
+    ck_assert_uint_eq(number_at(hf_reply_item(reply), "unreachable"), 2);
+    ck_assert_uint_eq(number_at(hf_reply_item(reply), "collected"), 0);
+    ck_assert_uint_eq(hf_item_count(cycles), 1);
+    ck_assert_uint_eq(number_at(hf_item_at(cycles, 0), "objects"), 2);
+    hf_reply_free(reply);
+
+    ck_assert_int_eq(hf_gc_collect(conn, &unknown, NULL), HF_ERR_BADARG);
+    ck_assert_int_eq(hf_gc_collect(conn, NULL, &reply), 0);
+    ck_assert_uint_eq(number_at(hf_reply_item(reply), "collected"), 2);
+    ck_assert_int_eq(hf_item_type(hf_item_get(hf_reply_item(reply), "cycles")), HF_TYPE_NONE);
+    hf_reply_free(reply);
+    ck_assert_int_eq(hf_inspect(conn, pair[0], &reply), HF_ERR_GONE);
+}
+END_TEST
+
 START_TEST(sessions_are_listed_and_killed)
 {
     hf_reply *reply;
@@ -490,6 +520,7 @@ int main(void)
     tcase_add_test(names, all_names_and_objects_come_in_pages);
     TCase *inside = suite_case(suite, "inside", setup, teardown);
     tcase_add_test(inside, inspect_and_holders);
+    tcase_add_test(inside, a_cycle_is_found_and_collected);
     tcase_add_test(inside, sessions_are_listed_and_killed);
     tcase_add_test(inside, pools_are_apart);
     tcase_add_test(inside, the_daemon_about_itself);
