@@ -28,11 +28,12 @@ static int batch_turn(hf_conn *conn, struct report *report)
 
 static int put_packages(hf_conn *conn, const struct packages *packages, hf_id *ids, struct report *report)
 {
-    const struct hf_put_options options = {.tag = "package"};
     int error = hf_batch_begin(conn);
     for (size_t i = 0; i < packages->count && error == 0; i++) {
-        const char *name = packages->rows[i].name;
-        error = hf_put(conn, hf_str(name, strlen(name)), &options, &ids[i]);
+        const struct package *package = &packages->rows[i];
+        const struct hf_put_options options = {.tag = package->name};
+        const char *version = package->version == NULL ? "" : package->version;
+        error = hf_put(conn, hf_str(version, strlen(version)), &options, &ids[i]);
         if (error == 0 && (i + 1) % BATCH == 0) {
             error = batch_turn(conn, report);
         }

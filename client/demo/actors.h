@@ -30,7 +30,8 @@ struct task {
 
 typedef int actor_work(hf_conn *conn, const struct task *task, struct report *report);
 
-/* Puts each package as an object with its dependencies as slots and names it. */
+/* Puts each package as an object (its version is the value, its name the tag) with its dependencies as slots, and names
+ * it. */
 actor_work actor_load;
 /* Looks names[0] up and follows all slots from there. */
 actor_work actor_walk;

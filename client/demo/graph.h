@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A part of a pool as this client sees it: objects, their values as text, and the slots between them. It is read
- * through the public calls only: hf_scan, hf_refs, hf_get_many. */
+/* A part of a pool as this client sees it: objects and what their slots refer to, read by hf_scan and hf_refs. */
 #ifndef HF_DEMO_GRAPH_H
 #define HF_DEMO_GRAPH_H
 
@@ -8,17 +7,12 @@
 
 struct node {
     hf_id id;
-    char *text;              /* value of the object, NULL before graph_texts */
-    size_t edge, edge_count; /* its slots: graph.edges[edge] ... */
-    size_t depth;            /* steps from the nearest root */
-    size_t component;        /* number of its cycle, see graph_cycles */
+    size_t depth; /* steps from the nearest root */
 };
 
 struct graph {
     struct node *nodes; /* in the order of discovery: roots first */
     size_t count, capacity;
-    size_t *edges; /* indexes of nodes */
-    size_t edge_count, edge_capacity;
     size_t *table; /* hash of ids: index + 1 */
     size_t table_size;
     size_t round_trips;
@@ -32,13 +26,6 @@ int graph_scan(struct graph *graph, hf_conn *conn, uint64_t sid);
 
 /* Follows the slots of all nodes until nothing new is found. */
 int graph_walk(struct graph *graph, hf_conn *conn);
-
-/* Fetches the values. */
-int graph_texts(struct graph *graph, hf_conn *conn);
-
-/* Numbers the cycles (strongly connected components with an edge inside) from 1 in node.component; 0 is a node in
- * no cycle. `*ret_count` is how many there are. */
-int graph_cycles(struct graph *graph, size_t *ret_count);
 
 void graph_free(struct graph *graph);
 

@@ -2,278 +2,24 @@
 /* holdfast-demo HOLDFASTD [STATUS]: the packages of this Debian machine as a graph of shared objects.
  *
  * Starts a daemon of its own in a temporary folder, lets several processes work on one graph, and shows after each
- * step what the daemon itself says: what lives, who holds it, what died at once, and in the end what only cycles
- * keep alive. Every number comes from the daemon or from walking its graph, none from what the program hopes. */
+ * step what the daemon itself says: what lives, who holds it and why, what died at once, and in the end which cycles of
+ * packages are left, until they are collected. Every number comes from the daemon or from walking its graph, none from
+ * what the program hopes. */
 #include "client/demo/actors.h"
 #include "client/demo/dpkg.h"
 #include "client/demo/graph.h"
+#include "client/demo/story.h"
 #include "client/holdfast.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define STATUS_FILE  "/var/lib/dpkg/status"
 #define RESULT_COUNT 200
-#define WITH_MAX     3      /* names shown of what a cycle refers to */
-#define POLL_MAX     100000 /* round trips until something that must happen is given up */
-
-struct story {
-    hf_conn *conn;
-    bool colour;
-    uint64_t live; /* objects at the end of the last step */
-    char folder[64], socket[80], address[96];
-    pid_t daemon;
-};
-
-/* ---- Printing: titles on the left, text in a column, what the daemon says behind a bar ---------------- */
-
-enum ink { INK_PLAIN, INK_TITLE, INK_DAEMON, INK_NUMBER };
-
-static const char *ink(const struct story *story, enum ink wanted)
-{
-    static const char *const codes[] = {[INK_PLAIN] = "\033[0m",
-                                        [INK_TITLE] = "\033[1m",
-                                        [INK_DAEMON] = "\033[36m",
-                                        [INK_NUMBER] = "\033[1;33m"};
-    return story->colour ? codes[wanted] : "";
-}
-
-static bool colour_wanted(void)
-{
-    const char *no_color = getenv("NO_COLOR");
-    return isatty(STDOUT_FILENO) && (no_color == NULL || no_color[0] == '\0');
-}
-
-__attribute__((format(printf, 3, 4))) /* lets the compiler check the arguments */
-static void
-say(const struct story *story, const char *title, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    printf("%s%-11s%s", ink(story, INK_TITLE), title, ink(story, INK_PLAIN));
-    vprintf(format, arguments);
-    putchar('\n');
-    va_end(arguments);
-}
-
-/* Ends the program; the daemon sees its parent's end. */
-__attribute__((format(printf, 1, 2), noreturn)) /* as above; and no path goes on behind it */
-static void
-give_up(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    fflush(stdout);
-    fputs("holdfast-demo: ", stderr);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    exit(1);
-}
-
-static void must(const struct story *story, int error, const char *what)
-{
-    if (error != 0) {
-        const struct hf_error *last = story->conn == NULL ? NULL : hf_last_error(story->conn);
-        give_up("%s: %s", what, last != NULL && last->code != 0 ? last->text : hf_error_text(error));
-    }
-}
-
-/* ---- The daemon --------------------------------------------------------------------------------------- */
-
-/* Reads the log of the daemon until it says that it listens. */
-static void wait_until_listening(int log)
-{
-    char text[4096];
-    size_t size = 0;
-    while (size < sizeof text - 1) {
-        ssize_t got = read(log, text + size, sizeof text - 1 - size);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got <= 0) {
-            break;
-        }
-        size += (size_t)got;
-        text[size] = '\0';
-        if (strstr(text, "listening on") != NULL) {
-            return;
-        }
-    }
-    give_up("the daemon did not start:\n%.*s", (int)size, text);
-}
-
-static void daemon_start(struct story *story, const char *program)
-{
-    int log[2];
-    const char *parent = getenv("TMPDIR");
-    snprintf(story->folder, sizeof story->folder, "%.40s/hf-demo-XXXXXX", parent == NULL ? "/tmp" : parent);
-    if (mkdtemp(story->folder) == NULL || pipe2(log, O_CLOEXEC) != 0) {
-        give_up("%s: %s", story->folder, strerror(errno));
-    }
-    snprintf(story->socket, sizeof story->socket, "%s/socket", story->folder);
-    snprintf(story->address, sizeof story->address, "unix:%s", story->socket);
-    fflush(NULL);
-    story->daemon = fork();
-    if (story->daemon == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGTERM);
-        dup2(log[1], STDERR_FILENO);
-        execl(program, program, "--listen", story->address, (char *)NULL);
-        _exit(127);
-    }
-    close(log[1]);
-    wait_until_listening(log[0]);
-    /* The pipe stays open, unread: the few lines that follow fit into it. */
-    must(story, hf_connect(story->address, 0, &story->conn), "connect");
-}
-
-static void daemon_end(struct story *story)
-{
-    int status = 0;
-    hf_close(story->conn);
-    kill(story->daemon, SIGTERM);
-    waitpid(story->daemon, &status, 0);
-    unlink(story->socket);
-    rmdir(story->folder);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        give_up("the daemon ended with status %d", status);
-    }
-}
-
-/* ---- What the daemon says ----------------------------------------------------------------------------- */
-
-static uint64_t statistic(struct story *story, const char *section, const char *key)
-{
-    hf_reply *reply;
-    uint64_t number;
-    must(story, hf_stats(story->conn, section, &reply), "stats");
-    if (!hf_item_uint(hf_item_get(hf_reply_item(reply), key), &number)) {
-        give_up("the daemon has no statistic %s.%s", section, key);
-    }
-    hf_reply_free(reply);
-    return number;
-}
-
-/* What only cycles keep is there to be shown in the end: no collection begins by itself. */
-static void switch_collector_off(struct story *story)
-{
-    static const unsigned char params[] = "\x91\x81\xa7"
-                                          "enabled\xc2"; /* [{"enabled": false}] */
-    hf_reply *reply;
-    must(story, hf_call(story->conn, "gc_config", params, sizeof params - 1, &reply), "gc_config");
-    hf_reply_free(reply);
-}
-
-/* Waits until what is dead has been freed: a large death goes on in small steps while others are served. */
-static void wait_until_freed(struct story *story)
-{
-    for (int i = 0; statistic(story, "gc", "backlog") != 0; i++) {
-        if (i == POLL_MAX) {
-            give_up("the daemon does not finish freeing");
-        }
-    }
-}
-
-/* Text of a str in a map, "" if it is not there. */
-static const char *text_of(hf_item map, const char *key, char *buffer, size_t size)
-{
-    const void *bytes = "";
-    size_t length = 0;
-    hf_item_bytes(hf_item_get(map, key), &bytes, &length);
-    snprintf(buffer, size, "%.*s", (int)length, (const char *)bytes);
-    return buffer;
-}
-
-/* The sid of the session called `name`, 0 if there is none. */
-static uint64_t session_of(struct story *story, const char *name)
-{
-    hf_reply *reply;
-    hf_item row;
-    char buffer[64];
-    uint64_t sid = 0;
-    must(story, hf_sessions(story->conn, NULL, 0, &reply), "sessions");
-    hf_walk walk = hf_walk_start(hf_reply_item(reply));
-    while (sid == 0 && hf_walk_next(&walk, NULL, &row)) {
-        if (strcmp(text_of(row, "name", buffer, sizeof buffer), name) == 0) {
-            hf_item_uint(hf_item_get(row, "sid"), &sid);
-        }
-    }
-    hf_reply_free(reply);
-    return sid;
-}
-
-static void wait_until_ended(struct story *story, const char *name)
-{
-    for (int i = 0; session_of(story, name) != 0; i++) {
-        if (i == POLL_MAX) {
-            give_up("the session of %s does not end", name);
-        }
-    }
-}
-
-static void print_sessions(struct story *story)
-{
-    hf_reply *reply;
-    hf_item row;
-    char name[64];
-    int printed = 0;
-    must(story, hf_sessions(story->conn, NULL, 0, &reply), "sessions");
-    hf_walk walk = hf_walk_start(hf_reply_item(reply));
-    while (hf_walk_next(&walk, NULL, &row)) {
-        uint64_t held = 0;
-        hf_item_uint(hf_item_get(row, "held"), &held);
-        if (*text_of(row, "name", name, sizeof name) != '\0' && held > 0) {
-            printf("%s%s %llu", printed++ == 0 ? "" : ", ", name, (unsigned long long)held);
-        }
-    }
-    fputs(printed == 0 ? "nobody" : "", stdout);
-    hf_reply_free(reply);
-}
-
-/* The line that ends a step. `put` objects were new in it; the others that are missing have died. */
-static void print_state(struct story *story, uint64_t put)
-{
-    wait_until_freed(story);
-    uint64_t live = statistic(story, "objects", "count");
-    printf("%11s%s| objects %s%llu%s, died now %s%llu%s, names %llu, held by sessions: ", "",
-           ink(story, INK_DAEMON), ink(story, INK_NUMBER), (unsigned long long)live, ink(story, INK_DAEMON),
-           ink(story, INK_NUMBER), (unsigned long long)(story->live + put - live), ink(story, INK_DAEMON),
-           (unsigned long long)statistic(story, "names", "count"));
-    print_sessions(story);
-    printf("%s\n\n", ink(story, INK_PLAIN));
-    story->live = live;
-}
-
-/* Answers "who holds it?" from outside, in one line. */
-static void print_holders(struct story *story, const char *name, hf_id id)
-{
-    hf_reply *reply;
-    hf_item row;
-    char kind[16], who[64];
-    must(story, hf_holders(story->conn, id, 0, &reply), "holders");
-    printf("%11s%s| who holds %s? ", "", ink(story, INK_DAEMON), name);
-    hf_walk walk = hf_walk_start(hf_reply_item(reply));
-    for (int i = 0; hf_walk_next(&walk, NULL, &row); i++) {
-        int64_t pid = 0;
-        text_of(row, "name", who, sizeof who);
-        text_of(row, "kind", kind, sizeof kind);
-        printf("%s%s %s", i == 0 ? "" : ", ", kind, who);
-        if (hf_item_int(hf_item_get(row, "pid"), &pid) && pid != 0) {
-            printf(" (pid %lld)", (long long)pid);
-        }
-    }
-    printf("%s\n", ink(story, INK_PLAIN));
-    hf_reply_free(reply);
-}
+#define CYCLES_MAX   12 /* lines of cycles */
+#define CYCLE_WIDTH  70 /* columns of one, about */
 
 /* ---- The steps ---------------------------------------------------------------------------------------- */
 
@@ -358,9 +104,30 @@ static void step_kill(struct story *story, const struct packages *packages, stru
     print_state(story, 0);
 }
 
+/* The params of gc_config: [{"enabled": no or yes}]. */
+static void collect_by_itself(struct story *story, bool enabled)
+{
+    const unsigned char params[] = {
+        0x91, 0x81, 0xa7, 'e', 'n', 'a', 'b', 'l', 'e', 'd', enabled ? 0xc3 : 0xc2};
+    must(story, hf_call(story->conn, "gc_config", params, sizeof params, NULL), "gc_config");
+}
+
+/* The object that is most steps away from those that the graph began with. */
+static hf_id most_distant(const struct graph *graph)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < graph->count; i++) {
+        if (graph->nodes[i].depth > graph->nodes[found].depth) {
+            found = i;
+        }
+    }
+    return graph->nodes[found].id;
+}
+
 static void step_unname(struct story *story, const struct packages *packages)
 {
     uint64_t names = statistic(story, "names", "count");
+    collect_by_itself(story, false);
     must(story, hf_batch_begin(story->conn), "batch");
     for (size_t i = 0; i < packages->count; i++) {
         must(story, hf_unname(story->conn, packages->rows[i].name, HF_ANY_VERSION), "unname");
@@ -373,10 +140,14 @@ static void step_unname(struct story *story, const struct packages *packages)
     size_t held = kept.count;
     must(story, graph_walk(&kept, story->conn), "refs");
     say(story, "4 UNNAME",
-        "All %llu names are dropped. What loses its last reference dies at once, and so does",
+        "All %llu names are dropped; the collector of cycles is off (gc_config) for a while.",
         (unsigned long long)names);
-    say(story, "", "what only that held. Left: %zu that keeper holds, %zu below those, %llu kept by cycles.",
-        held, kept.count - held, (unsigned long long)(statistic(story, "objects", "count") - kept.count));
+    say(story, "", "What loses its last reference dies at once, and so does what only that held.");
+    say(story, "", "Left: %zu that keeper holds, %zu below those, %llu kept by cycles.", held,
+        kept.count - held, (unsigned long long)(statistic(story, "objects", "count") - kept.count));
+    if (kept.count > 0) {
+        print_why(story, most_distant(&kept));
+    }
     graph_free(&kept);
     print_state(story, 0);
 }
@@ -389,88 +160,16 @@ static void step_leave(struct story *story, struct actor *keeper)
     print_state(story, 0);
 }
 
-static bool first_word(const char **at, size_t *size)
-{
-    *at += strspn(*at, " ");
-    *size = strcspn(*at, " ");
-    return *size > 0;
-}
-
-/* The members of cycle `number`, and what else is reachable from there and from no earlier one. */
-static void print_cycle(const struct story *story, const struct graph *all, size_t number, hf_conn *conn,
-                        bool *seen)
-{
-    struct graph reach = {0};
-    size_t size, printed = 0;
-    char text[160] = "";
-    const char *word;
-    for (size_t i = 0; i < all->count; i++) {
-        if (all->nodes[i].component == number) {
-            must(story, graph_add(&reach, all->nodes[i].id, &size), "memory");
-            word = all->nodes[i].text;
-            if (word != NULL && first_word(&word, &size)) {
-                size_t used = strlen(text);
-                snprintf(text + used, sizeof text - used, "%s%.*s", printed++ == 0 ? "" : " <-> ", (int)size,
-                         word);
-            }
-            seen[i] = true;
-        }
-    }
-    must(story, graph_walk(&reach, conn), "refs");
-    say(story, "", "  %s%s%s", ink(story, INK_NUMBER), text, ink(story, INK_PLAIN));
-    printf("%11s    and with them:", "");
-    printed = 0;
-    for (size_t i = 0; i < all->count; i++) {
-        for (size_t k = 0; k < reach.count && !seen[i]; k++) {
-            if (reach.nodes[k].id == all->nodes[i].id) {
-                seen[i] = true;
-                if (printed++ < WITH_MAX) {
-                    printf("%s %s", printed == 1 ? "" : ",", all->nodes[i].text);
-                }
-            }
-        }
-    }
-    if (printed > WITH_MAX) {
-        printf(" and %zu more", printed - WITH_MAX);
-    }
-    puts(printed == 0 ? " nothing else" : "");
-    graph_free(&reach);
-}
-
-static void step_cycles(struct story *story)
-{
-    struct graph all = {0};
-    size_t cycles;
-    must(story, graph_scan(&all, story->conn, 0), "scan");
-    must(story, graph_walk(&all, story->conn), "refs");
-    must(story, graph_texts(&all, story->conn), "get");
-    must(story, graph_cycles(&all, &cycles), "cycles");
-    bool *seen = calloc(all.count + 1, sizeof *seen);
-    if (seen == NULL) {
-        give_up("no memory");
-    }
-    say(story, "6 CYCLES", "%zu objects still live: %zu cycle%s, and what %s to.", all.count, cycles,
-        cycles == 1 ? "" : "s", cycles == 1 ? "it refers" : "they refer");
-    for (size_t number = 1; number <= cycles; number++) {
-        print_cycle(story, &all, number, story->conn, seen);
-    }
-    say(story, "",
-        "Counts alone never free these; that is the work of the collector, which is switched off here.");
-    free(seen);
-    graph_free(&all);
-}
-
-static void step_verify(struct story *story)
+static void print_verify(struct story *story)
 {
     hf_reply *reply;
     bool ok = false;
-    uint64_t objects = 0;
     must(story, hf_verify(story->conn, &reply), "verify");
     hf_item result = hf_reply_item(reply);
-    hf_item_uint(hf_item_get(result, "objects"), &objects);
+    uint64_t objects = number_of(result, "objects");
     hf_item_bool(hf_item_get(result, "ok"), &ok);
     size_t findings = hf_item_count(hf_item_get(result, "findings"));
-    printf("%11s%s| verify walked %llu objects and every invariant of the heap: %zu findings%s\n", "",
+    printf("%11s%s| verify walked %llu objects and every invariant of the heap: %zu findings%s\n\n", "",
            ink(story, INK_DAEMON), (unsigned long long)objects, findings, ink(story, INK_PLAIN));
     hf_reply_free(reply);
     if (!ok) {
@@ -478,11 +177,101 @@ static void step_verify(struct story *story)
     }
 }
 
+/* ---- Cycles ------------------------------------------------------------------------------------------- */
+
+static void print_cycle(const struct story *story, hf_item cycle)
+{
+    hf_item member;
+    char tag[256];
+    uint64_t objects = number_of(cycle, "objects"), printed = 0;
+    size_t width = 0;
+    printf("%13s%s", "", ink(story, INK_NUMBER));
+    hf_walk walk = hf_walk_start(hf_item_get(cycle, "members"));
+    while (width < CYCLE_WIDTH && hf_walk_next(&walk, NULL, &member)) {
+        text_of(member, "tag", tag, sizeof tag);
+        width += (size_t)printf("%s%s", printed++ == 0 ? "" : " <-> ", tag);
+    }
+    if (objects > printed) {
+        printf(" and %llu more", (unsigned long long)(objects - printed));
+    }
+    printf("%s\n", ink(story, INK_PLAIN));
+}
+
+/* The first object of the first cycle, 0 if there is none. */
+static hf_id first_member(hf_item cycles)
+{
+    int64_t id = 0;
+    hf_item_int(hf_item_get(hf_item_at(hf_item_get(hf_item_at(cycles, 0), "members"), 0), "id"), &id);
+    return id;
+}
+
+/* Lets the daemon look without freeing. The result is an object of a cycle, 0 if there is none. */
+static hf_id step_cycles(struct story *story)
+{
+    const struct hf_gc_options look = {.dry_run = true, .explain = true};
+    hf_reply *reply;
+    hf_item cycle;
+    uint64_t printed = 0, in_cycles = 0;
+    must(story, hf_gc_collect(story->conn, &look, &reply), "gc_collect");
+    hf_item result = hf_reply_item(reply), cycles = hf_item_get(result, "cycles");
+    uint64_t unreachable = number_of(result, "unreachable"), found = number_of(result, "cycles_found");
+    say(story, "6 CYCLES", "%llu of %llu objects are out of reach: only slots of each other refer to them.",
+        (unsigned long long)unreachable, (unsigned long long)number_of(result, "candidates"));
+    say(story, "",
+        "gc_collect {dry_run, explain} finds %llu cycle%s and frees nothing:", (unsigned long long)found,
+        found == 1 ? "" : "s");
+    for (hf_walk walk = hf_walk_start(cycles); hf_walk_next(&walk, NULL, &cycle);) {
+        in_cycles += number_of(cycle, "objects");
+        if (printed < CYCLES_MAX) {
+            print_cycle(story, cycle);
+            printed++;
+        }
+    }
+    if (found > printed) {
+        say(story, "", "  and %llu more", (unsigned long long)(found - printed));
+    } else {
+        uint64_t rest = unreachable - in_cycles;
+        say(story, "", "Only these depend on the rest, %llu object%s.", (unsigned long long)rest,
+            rest == 1 ? "" : "s");
+    }
+    hf_id member = first_member(cycles);
+    hf_reply_free(reply);
+    print_verify(story);
+    return member;
+}
+
+/* Collects. `watched` is an object of a cycle, whose end is watched; 0: none. */
+static void step_collect(struct story *story, hf_id watched)
+{
+    hf_reply *reply;
+    char tag[256];
+    if (watched != 0) {
+        tag_of(story, watched, tag, sizeof tag);
+        must(story, hf_watch(story->conn, watched), "watch");
+    }
+    must(story, hf_gc_collect(story->conn, NULL, &reply), "gc_collect");
+    hf_item result = hf_reply_item(reply);
+    uint64_t steps = number_of(result, "steps");
+    say(story, "7 COLLECT",
+        "The same in earnest: %s%llu%s objects freed, values of %llu bytes, in %.2f ms and",
+        ink(story, INK_NUMBER), (unsigned long long)number_of(result, "collected"), ink(story, INK_PLAIN),
+        (unsigned long long)number_of(result, "bytes"), (double)number_of(result, "duration_us") / 1e3);
+    say(story, "", "%llu step%s, the longest of %llu us. Between steps others are served.",
+        (unsigned long long)steps, steps == 1 ? "" : "s",
+        (unsigned long long)number_of(result, "step_us_max"));
+    hf_reply_free(reply);
+    if (watched != 0) {
+        print_event(story, tag);
+    }
+    collect_by_itself(story, true);
+    print_state(story, 0);
+}
+
 int main(int argc, char **argv)
 {
     const char *status = argc > 2 ? argv[2] : STATUS_FILE;
     struct packages packages;
-    struct story story = {.colour = colour_wanted()};
+    struct story story = {0};
     struct actor builder, keeper;
     hf_id shared;
     if (argc < 2) {
@@ -491,18 +280,16 @@ int main(int argc, char **argv)
     if (packages_read(status, &packages) != 0) {
         give_up("%s: %s", status, strerror(errno));
     }
-    daemon_start(&story, argv[1]);
-    switch_collector_off(&story);
+    story_begin(&story, argv[1]);
     putchar('\n');
     step_load(&story, &packages, status);
     step_use(&story, &packages, &builder, &keeper, &shared);
     step_kill(&story, &packages, &builder, shared);
     step_unname(&story, &packages);
     step_leave(&story, &keeper);
-    step_cycles(&story);
-    step_verify(&story);
-    putchar('\n');
-    daemon_end(&story);
+    step_collect(&story, step_cycles(&story));
+    print_verify(&story);
+    story_end(&story);
     packages_free(&packages);
     return 0;
 }
