@@ -439,6 +439,8 @@ LIBDIR = $(DESTDIR)$(PREFIX)/lib
 INCDIR = $(DESTDIR)$(PREFIX)/include
 MANDIR = $(DESTDIR)$(PREFIX)/share/man
 MAN_PAGES = $(wildcard deploy/man/*.[1-8])
+DOCDIR = $(DESTDIR)$(PREFIX)/share/doc/holdfast
+DOC_PAGES = $(wildcard deploy/doc/*.md)
 CONFIG  = $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfast.conf
 
 # The service: systemd looks below these two only; elsewhere (PREFIX=$HOME/.local) there is none to install.
@@ -461,7 +463,7 @@ define uninstall_service
 	@if cmp -s deploy/holdfast.conf $(CONFIG); then rm -f $(CONFIG); elif [ -e $(CONFIG) ]; then echo 'kept: $(CONFIG)'; fi
 endef
 
-install: all ## Install programs, library, manual pages, and the service (DESTDIR=, PREFIX=/usr/local, SYSCONFDIR=/etc).
+install: all ## Install programs, library, manual pages, documents, and the service (DESTDIR=, PREFIX=/usr/local, SYSCONFDIR=/etc).
 	@install -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCDIR)
 	@install -m 755 build/holdfastd build/holdfast $(BINDIR)
 	@install -m 644 build/libholdfast.a build/libholdfast.so.$(VERSION) $(LIBDIR)
@@ -470,14 +472,17 @@ install: all ## Install programs, library, manual pages, and the service (DESTDI
 	@install -m 644 client/holdfast.h $(INCDIR)
 	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' deploy/libholdfast.pc.in > $(LIBDIR)/pkgconfig/libholdfast.pc
 	@$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page));)
+	@install -d $(DOCDIR) && install -m 644 $(DOC_PAGES) $(DOCDIR)
 	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
-	@echo 'installed below $(DESTDIR)$(PREFIX): bin, lib, include, share/man'
+	@echo 'installed below $(DESTDIR)$(PREFIX): bin, lib, include, share/man, share/doc'
 	$(if $(SERVICE),$(install_service))
 
 uninstall: ## Remove what `make install` with the same options put there; a changed configuration stays.
 	@rm -f $(BINDIR)/holdfastd $(BINDIR)/holdfast $(LIBDIR)/libholdfast.a $(LIBDIR)/libholdfast.so*
 	@rm -f $(INCDIR)/holdfast.h $(LIBDIR)/pkgconfig/libholdfast.pc
 	@rm -f $(foreach page,$(MAN_PAGES),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+	@rm -f $(addprefix $(DOCDIR)/,$(notdir $(DOC_PAGES)))
+	@rmdir --ignore-fail-on-non-empty $(DOCDIR) 2>/dev/null || true
 	$(if $(SERVICE),$(uninstall_service))
 
 clean: ## Remove what was built; what the fuzzers found stays.
