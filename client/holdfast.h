@@ -571,6 +571,22 @@ struct hf_gc_options {
  * meanwhile. Errors: HF_ERR_OOM, HF_ERR_BADARG (a kind that the daemon has not). */
 HF_API int hf_gc_collect(hf_conn *conn, const struct hf_gc_options *options, hf_reply **ret_map);
 
+enum hf_switch { HF_UNCHANGED, HF_ON, HF_OFF };
+
+/* How the collector of a pool works; 0 changes nothing. */
+struct hf_gc_settings {
+    enum hf_switch enabled;  /* HF_OFF: it collects only when asked; counts free at once all the same */
+    uint64_t budget_us;      /* background work in one turn of the daemon's loop, 20 ... 100,000 */
+    uint64_t growth_percent; /* a collection begins when the pool has grown by so much, 1 ... 1000, ... */
+    uint64_t objects_least;  /* ... but no less than by so many objects ... */
+    uint64_t bytes_least;    /* ... or by so many bytes; */
+    uint64_t full_after_ms;  /* or when what may be garbage has waited for so long */
+};
+
+/* Changes how the collector of the pool works, for all who use it, and tells the values in force: a map. `changes` may be
+ * NULL. Error: HF_ERR_BADARG. */
+HF_API int hf_gc_config(hf_conn *conn, const struct hf_gc_settings *changes, hf_reply **ret_map);
+
 /* Lets the daemon check every invariant of the pool: {objects, ok, findings}. */
 HF_API int hf_verify(hf_conn *conn, hf_reply **ret_map);
 

@@ -104,12 +104,10 @@ static void step_kill(struct story *story, const struct packages *packages, stru
     print_state(story, 0);
 }
 
-/* The params of gc_config: [{"enabled": no or yes}]. */
 static void collect_by_itself(struct story *story, bool enabled)
 {
-    const unsigned char params[] = {
-        0x91, 0x81, 0xa7, 'e', 'n', 'a', 'b', 'l', 'e', 'd', enabled ? 0xc3 : 0xc2};
-    must(story, hf_call(story->conn, "gc_config", params, sizeof params, NULL), "gc_config");
+    const struct hf_gc_settings changes = {.enabled = enabled ? HF_ON : HF_OFF};
+    must(story, hf_gc_config(story->conn, &changes, NULL), "gc_config");
 }
 
 /* The object that is most steps away from those that the graph began with. */

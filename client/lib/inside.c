@@ -174,6 +174,38 @@ int hf_gc_collect(hf_conn *conn, const struct hf_gc_options *options, hf_reply *
     return hf__call_end(conn, &sink);
 }
 
+int hf_gc_config(hf_conn *conn, const struct hf_gc_settings *changes, hf_reply **ret_map)
+{
+    static const struct hf_gc_settings none;
+    if (changes == NULL)
+        changes = &none;
+    const struct {
+        const char *key;
+        uint64_t number;
+    } numbers[] = {
+        {"budget_us", changes->budget_us},         {"growth_percent", changes->growth_percent},
+        {"objects_least", changes->objects_least}, {"bytes_least", changes->bytes_least},
+        {"full_after_ms", changes->full_after_ms},
+    };
+    uint32_t count = changes->enabled != HF_UNCHANGED;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        count += numbers[i].number != 0;
+    msgpack_packer *packer = hf__call(conn, "gc_config", count != 0);
+    if (count != 0)
+        msgpack_pack_map(packer, count);
+    if (changes->enabled != HF_UNCHANGED) {
+        hf__pack_key(packer, "enabled");
+        if (changes->enabled == HF_ON)
+            msgpack_pack_true(packer);
+        else
+            msgpack_pack_false(packer);
+    }
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        hf__pack_option_uint(packer, numbers[i].key, numbers[i].number);
+    struct hf__sink sink = hf__sink_reply(ret_map);
+    return hf__call_end(conn, &sink);
+}
+
 int hf_verify(hf_conn *conn, hf_reply **ret_map)
 {
     return end_plain_call(conn, "verify", hf__sink_reply(ret_map));

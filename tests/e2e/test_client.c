@@ -314,13 +314,12 @@ END_TEST
 
 START_TEST(a_cycle_is_found_and_collected)
 {
-    static const char by_hand[] = "\x91\x81\xa7"
-                                  "enabled\xc2"; /* [{"enabled": false}] */
+    const struct hf_gc_settings by_hand = {.enabled = HF_OFF};
     const struct hf_gc_options look = {.kind = "full", .dry_run = true, .explain = true};
     const struct hf_gc_options unknown = {.kind = "middling"};
     hf_reply *reply;
     hf_id pair[2] = {put_text("one"), put_text("two")};
-    ck_assert_int_eq(hf_call(conn, "gc_config", by_hand, sizeof by_hand - 1, NULL), 0);
+    ck_assert_int_eq(hf_gc_config(conn, &by_hand, NULL), 0);
     ck_assert_int_eq(hf_link(conn, pair[0], 0, pair[1], NULL), 0);
     ck_assert_int_eq(hf_link(conn, pair[1], 0, pair[0], NULL), 0);
     ck_assert_int_eq(hf_release_many(conn, pair, 2, 1, NULL), 0);
@@ -339,6 +338,31 @@ START_TEST(a_cycle_is_found_and_collected)
     ck_assert_int_eq(hf_item_type(hf_item_get(hf_reply_item(reply), "cycles")), HF_TYPE_NONE);
     hf_reply_free(reply);
     ck_assert_int_eq(hf_inspect(conn, pair[0], &reply), HF_ERR_GONE);
+}
+END_TEST
+
+START_TEST(the_collector_is_set)
+{
+    const struct hf_gc_settings off = {HF_OFF, 101, 102, 103, 104, 105}, on = {.enabled = HF_ON};
+    const struct hf_gc_settings beyond = {.budget_us = 1};
+    bool enabled = true;
+    hf_reply *reply;
+    ck_assert_int_eq(hf_gc_config(conn, &off, &reply), 0);
+    hf_item_bool(hf_item_get(hf_reply_item(reply), "enabled"), &enabled);
+    ck_assert(!enabled);
+    hf_reply_free(reply);
+    ck_assert_int_eq(hf_gc_config(conn, &beyond, NULL), HF_ERR_BADARG);
+    ck_assert_int_eq(hf_gc_config(conn, &on, NULL), 0);
+    ck_assert_int_eq(hf_gc_config(conn, NULL, &reply), 0);
+    hf_item map = hf_reply_item(reply);
+    hf_item_bool(hf_item_get(map, "enabled"), &enabled);
+    ck_assert(enabled);
+    ck_assert_uint_eq(number_at(map, "budget_us"), 101);
+    ck_assert_uint_eq(number_at(map, "growth_percent"), 102);
+    ck_assert_uint_eq(number_at(map, "objects_least"), 103);
+    ck_assert_uint_eq(number_at(map, "bytes_least"), 104);
+    ck_assert_uint_eq(number_at(map, "full_after_ms"), 105);
+    hf_reply_free(reply);
 }
 END_TEST
 
@@ -521,6 +545,7 @@ int main(void)
     TCase *inside = suite_case(suite, "inside", setup, teardown);
     tcase_add_test(inside, inspect_and_holders);
     tcase_add_test(inside, a_cycle_is_found_and_collected);
+    tcase_add_test(inside, the_collector_is_set);
     tcase_add_test(inside, sessions_are_listed_and_killed);
     tcase_add_test(inside, pools_are_apart);
     tcase_add_test(inside, the_daemon_about_itself);
