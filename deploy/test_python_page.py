@@ -3,6 +3,7 @@
 """The page for those who know Python: it is run word for word (tests/lib/page.py), in its order, with the commands of its
 tables. Small numbers must be those of the page, and equal ids in it must be equal ones in the output. And it must be
 complete: what this Python has in gc, weakref and tracemalloc is in a table, and nothing else is."""
+import functools
 import gc
 import os
 import re
@@ -37,6 +38,12 @@ CLASSES = (weakref.finalize, tracemalloc.Snapshot, tracemalloc.Statistic, tracem
 
 def text():
     with open(PAGE, encoding="utf-8") as file:
+        return file.read()
+
+
+@functools.lru_cache
+def header():
+    with open(os.path.join(ROOT, "client", "holdfast.h"), encoding="utf-8") as file:
         return file.read()
 
 
@@ -140,6 +147,8 @@ class Examples(unittest.TestCase):
         """Its command succeeds, and calls one of its methods."""
         named, command = set(SPAN.findall(row[1])), row[2].strip("`")
         self.assertEqual(named - methods, set())
+        for method in named:
+            self.assertIn("hf_%s(" % method, header(), row)
         before = client.call("stats", "requests")["by_method"]
         output = shell.run(command + '; echo "exit $?"')
         self.assertRegex(output, r"(\A|\n)exit 0\n\Z", command)
