@@ -581,6 +581,8 @@ struct hf_gc_settings {
     uint64_t objects_least;  /* ... but no less than by so many objects ... */
     uint64_t bytes_least;    /* ... or by so many bytes; */
     uint64_t full_after_ms;  /* or when what may be garbage has waited for so long */
+    uint64_t young_suspects; /* a young one when so many objects have lost a reference, 1 ... 8,192, ... */
+    uint64_t young_after_ms; /* ... or the first of them has waited for so long */
 };
 
 /* Changes how the collector of the pool works, for all who use it, and tells the values in force: a map. `changes` may be

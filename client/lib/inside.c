@@ -183,9 +183,10 @@ int hf_gc_config(hf_conn *conn, const struct hf_gc_settings *changes, hf_reply *
         const char *key;
         uint64_t number;
     } numbers[] = {
-        {"budget_us", changes->budget_us},         {"growth_percent", changes->growth_percent},
-        {"objects_least", changes->objects_least}, {"bytes_least", changes->bytes_least},
-        {"full_after_ms", changes->full_after_ms},
+        {"budget_us", changes->budget_us},           {"growth_percent", changes->growth_percent},
+        {"objects_least", changes->objects_least},   {"bytes_least", changes->bytes_least},
+        {"full_after_ms", changes->full_after_ms},   {"young_suspects", changes->young_suspects},
+        {"young_after_ms", changes->young_after_ms},
     };
     uint32_t count = changes->enabled != HF_UNCHANGED;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)

@@ -343,7 +343,7 @@ END_TEST
 
 START_TEST(the_collector_is_set)
 {
-    const struct hf_gc_settings off = {HF_OFF, 101, 102, 103, 104, 105}, on = {.enabled = HF_ON};
+    const struct hf_gc_settings off = {HF_OFF, 101, 102, 103, 104, 105, 106, 107}, on = {.enabled = HF_ON};
     const struct hf_gc_settings beyond = {.budget_us = 1};
     bool enabled = true;
     hf_reply *reply;
@@ -362,6 +362,8 @@ START_TEST(the_collector_is_set)
     ck_assert_uint_eq(number_at(map, "objects_least"), 103);
     ck_assert_uint_eq(number_at(map, "bytes_least"), 104);
     ck_assert_uint_eq(number_at(map, "full_after_ms"), 105);
+    ck_assert_uint_eq(number_at(map, "young_suspects"), 106);
+    ck_assert_uint_eq(number_at(map, "young_after_ms"), 107);
     hf_reply_free(reply);
 }
 END_TEST
