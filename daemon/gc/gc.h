@@ -232,8 +232,6 @@ static inline void gc_shade(struct gc *gc, uint32_t index)
 void gc_born_while_collecting(struct gc *gc, uint32_t index);
 void gc_dropped(struct gc *gc, uint32_t index);    /* for gc_drop() */
 void young_suspect(struct gc *gc, uint32_t index); /* for gc_suspect() */
-/* An object got its first slot: without slots it was no suspect, and it may be garbage already, kept by other garbage. */
-void gc_first_slot(struct gc *gc, uint32_t index);
 
 /* It may be garbage: there must be a full collection some time. */
 static inline void gc_unresolved(struct gc *gc, uint32_t index)
@@ -279,6 +277,13 @@ static inline void gc_linked(struct gc *gc, uint32_t from, uint32_t to)
 {
     if (unlikely(gc->heap->collecting == COLLECT_MARK) && heap_is_marked(gc->heap, from))
         gc_shade(gc, to);
+}
+
+/* An object got its first slot: without slots it was no suspect, and it may be garbage already, kept by other garbage. */
+static inline void gc_first_slot(struct gc *gc, uint32_t index)
+{
+    if (!is_held_outside(&gc->heap->hot[index]))
+        gc_suspect(gc, index);
 }
 
 /* The object has lost a reference. Call after every drop, once the operation is committed: it dies if that was the

@@ -43,12 +43,6 @@ void gc_dropped(struct gc *gc, uint32_t index)
     dropped(gc, index);
 }
 
-void gc_first_slot(struct gc *gc, uint32_t index)
-{
-    if (!is_held_outside(&gc->heap->hot[index]))
-        gc_suspect(gc, index);
-}
-
 /* A slot of a dead object, which is not in the queue meanwhile. */
 static inline void drop_slot(struct gc *gc, uint32_t index, uint32_t slot, uint32_t edge)
 {

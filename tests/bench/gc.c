@@ -101,7 +101,7 @@ static bool slice(struct pool *pool, struct slices *s)
         spent = pool_step(pool, STEP_UNITS);
         last = wall_ns() - now;
         now += last;
-    } while (spent >= STEP_UNITS && now - begin_wall + 2 * last < SLICE_NS / 4 * 3);
+    } while (spent >= STEP_UNITS && now - begin_wall + 2 * last < SLICE_NS / 8 * 5);
     slices_add(s, cpu_ns() - begin);
     return spent >= STEP_UNITS;
 }
