@@ -146,6 +146,23 @@ void mem_free(struct mem *mem, void *p, size_t size)
     give(mem, size);
 }
 
+void *mem_map(struct mem *mem, size_t size)
+{
+    if (!take(mem, size))
+        return NULL;
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p != MAP_FAILED)
+        return p;
+    give(mem, size);
+    return NULL;
+}
+
+void mem_unmap(struct mem *mem, void *p, size_t size)
+{
+    munmap(p, size);
+    give(mem, size);
+}
+
 bool reserve_init(struct reserve *reserve, size_t size)
 {
     size = (size + RESERVE_STEP - 1) / RESERVE_STEP * RESERVE_STEP;

@@ -61,6 +61,13 @@ void *mem_zalloc(struct mem *mem, size_t size);
 void *mem_realloc(struct mem *mem, void *p, size_t old_size, size_t size);
 void mem_free(struct mem *mem, void *p, size_t size);
 
+/* The same for whole pages that go back to the system at once, each time. What is freed by mem_free() the C library may
+ * keep, and give back much later in one go, which takes a millisecond for a few MiB (measured). `size` is a multiple of
+ * MEM_PAGE; zero-filled. */
+#define MEM_PAGE 4096u
+void *mem_map(struct mem *mem, size_t size);
+void mem_unmap(struct mem *mem, void *p, size_t size);
+
 /* An array that grows in place: a large range of addresses, zero-filled, charged as far as it is used. */
 struct reserve {
     uint8_t *base;

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/base/u32vec.h"
 
+#include <assert.h>
+
+static_assert(U32VEC_CHUNK * 4 % MEM_PAGE == 0, "whole pages");
+
 #define FIRST_ROOM 16u
 
 /* Within the first chunk room doubles. */
@@ -36,7 +40,7 @@ static bool grow_once(struct u32vec *vec, struct mem *mem)
         return grow_first(vec, mem);
     if (chunks == vec->directory)
         return grow_directory(vec, mem);
-    vec->chunks[chunks] = mem_alloc(mem, U32VEC_CHUNK * 4);
+    vec->chunks[chunks] = mem_map(mem, U32VEC_CHUNK * 4);
     if (vec->chunks[chunks] == NULL)
         return false;
     vec->room += U32VEC_CHUNK;
@@ -55,18 +59,17 @@ void u32vec_give(struct u32vec *vec, struct mem *mem)
 {
     while (vec->room > U32VEC_CHUNK && vec->room - vec->count >= 2 * U32VEC_CHUNK) {
         vec->room -= U32VEC_CHUNK;
-        mem_free(mem, vec->chunks[vec->room / U32VEC_CHUNK], U32VEC_CHUNK * 4);
+        mem_unmap(mem, vec->chunks[vec->room / U32VEC_CHUNK], U32VEC_CHUNK * 4);
         vec->chunks[vec->room / U32VEC_CHUNK] = NULL;
     }
 }
 
 void u32vec_done(struct u32vec *vec, struct mem *mem)
 {
-    if (vec->room <= U32VEC_CHUNK && vec->directory != 0)
-        mem_free(mem, vec->chunks[0], vec->room * 4);
-    else
-        for (uint32_t k = 0; k < vec->room / U32VEC_CHUNK; k++)
-            mem_free(mem, vec->chunks[k], U32VEC_CHUNK * 4);
+    for (uint32_t k = 1; k < vec->room / U32VEC_CHUNK; k++)
+        mem_unmap(mem, vec->chunks[k], U32VEC_CHUNK * 4);
+    if (vec->directory != 0)
+        mem_free(mem, vec->chunks[0], (vec->room < U32VEC_CHUNK ? vec->room : U32VEC_CHUNK) * 4);
     mem_free(mem, vec->chunks, vec->directory * sizeof *vec->chunks);
     *vec = (struct u32vec){0};
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A vector of 32-bit numbers in chunks: grows without ever copying more than a chunk (a realloc of what a
  * session with a million holds has would be a stall). The first chunk starts small, so that many small
- * vectors cost little. Only the last place can be taken away. */
+ * vectors cost little; the others are pages that go back to the system one by one, as they become empty. Only the last
+ * place can be taken away. */
 #ifndef BASE_U32VEC_H
 #define BASE_U32VEC_H
 
 #include "daemon/base/mem.h"
 
-#define U32VEC_CHUNK 1024u
+#define U32VEC_CHUNK 1024u /* numbers: a page */
 
 struct u32vec {
     uint32_t **chunks;

@@ -124,8 +124,8 @@ struct steps {
     uint64_t units;
 };
 
-/* Another one, though longer than the last, is to end within 5/8 of the budget: to give memory back takes long, and is no
- * work that units count. The rest is left for what nobody foresees, page faults and interrupts (measured: of the
+/* Another one, though longer than the last, is to end within 5/8 of the budget: to give memory back takes long, and is
+ * no work that units count. The rest is left for what nobody foresees, page faults and interrupts (measured: of the
  * processor time of a loop that does nothing on a virtual machine, gaps of 20 to 90 us, now and then 170). */
 static bool is_over(const struct steps *steps, const struct pool_entry *entry)
 {
