@@ -152,7 +152,7 @@ static void op_retain(struct workload *w)
     static const uint8_t site[] = "somewhere";
     uint64_t ids[8], counts[8];
     uint32_t count = any_list(w, ids);
-    uint32_t site_size = random_once_in(&w->random, 4) ? (uint32_t)random_between(&w->random, 4, 9) : 0;
+    uint32_t site_size = random_once_in(&w->random, 2) ? (uint32_t)random_between(&w->random, 4, 9) : 0;
     (void)pool_retain(w->fx.pool, any_session(w), ids, count, (uint32_t)random_between(&w->random, 1, 3),
                       site, site_size, counts);
 }
@@ -358,12 +358,12 @@ static void op_time(struct workload *w)
 }
 
 static void (*const operations[])(struct workload *) = {
-    op_put,  op_put,       op_put,    op_put_many,  op_set,       op_write_seal, op_link,  op_link,
-    op_link, op_retain,    op_retain, op_release,   op_release,   op_release,    op_share, op_claim,
-    op_name, op_unname,    op_lookup, op_store,     op_session,   op_step,       op_step,  op_time,
-    op_step, op_step,      op_guard,  op_collect,   op_trace,     op_trace,      op_trace, op_trace,
-    op_ring, op_drop_ring, op_ring,   op_drop_ring, op_collect,   op_trace,      op_trace, op_name,
-    op_ring, op_drop_ring, op_young,  op_ring,      op_drop_ring, op_young,
+    op_put,  op_put,       op_put,    op_put_many,  op_set,     op_write_seal, op_link,  op_link,
+    op_link, op_retain,    op_retain, op_release,   op_release, op_release,    op_share, op_claim,
+    op_name, op_unname,    op_lookup, op_store,     op_session, op_step,       op_step,  op_time,
+    op_step, op_step,      op_guard,  op_collect,   op_trace,   op_trace,      op_trace, op_trace,
+    op_ring, op_drop_ring, op_ring,   op_drop_ring, op_collect, op_trace,      op_trace, op_name,
+    op_ring, op_drop_ring, op_young,  op_young,     op_guard,   op_guard,      op_step,
 };
 #define OPERATIONS (sizeof operations / sizeof operations[0])
 
@@ -390,7 +390,7 @@ void workload_open(struct workload *w, uint64_t seed, uint64_t max_bytes)
     memset(w, 0, sizeof *w);
     w->random.state = seed;
     w->values_large = true;
-    w->only_young = seed % 3 == 1;
+    w->only_young = seed % 4 == 3;
     w->pattern = malloc(PATTERN_BYTES);
     if (w->pattern == NULL)
         fixture_die("no memory");

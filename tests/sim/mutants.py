@@ -347,7 +347,7 @@ def main():
                          folder="tests/sim", sources=SOURCES),
             crash.Attack("test_gc_young", ["-O1", "-DHF_DEBUG=1"], UNIT_MUTANTS, {"CK_FORK": "no"}, scratch, tree, folder="tests/unit",
                          sources=["tests/lib/pool_fixture.c"], libraries=LIBCHECK),
-            crash.Attack("attack_store", ["-O1", "-DHF_STORE_HOOK=1"], STORE_MUTANTS, {"HF_SEEDS": "60", "HF_OPS": "400"},
+            crash.Attack("attack_store", ["-O1", "-DHF_STORE_HOOK=1"], STORE_MUTANTS, {"HF_SEEDS": "80", "HF_OPS": "400"},
                          scratch, tree),
             crash.Attack("sim_events", ["-O1", "-DHF_DEBUG=1"], EVENT_MUTANTS, {"HF_SEEDS": "3000"}, scratch, tree,
                          folder="tests/sim",
