@@ -33,8 +33,9 @@ FAT = 64         # objects with as many slots as a call can give them, for each 
 # of a put_many, 512 units of freeing, 4096 that it owes to a running collection), and 4096 of background work in steps of
 # 128.
 BOUND = 22400
-# In a pool whose memory is spent a call makes room (4096 units), and then does all of its work again.
-BOUND_FULL = BOUND + 8192 + 4096
+# In a pool whose memory is spent a call makes room (4096 units), and then does all of its work again. A young collection
+# looks at suspects then, too: a trial is one piece, of up to 1792 units, and so may be the last one of the background.
+BOUND_FULL = BOUND + 8192 + 4096 + 2 * 1792
 
 
 def frame(method, *params):

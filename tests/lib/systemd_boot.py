@@ -153,8 +153,9 @@ class Systemd:
             return file.read()
 
     def command(self, *command):
-        """The command that does the same inside."""
-        return ["nsenter", "--target", str(self.pid), "--all", "--root", "--wd", "--"] + list(command)
+        """The command that does the same inside, found where programs are there, whatever PATH is here."""
+        return ["nsenter", "--target", str(self.pid), "--all", "--root", "--wd", "--", "env",
+                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"] + list(command)
 
     def finish(self, *command):
         """(exit code, output) of a command inside."""
