@@ -142,6 +142,8 @@ static void dispatch_unknown(struct conn *conn, const struct request *request)
 
 struct again {
     uint64_t until_ms;
+    uint64_t turn;   /* of the last attempt: one a turn, which may cost as much as a request alone */
+    uint64_t left;   /* bytes left of the pool's memory then */
     uint8_t frame[]; /* of one that is not kept where it is, see CALL_KEPT_MIN */
 };
 
@@ -156,6 +158,11 @@ static int try_again(struct call *call, void *state_of_call)
 {
     struct again *again = state_of_call;
     bool last = !pool_has_work(call->pool) || call->worker->now_ms >= again->until_ms;
+    uint64_t left = mem_left(pool_mem(call->pool));
+    if (call->worker->counters.turns == again->turn || (!last && left <= again->left))
+        return CALL_AGAIN;
+    again->turn = call->worker->counters.turns;
+    again->left = left;
     call->params_read = 0;
     int r = handlers[call->method](call);
     if (r == -HF_E_OOM && !last)
@@ -176,6 +183,8 @@ static int wait_for_memory(struct call *call, const struct hfp_frame *frame)
     if (again == NULL)
         return -HF_E_OOM;
     again->until_ms = call->worker->now_ms + MEMORY_WAIT_MS;
+    again->turn = call->worker->counters.turns;
+    again->left = mem_left(pool_mem(call->pool));
     memcpy(again->frame, call->frame, size);
     call->frame = size != 0 ? again->frame : call->frame;
     return call_later(call, try_again, again, again_free);
