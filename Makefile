@@ -46,10 +46,10 @@ SOAK_S = 600
 
 # To build and run.
 PACKAGES_RUN = gcc libc6-dev make pkg-config libuv1-dev libmsgpack-dev libjansson-dev libxxhash-dev \
-    libsystemd-dev libinih-dev
+    libsystemd-dev libinih-dev libncurses-dev
 
 # `make check` adds: libcheck, what the stock foreign clients among the tests run on, and a systemd to be booted.
-PACKAGES_CHECK = check python3 python3-msgpack python3-pynvim nodejs npm systemd util-linux mount
+PACKAGES_CHECK = check python3 python3-msgpack python3-pynvim python3-pyte nodejs npm systemd util-linux mount
 
 # `make check-all`, `tidy` and `format` add: the second compiler, the fuzzer's run time, checkers, and two
 # more foreign clients.
@@ -80,7 +80,7 @@ WARNINGS = \
 
 LINK  = -Wl,--as-needed
 LIBS  = $(call pkg_libs,libuv) $(call pkg_libs,msgpack) $(call pkg_libs,jansson) \
-        $(call pkg_libs,libsystemd) $(call pkg_libs,inih) -lpthread -lm
+        $(call pkg_libs,libsystemd) $(call pkg_libs,inih) $(call pkg_libs,ncursesw) -lpthread -lm
 CHECK = $(call pkg_libs,check)
 
 # Hardening of the release flavour; it costs nothing that the benchmarks can see.
@@ -141,7 +141,7 @@ fuzz.flags    = -O1 -g -DHF_DEBUG=1 -fsanitize=fuzzer-no-link $(SANITIZE)
 PROTO_SRC  := $(wildcard proto/*.c)
 DAEMON_SRC := $(wildcard daemon/*/*.c)
 CLIENT_SRC := $(wildcard client/lib/*.c)
-CLI_SRC    := $(wildcard client/cli/*.c client/bench/*.c)
+CLI_SRC    := $(wildcard client/cli/*.c client/bench/*.c client/monitor/*.c)
 DEMO_SRC   := $(wildcard client/demo/*.c)
 TESTLIB_SRC := $(wildcard tests/lib/*.c)
 HEADERS    := $(wildcard client/*.h proto/*.h daemon/*/*.h client/*/*.h tests/*/*.h)

@@ -54,7 +54,11 @@
     X(RATE, "--rate", "N", "an open loop: so many requests a second, whatever the daemon does")              \
     X(DURATION, "--duration", "TIME", "how long to measure, such as 30, 500ms, 5m (10 s)")                   \
     X(WARMUP, "--warmup", "TIME", "how long to run before that (1 s)")                                       \
-    X(COUNT, "--count", "N", "end after so many operations, or events")                                      \
+    X(COUNT, "--count", "N", "end after so many operations, events or lines")                                \
+    X(INTERVAL, "--interval", "TIME", "how long from one look to the next, such as 500ms, 5, 1m (1 s)")      \
+    X(ONCE, "--once", NULL, "print one page, of one interval, and end")                                      \
+    X(SORT, "--sort", "COLUMN", "order of the sessions: bytes, held, sid, name, pid, pool, state, age")      \
+    X(FILTER, "--filter", "TEXT", "only rows with this in them, in upper or lower case")                     \
     X(PREFIX, "--prefix", "TEXT", "only events whose key begins so, such as the phase of gc")                \
     X(FROM_SEQ, "--from-seq", "SEQ", "the events from this number on, as far as they are kept")              \
     X(DRY_RUN, "--dry-run", NULL, "free nothing: only say what would be freed")                              \

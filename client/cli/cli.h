@@ -8,7 +8,8 @@
  *   args.c      words of a command: positionals and options; splitting a line into words
  *   value.c     values: text, files, JSON <-> MessagePack
  *   print.c     output: values, tables, sizes, ages
- *   do_*.c      the commands, by topic; the work of `bench` is in client/bench
+ *   do_*.c      the commands, by topic; the work of `bench` is in client/bench, that of `stat` and `top` in
+ *               client/monitor
  *   offline.c   what the daemon's program does without a daemon: checking pools in files
  *
  * A command is a function that returns an exit code (enum cli_exit) and has reported what went wrong. */
@@ -155,6 +156,8 @@ int cli_bye(struct cli *cli, const struct cli_args *args);
 int cli_methods(struct cli *cli, const struct cli_args *args);
 int cli_call(struct cli *cli, const struct cli_args *args);
 int cli_hold(struct cli *cli, const struct cli_args *args);
+int cli_stat(struct cli *cli, const struct cli_args *args);
+int cli_top(struct cli *cli, const struct cli_args *args);
 int cli_bench(struct cli *cli, const struct cli_args *args);
 int cli_shell(struct cli *cli, const struct cli_args *args);
 int cli_help_command(struct cli *cli, const struct cli_args *args);

@@ -126,6 +126,16 @@ const struct cli_command cli_commands[] = {
     {"shell", "", "read commands from stdin, all in one session",
      "A line is a command as on the command line, with quotes and \\; # starts a comment.", 0, 0, 0, false,
      cli_shell},
+    {"stat", "", "print a line of figures each second",
+     "Requests and bytes on the wire are those of the whole daemon, all else is of the pool. The first line\n"
+     "comes after the first interval. A daemon that goes away is waited for. With --json a line is a map:\n"
+     "`counted` is what was counted in the interval, `now` how things stand at its end.",
+     CLI_BIT(INTERVAL) | CLI_BIT(COUNT), 0, 0, true, cli_stat},
+    {"top", "", "watch requests, memory, the collector, and who holds how much",
+     "On a terminal it goes on until q; h lists its keys. --once prints one page, --json one map for each\n"
+     "interval, with the rows of sessions, pools and methods.",
+     CLI_BIT(INTERVAL) | CLI_BIT(COUNT) | CLI_BIT(ONCE) | CLI_BIT(SORT) | CLI_BIT(FILTER) | CLI_BIT(ALL), 0,
+     0, true, cli_top},
     {"bench", "[compare BEFORE AFTER]", "put load on the daemon and measure it; compare two results",
      BENCH_TEXT, BENCH_BITS, 0, 3, true, cli_bench},
     {"bye", "", "end the session: leave the shell", NULL, 0, 0, 0, false, cli_bye},

@@ -43,6 +43,7 @@ void freeset_touch(struct freeset *set, uint32_t member)
 {
     for (unsigned k = 0; k < set->levels; k++) {
         volatile uint64_t *word = words(set, k) + member / 64;
+        /* cppcheck-suppress selfAssignment ; a read and a write are what it is for */
         *word = *word;
         member /= 64;
     }
