@@ -34,6 +34,7 @@ static inline void object_dies(struct gc *gc, uint32_t index)
     struct heap *heap = gc->heap;
     struct hot *hot = &heap->hot[index];
     enum reason reason = unlikely((hot->w0 & W0_OPEN) != 0) ? REASON_ABORT : gc->reason;
+    image_touch(heap, hot);
     hot->w0 = (hot->w0 & ~(W0_STATE | W0_WHY)) | W0_ZERO | (uint64_t)reason << W0_WHY_SHIFT;
     slots_unmake(heap, index);
     heap->alive--;

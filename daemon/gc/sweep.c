@@ -72,6 +72,7 @@ static void begin_list(struct gc *gc, struct tally *tally, uint32_t index)
 {
     struct hot *hot = &gc->heap->hot[index];
     count_condemned(gc, tally, index);
+    image_touch(gc->heap, hot);
     hot->w0 = (hot->w0 & ~W0_STATE) | W0_ZERO;
     slots_unmake(gc->heap, index);
     gc->scan = index;

@@ -289,6 +289,7 @@ static int run_new(struct blocks *b, unsigned class)
         first += pages; /* the arena is listed: one of its places is free */
     uint32_t r = n * RUNS_AN_ARENA + first / 4;
     if (b->types != NULL) {
+        region_touch(b->region, b->types_at + r, 1);
         /* the first words of what were cells of another size must read as free before the type admits them */
         memset(b->region->base + b->at + (uint64_t)r * RUN_BYTES, 0, RUN_BYTES);
         region_stored(b->region);
@@ -307,6 +308,7 @@ static void run_give(struct blocks *b, uint32_t r)
     partial_remove(b, r);
     runs(b)[r].class = 0;
     if (b->types != NULL) {
+        region_touch(b->region, b->types_at + r, 1);
         b->types[r] = 0;
         region_stored(b->region);
     }
@@ -333,6 +335,7 @@ int blocks_alloc(struct blocks *b, unsigned class, uint64_t *ret_offset)
         partial_remove(b, r);
     b->live_bytes += b->class[class].size;
     *ret_offset = (uint64_t)r * RUN_BYTES + (w * 64 + bit) * b->class[class].size;
+    region_touch(b->region, b->at + *ret_offset, b->class[class].size);
     return 0;
 }
 
@@ -351,8 +354,10 @@ void blocks_free(struct blocks *b, unsigned class, uint64_t offset)
     struct run *run = &runs(b)[r];
     assert(run->class == class + 1 && (bitmap(b, r)[block / 64] >> (block % 64) & 1) != 0);
     /* a free cell must read as free, so cells are spared */
-    if (HF_DEBUG && b->types == NULL)
+    if (HF_DEBUG && b->types == NULL) {
+        region_touch(b->region, b->at + offset, b->class[class].size);
         memset(b->region->base + b->at + offset, POISON, b->class[class].size);
+    }
     bitmap(b, r)[block / 64] &= ~(1ull << (block % 64));
     if (block / 64 < run->hint)
         run->hint = (uint8_t)(block / 64);
@@ -404,6 +409,7 @@ static int large_alloc(struct blocks *b, unsigned pages, uint64_t *ret_offset)
         return -ENOMEM;
     pages_take(b, n, first, pages);
     *ret_offset = (uint64_t)n * ARENA_BYTES + first * PAGE_BYTES;
+    region_touch(b->region, b->at + *ret_offset, pages * PAGE_BYTES);
     return 0;
 }
 
@@ -489,6 +495,11 @@ bool blocks_backed(const struct blocks *b, uint64_t offset, uint64_t size, uint6
         return false;
     }
     return true;
+}
+
+uint32_t blocks_arena_bytes(const struct blocks *b, uint32_t arena)
+{
+    return arenas(b)[arena].backed ? arenas(b)[arena].bytes : 0;
 }
 
 /* ---- background ---- */

@@ -114,6 +114,8 @@ static inline bool blocks_is_huge(uint64_t pages)
 int blocks_back(struct blocks *blocks, uint64_t offset, uint64_t size);
 /* Whether all of the first `size` bytes at `offset` are backed; if not, *ret_at is an offset that is not. */
 bool blocks_backed(const struct blocks *blocks, uint64_t offset, uint64_t size, uint64_t *ret_at);
+/* Bytes of an arena, from its begin on, that may be touched. */
+uint32_t blocks_arena_bytes(const struct blocks *blocks, uint32_t arena);
 
 /* One piece of work: gives an arena back. false: nothing to do. */
 bool blocks_step(struct blocks *blocks);

@@ -301,14 +301,21 @@ bool table_wants_room(const struct heap *heap)
            heap->sb->index_top + HOT_PIECE / 4 > heap->index_ready && heap->index_ready < heap->sb->index_end;
 }
 
+/* An entry is about to be filled. Its hot half has been seen by a save when it died, if it was alive then. */
+static uint32_t give_out(struct heap *heap, uint32_t index)
+{
+    image_touch(heap, &heap->warm[index]);
+    return index;
+}
+
 uint32_t index_take(struct heap *heap)
 {
     if (heap->spare_index_count > 0)
-        return heap->spare_index[--heap->spare_index_count];
+        return give_out(heap, heap->spare_index[--heap->spare_index_count]);
     uint32_t index = freeset_lowest(&heap->free_index);
     if (likely(index != FREESET_NONE)) {
         freeset_remove(&heap->free_index, index);
-        return index;
+        return give_out(heap, index);
     }
     index = (uint32_t)heap->sb->index_top;
     if (unlikely(index >= heap->index_ready) && table_grow(heap) != 0)

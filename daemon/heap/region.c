@@ -2,6 +2,7 @@
 #include "daemon/heap/region.h"
 
 #include "daemon/base/bits.h"
+#include "daemon/heap/save.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -329,6 +330,8 @@ int region_back(struct region *region, uint64_t offset, uint64_t size, bool char
         return -ENOMEM;
     if (charge && !region_charge(region, size))
         return -ENOMEM;
+    if (unlikely(region->save != NULL))
+        save_backs(region, offset, size);
     if (make_room(region, offset, size, false) == 0 && set_access(region, offset, size, PROT_OPEN) == 0)
         return 0;
     if (charge)
@@ -351,6 +354,7 @@ int region_admit(struct region *region, uint64_t offset, uint64_t size)
 
 void region_punch(struct region *region, uint64_t offset, uint64_t size, bool backed)
 {
+    region_touch(region, offset, size);
     if (region->is_private) {
         (void)cover(region, offset, offset + size, PROT_CLOSED);
         return;

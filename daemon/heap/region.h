@@ -14,6 +14,7 @@
 #ifndef HEAP_REGION_H
 #define HEAP_REGION_H
 
+#include "daemon/base/bits.h"
 #include "daemon/base/mem.h"
 
 #ifndef HF_DEBUG
@@ -43,11 +44,23 @@ struct region {
     struct reserve used; /* of each granule: pages that are backed, uint16_t */
     const struct region_io *io;
     struct mem *mem;
+    struct save *save; /* of this image, under way: it sees pieces before they change */
 #if HF_STORE_HOOK
     void (*hook)(void *arg); /* the every-store attack: called after each store into the image */
     void *hook_arg;
 #endif
 };
+
+/* The one hook of saves (save.h): stands before each store that could be seen in an image of an earlier instant. That is
+ * a store into truth that can be reached, and the moment in which something free is given out to be written. What is
+ * derived may change unseen. */
+void save_touch(struct region *region, uint64_t offset, uint64_t size);
+
+static inline void region_touch(struct region *region, uint64_t offset, uint64_t size)
+{
+    if (unlikely(region->save != NULL))
+        save_touch(region, offset, size);
+}
 
 /* Stands after each store into the image that recovery could see: keeps the compiler from moving stores
  * across it (a process that is killed stops between two instructions, so compiler order is all that is

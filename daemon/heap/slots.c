@@ -277,6 +277,7 @@ void slots_unmake(struct heap *heap, uint32_t index)
 
 void slots_forget(struct heap *heap, uint32_t index, uint32_t slot)
 {
+    image_touch(heap, slot_at(heap, index, slot));
     *slot_at(heap, index, slot) = 0;
     region_stored(&heap->meta);
 }

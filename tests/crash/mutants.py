@@ -198,6 +198,8 @@ MUTANTS = [
 #  - a label outside the log: one that nobody uses is dropped by the next recovery;
 #  - recovery that frees objects before it voids the holds on them: it does all of it again, and no operation
 #    runs in between that could use a freed index;
+#  - no copy for a save before a run of cells gets a type: a run too many, and empty;
+#  - pages that come during a save copied into its file: nothing leads there;
 #  - no compiler barriers at all: today's gcc and clang keep the order of these stores without them, even at -O3
 #    with link-time optimisation, so there is nothing to see; the barriers stay, for what compilers may do tomorrow.
 
@@ -226,6 +228,48 @@ STEP_MUTANTS = [
     log->record[n].old = *word;
     region_stored(&heap->meta);
 """),
+]
+
+# For saves: who must copy a piece before it changes, and does not.
+SAVE_MUTANTS = [
+    ("save: no copy before a store of its own", "daemon/heap/heap.h",
+     "    image_touch(heap, word);\n    atomic_signal_fence", "    atomic_signal_fence"),
+    ("save: no copy before a store that is logged", "daemon/heap/heap.h",
+     "    assert(n < UNDO_MAX);\n    image_touch(heap, word);\n", "    assert(n < UNDO_MAX);\n"),
+    ("save: a copy after the store", "daemon/heap/heap.h",
+     "    assert(n < UNDO_MAX);\n    image_touch(heap, word);\n    log->record[n].offset",
+     "    assert(n < UNDO_MAX);\n    uint64_t old = *word;\n    *word = value;\n    image_touch(heap, word);\n    *word = old;\n"
+     "    log->record[n].offset"),
+    ("save: no copy before the slots of an entry are filled", "daemon/heap/heap.c",
+     "    image_touch(heap, &heap->warm[index]);\n", ""),
+    ("save: no copy before a block is written", "daemon/heap/blocks.c",
+     "    region_touch(b->region, b->at + *ret_offset, b->class[class].size);\n", ""),
+    ("save: only the first piece of a block is copied", "daemon/heap/save.c",
+     "piece * SAVED_PIECE < offset + size && save->attached;", "piece * SAVED_PIECE <= offset && save->attached;"),
+    ("save: no copy before large values are written", "daemon/heap/blocks.c",
+     "    region_touch(b->region, b->at + *ret_offset, pages * PAGE_BYTES);\n", ""),
+    ("save: no copy before a run loses its type", "daemon/heap/blocks.c",
+     "        region_touch(b->region, b->types_at + r, 1);\n        b->types[r] = 0;\n", "        b->types[r] = 0;\n"),
+    ("save: pages given back without a copy", "daemon/heap/region.c",
+     "    region_touch(region, offset, size);\n    if (region->is_private)", "    if (region->is_private)"),
+    ("save: no copy before a death", "daemon/gc/internal.h",
+     "    image_touch(heap, hot);\n", ""),
+    ("save: zeros of meta are left out", "daemon/heap/save.c",
+     "!(number == 1 && is_zero(bytes, size))", "!is_zero(bytes, size)"),
+    ("save: a piece without a buffer is taken for copied", "daemon/heap/save.c",
+     "        if (record == NULL && !urgent)\n            return false;\n",
+     "        if (record == NULL && !urgent) {\n            set_done(save, number, offset / SAVED_PIECE);\n"
+     "            return true;\n        }\n"),
+    ("save: a piece that must be copied at once and finds no buffer waits", "daemon/heap/save.c",
+     "            write_directly(save, &head, bytes);\n", "            return false;\n"),
+    ("save: it ends before all buffers are back", "daemon/heap/save.c",
+     "    if (save->out != 0 || save->error != 0)\n        return NULL;\n    if (!save->attached && save->full == NULL",
+     "    if (save->out != 0 || save->error != 0)\n        return NULL;\n    if (!save->attached"),
+    ("load: the end is not compared", "daemon/heap/load.c",
+     "    if (r->scan->whole || r->tolerate)\n", "    if (true)\n"),
+    ("load: pieces are not compared with their checksums", "daemon/heap/load.c",
+     "    return saved_checksum(&r->record, r->bytes, r->at) == r->record.checksum ? LOAD_FINE : LOAD_DAMAGED;",
+     "    return LOAD_FINE;"),
 ]
 
 
@@ -341,6 +385,7 @@ def main():
             Attack("attack_store", ["-O1", "-DHF_STORE_HOOK=1"], MUTANTS,
                    {"HF_SEEDS": str(options.seeds), "HF_OPS": str(options.operations)}, scratch, tree),
             Attack("attack_step", ["-O2"], STEP_MUTANTS, {"HF_SEEDS": "8", "HF_OPS": "40"}, scratch, tree),
+            Attack("test_save", ["-O1"], SAVE_MUTANTS, {"HF_SEEDS": "40"}, scratch, tree),
         ]
         return try_all(attacks, options.only, 5 if options.quick else 1)
 
