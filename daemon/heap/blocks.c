@@ -54,6 +54,7 @@ int blocks_init(struct blocks *b, struct region *region, uint64_t at, uint64_t b
                 unsigned classes)
 {
     *b = (struct blocks){.region = region, .at = at, .classes = classes, .claim_end = UINT64_MAX};
+    ahead_init(&b->ahead, region, at, bytes);
     b->arenas_end = (uint32_t)(bytes / ARENA_BYTES);
     uint64_t runs_end = ((uint64_t)BLOCK_UNIT << 32) / ARENA_BYTES;
     b->runs_end = b->arenas_end < runs_end ? b->arenas_end : (uint32_t)runs_end;
@@ -178,7 +179,7 @@ static int arena_take(struct blocks *b, enum arena_kind kind, uint32_t *ret)
             n = b->arenas_top;
         if (n >= end || (fresh && (!know_arenas(b, n + 1) || back_types(b, n) != 0)))
             return -ENOMEM;
-        int err = region_back(b->region, b->at + (uint64_t)n * ARENA_BYTES, ARENA_BYTES, true);
+        int err = ahead_back(&b->ahead, b->at + (uint64_t)n * ARENA_BYTES, ARENA_BYTES);
         if (err != 0)
             return err;
         b->backed_bytes += ARENA_BYTES;
@@ -440,8 +441,10 @@ static int huge_alloc(struct blocks *b, uint64_t pages, uint64_t *ret_offset)
     }
     arenas(b)[n].pages = count;
     arenas(b)[n + count - 1].bytes = tail_bytes(pages);
-    if (fresh)
+    if (fresh) {
+        ahead_pass(&b->ahead, b->at + (uint64_t)n * ARENA_BYTES, (uint64_t)count * ARENA_BYTES);
         b->arenas_top += count;
+    }
     *ret_offset = (uint64_t)n * ARENA_BYTES;
     return 0;
 }
@@ -504,16 +507,22 @@ uint32_t blocks_arena_bytes(const struct blocks *b, uint32_t arena)
 
 /* ---- background ---- */
 
+/* After most was freed, what was made ready for more. */
+static bool wants_less(const struct blocks *b)
+{
+    return ahead_is_ready(&b->ahead) && b->backed_bytes < AHEAD_LEAST / 2;
+}
+
 bool blocks_has_work(const struct blocks *b)
 {
-    return b->giving.count != 0;
+    return b->giving.count != 0 || wants_less(b);
 }
 
 bool blocks_step(struct blocks *b)
 {
     uint32_t n = freeset_lowest(&b->giving);
     if (n == FREESET_NONE)
-        return false;
+        return wants_less(b) && ahead_give(&b->ahead);
     freeset_remove(&b->giving, n);
     struct arena *arena = &arenas(b)[n];
     region_punch(b->region, b->at + (uint64_t)n * ARENA_BYTES, arena->bytes, arena->backed);
@@ -703,6 +712,7 @@ bool blocks_claimed(struct blocks *b)
 {
     b->claim_end = UINT64_MAX;
     uint32_t arenas_top = b->arenas_top;
+    ahead_pass(&b->ahead, b->at, (uint64_t)arenas_top * ARENA_BYTES);
     uint64_t file_end = region_file_size(b->region);
     for (uint32_t n = arenas_top; n-- > 0;)
         if (!settle_arena(b, n, file_end))

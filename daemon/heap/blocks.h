@@ -19,6 +19,7 @@
 #define HEAP_BLOCKS_H
 
 #include "daemon/base/freeset.h"
+#include "daemon/heap/ahead.h"
 #include "daemon/heap/format.h"
 #include "daemon/heap/region.h"
 
@@ -67,6 +68,7 @@ struct run {
 
 struct blocks {
     struct region *region;
+    struct ahead ahead;
     uint64_t at;                     /* of the area in the region */
     uint32_t arenas_end;             /* arenas the area has room for */
     uint32_t runs_end;               /* runs lie in arenas below: a position of BLOCK_UNITs has 32 bits */

@@ -84,6 +84,8 @@ static int derive(struct heap *heap)
         err = blocks_init(&heap->cells, &heap->meta, sb->cells_at, sb->cells_bytes, cell, cells);
     if (err != 0)
         return err;
+    ahead_init(&heap->hot_ahead, &heap->meta, sb->hot_at, sb->index_end * sizeof(struct hot));
+    ahead_init(&heap->warm_ahead, &heap->meta, sb->warm_at, sb->index_end * sizeof(struct warm));
     heap->payloads.work = heap->lists.work = heap->cells.work = &heap->work;
     blocks_keep_types(&heap->cells, sb->types_at);
     bool ok = freeset_init(&heap->free_index, sb->index_end) &&
@@ -279,13 +281,13 @@ int table_grow(struct heap *heap)
     if (!table_know(heap, target))
         return -ENOMEM;
     if ((uint64_t)target * sizeof(struct hot) > heap->hot_backed) {
-        int err = region_back(&heap->meta, heap->sb->hot_at + heap->hot_backed, ARENA_BYTES, true);
+        int err = ahead_back(&heap->hot_ahead, heap->sb->hot_at + heap->hot_backed, ARENA_BYTES);
         if (err != 0)
             return err;
         heap->hot_backed += ARENA_BYTES;
     }
     if ((uint64_t)target * sizeof(struct warm) > heap->warm_backed) {
-        int err = region_back(&heap->meta, heap->sb->warm_at + heap->warm_backed, ARENA_BYTES, true);
+        int err = ahead_back(&heap->warm_ahead, heap->sb->warm_at + heap->warm_backed, ARENA_BYTES);
         if (err != 0)
             return err;
         heap->warm_backed += ARENA_BYTES;
@@ -343,6 +345,21 @@ void index_give_later(struct heap *heap, uint32_t first, uint64_t indexes)
 void quarantine_end(struct heap *heap, uint32_t first)
 {
     freeset_move(&heap->free_index, &heap->quarantine, first);
+}
+
+/* ---- memory ahead of need ---- */
+
+bool heap_ahead_begin(struct heap *heap, struct ahead_job *ret, struct ahead **ret_ahead)
+{
+    struct ahead *all[] = {&heap->hot_ahead, &heap->warm_ahead, &heap->payloads.ahead, &heap->lists.ahead};
+    if (likely(!(all[0]->grown | all[1]->grown | all[2]->grown | all[3]->grown)))
+        return false;
+    for (unsigned k = 0; k < sizeof all / sizeof *all; k++) {
+        *ret_ahead = all[k];
+        if (all[k]->grown && ahead_begin(all[k], ret))
+            return true;
+    }
+    return false;
 }
 
 /* ---- background ---- */

@@ -58,6 +58,7 @@ struct heap {
     uint32_t spare_index_count;
     uint32_t index_ready;             /* indexes below are backed */
     uint64_t hot_backed, warm_backed; /* bytes */
+    struct ahead hot_ahead, warm_ahead;
 
     uint64_t alive, open, value_bytes, retired, made,
         freed; /* objects alive, of them open, bytes of their values ... */
@@ -431,6 +432,12 @@ static inline uint64_t cell_name_version(const struct cell_name *cell)
 {
     return (uint64_t)cell->version_high << 32 | cell->version_low;
 }
+
+/* ---- memory ahead of need (ahead.h) ---- */
+
+/* Whether another thread should make a piece ready: then *ret is for it, and ahead_end(*ret_ahead) must follow before the
+ * heap is closed. */
+bool heap_ahead_begin(struct heap *heap, struct ahead_job *ret, struct ahead **ret_ahead);
 
 /* ---- background ---- */
 

@@ -544,6 +544,8 @@ static int back_table(struct heap *heap)
                         heap->hot_backed) &&
               back_rest(&heap->meta, sb->warm_at, table_pages(sb->index_top, sizeof(struct warm)),
                         heap->warm_backed);
+    ahead_pass(&heap->hot_ahead, sb->hot_at, heap->hot_backed);
+    ahead_pass(&heap->warm_ahead, sb->warm_at, heap->warm_backed);
     return ok ? 0 : -ENOMEM;
 }
 

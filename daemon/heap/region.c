@@ -65,12 +65,34 @@ static uint64_t granules_of(uint64_t bytes)
     return (bytes + REGION_GRANULE - 1) / REGION_GRANULE;
 }
 
+/* Offsets and addresses have the same place in a granule, which is what huge pages ask for. NULL: errno says why. */
+static uint8_t *map_aligned(int fd, uint64_t size, int flags)
+{
+    uint8_t *room =
+        mmap(NULL, size + REGION_GRANULE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED)
+        return NULL;
+    uint64_t before = (REGION_GRANULE - (uintptr_t)room % REGION_GRANULE) % REGION_GRANULE;
+    uint8_t *p = mmap(room + before, size, PROT_CLOSED, flags | MAP_FIXED, fd, 0);
+    if (p == MAP_FAILED) {
+        int error = errno;
+        munmap(room, size + REGION_GRANULE);
+        errno = error;
+        return NULL;
+    }
+    if (before != 0)
+        munmap(room, before);
+    uint64_t used = bits_round_up(size, PAGE);
+    munmap(p + used, size + REGION_GRANULE - before - used);
+    return p;
+}
+
 int region_map(struct region *region, int fd, uint64_t size, bool is_private, const struct region_io *io,
                struct mem *mem)
 {
     int flags = (is_private ? MAP_PRIVATE : MAP_SHARED) | MAP_NORESERVE;
-    void *p = mmap(NULL, size, PROT_CLOSED, flags, fd, 0);
-    if (p == MAP_FAILED)
+    uint8_t *p = map_aligned(fd, size, flags);
+    if (p == NULL)
         return -errno;
     bool memory = in_memory(fd);
     *region = (struct region){.base = p,

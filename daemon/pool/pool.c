@@ -412,6 +412,28 @@ uint64_t pool_work(const struct pool *pool)
     return pool->heap.work;
 }
 
+bool pool_errand_begin(struct pool *pool, struct pool_errand *ret)
+{
+    struct ahead_job job;
+    struct ahead *ahead;
+    if (!heap_ahead_begin(&pool->heap, &job, &ahead))
+        return false;
+    *ret = (struct pool_errand){
+        .of = ahead, .address = job.address, .offset = job.offset, .fd = job.fd};
+    return true;
+}
+
+int pool_errand_run(const struct pool_errand *errand)
+{
+    const struct ahead_job job = {.address = errand->address, .offset = errand->offset, .fd = errand->fd};
+    return ahead_make(&job);
+}
+
+void pool_errand_end(struct pool_errand *errand, int result)
+{
+    ahead_end(errand->of, result);
+}
+
 void pool_next_due(const struct pool *pool, uint64_t *ret_now_ms, uint64_t *ret_lease_ms)
 {
     const struct deadline *ticket = deadlines_first(&pool->ticket_deadlines);

@@ -99,6 +99,21 @@ bool pool_has_work(const struct pool *pool);
  * loop turn: it has a bound. */
 uint64_t pool_work(const struct pool *pool);
 
+/* ---- memory ahead of need (heap/ahead.h) ---- */
+
+/* Something that takes milliseconds and that another thread can do without touching the pool. */
+struct pool_errand {
+    struct ahead *of;
+    void *address;
+    uint64_t offset;
+    int fd;
+};
+/* Whether there is one to be done. Then pool_errand_end() must follow, and before that the pool must not be closed. */
+bool pool_errand_begin(struct pool *pool, struct pool_errand *ret);
+/* Does it, on any thread. What it returns is for pool_errand_end(). */
+int pool_errand_run(const struct pool_errand *errand);
+void pool_errand_end(struct pool_errand *errand, int result);
+
 /* When pool_tick() must be called again for something to become due, in ms of the clock named; UINT64_MAX:
  * never. */
 void pool_next_due(const struct pool *pool, uint64_t *ret_now_ms, uint64_t *ret_lease_ms);

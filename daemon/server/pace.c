@@ -209,6 +209,7 @@ void pace_settle(struct worker *worker)
         struct pool_entry *entry = list_entry(at, struct pool_entry, in_touched);
         uint64_t now_due, lease_due;
         worker_count_units(worker, entry);
+        errand_send(entry);
         pool_next_due(entry->pool, &now_due, &lease_due);
         note_due(&worker->pace, entry, now_due, lease_due);
         if (!pool_has_work(entry->pool) && !pool_has_events(entry->pool))

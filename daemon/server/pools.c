@@ -287,7 +287,7 @@ bool pools_dispose(struct worker *worker)
     list_each(at, after, &worker->disposals)
     {
         struct pool_entry *entry = list_entry(at, struct pool_entry, link);
-        if (entry->pins > 0 || !list_empty(&entry->conns))
+        if (entry->pins > 0 || !list_empty(&entry->conns) || entry->errand.running)
             continue; /* the last of them wakes the worker */
         more = true;
         if (!pool_dispose_step(entry->pool, DISPOSE_PIECES))

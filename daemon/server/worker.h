@@ -90,6 +90,14 @@ struct directory {
     uint32_t next_number;
 };
 
+/* What libuv's threads do for a pool, one thing at a time (errand.c). */
+struct errand {
+    uv_work_t work;
+    struct pool_errand what;
+    int result;
+    bool running;
+};
+
 struct pool_entry {
     struct list link; /* in worker.pools or worker.disposals */
     struct pool *pool;
@@ -102,6 +110,7 @@ struct pool_entry {
     uint64_t now_due, lease_due;           /* as noted there; UINT64_MAX: nothing */
     uint64_t ticked;                       /* turn in which it was told the time */
     uint64_t worked;                       /* pool_work() at the last worker_count_units() */
+    struct errand errand;
     uint64_t collected_ns;                 /* of this turn's steps in which its collector may have worked */
     bool dropped;
 };
@@ -365,6 +374,11 @@ void pace_tell_time(struct worker *worker);
 bool pace_step(struct worker *worker);
 /* Counts the units of this turn and notes what is due when. */
 void pace_settle(struct worker *worker);
+
+/* ---- errand.c ---- */
+
+/* Sends a thread of libuv to do what the pool wants done, if it wants anything. At a turn's end. */
+void errand_send(struct pool_entry *entry);
 /* Until something is due in a pool; UINT64_MAX: nothing. */
 uint64_t pace_wait_ms(const struct worker *worker);
 

@@ -199,6 +199,10 @@ static void put_all(struct bench *bench)
         for (uint32_t k = 0; k < BATCH; k++)
             at = write_put(at, k);
         execute(bench, &bench->maker, requests, (size_t)(at - requests));
+        do { /* a turn, and what another thread has to make ready for the next ones */
+            pace_touch(bench->entry);
+            uv_run(&bench->worker->loop, UV_RUN_NOWAIT);
+        } while (bench->entry->errand.running);
         const uint8_t *reply = bench->worker->out.data;
         for (uint32_t k = 0; k < BATCH; k++, reply += PUT_REPLY) {
             if (reply[HEAD - 1] != 0xc0 || reply[HEAD] != 0xcf)

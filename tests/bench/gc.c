@@ -151,6 +151,14 @@ static void bench_open(struct bench *b, uint64_t count)
         die("no memory");
 }
 
+/* What a thread of the daemon's does beside its turns (daemon/server/errand.c). */
+static void run_errands(struct pool *pool)
+{
+    struct pool_errand errand;
+    while (pool_errand_begin(pool, &errand))
+        pool_errand_end(&errand, pool_errand_run(&errand));
+}
+
 static uint64_t put(struct bench *b, struct session *s, const uint64_t *refs, uint32_t count)
 {
     struct put_spec spec = {.value = {.form = FORM_BIN8, .data = (const uint8_t *)"v", .size = 1},
@@ -159,6 +167,7 @@ static uint64_t put(struct bench *b, struct session *s, const uint64_t *refs, ui
     uint64_t id;
     if (pool_put(b->pool, s, &spec, &id) != 0)
         die(pool_fault(b->pool)->text);
+    run_errands(b->pool);
     return id;
 }
 
