@@ -39,8 +39,7 @@ bool ahead_begin(struct ahead *ahead, struct ahead_job *ret)
     ahead->at = at;
     ahead->prepaid = AHEAD_PIECE;
     ahead->running = true;
-    *ret = (struct ahead_job){
-        .address = ahead->region->base + at, .offset = at, .fd = ahead->region->fd};
+    *ret = (struct ahead_job){.address = ahead->region->base + at, .offset = at, .fd = ahead->region->fd};
     return true;
 }
 

@@ -15,20 +15,20 @@
 
 #include "daemon/heap/region.h"
 
-#define AHEAD_LEAST  (16u << 20) /* bytes of an area from which on it is worth 2 MiB that may not be needed */
-#define AHEAD_PIECE  REGION_GRANULE
-#define AHEAD_LEFT   32u /* begun when less than 1/32 of the area is left in the piece before */
+#define AHEAD_LEAST   (16u << 20) /* bytes of an area from which on it is worth 2 MiB that may not be needed */
+#define AHEAD_PIECE   REGION_GRANULE
+#define AHEAD_LEFT    32u /* begun when less than 1/32 of the area is left in the piece before */
 #define AHEAD_RESERVE (8u * AHEAD_PIECE) /* budget that must be left beside it */
 
 struct ahead {
     struct region *region;
-    uint64_t area, end;  /* of the region: where the area begins and ends */
-    uint64_t top;        /* bytes of the area that are backed or passed, from its start, as told last */
-    uint64_t at;         /* of the region: where the piece begins; 0: none */
-    uint64_t prepaid;    /* bytes of it that are charged and not backed */
-    uint64_t failed;     /* where the last one was that could not be had */
-    bool grown;          /* since ahead_begin() was last asked */
-    bool running;        /* the other thread has it */
+    uint64_t area, end; /* of the region: where the area begins and ends */
+    uint64_t top;       /* bytes of the area that are backed or passed, from its start, as told last */
+    uint64_t at;        /* of the region: where the piece begins; 0: none */
+    uint64_t prepaid;   /* bytes of it that are charged and not backed */
+    uint64_t failed;    /* where the last one was that could not be had */
+    bool grown;         /* since ahead_begin() was last asked */
+    bool running;       /* the other thread has it */
 };
 
 /* For the other thread: all it needs, and nothing that anybody changes. */

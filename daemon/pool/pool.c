@@ -418,8 +418,7 @@ bool pool_errand_begin(struct pool *pool, struct pool_errand *ret)
     struct ahead *ahead;
     if (!heap_ahead_begin(&pool->heap, &job, &ahead))
         return false;
-    *ret = (struct pool_errand){
-        .of = ahead, .address = job.address, .offset = job.offset, .fd = job.fd};
+    *ret = (struct pool_errand){.of = ahead, .address = job.address, .offset = job.offset, .fd = job.fd};
     return true;
 }
 

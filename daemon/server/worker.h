@@ -111,7 +111,7 @@ struct pool_entry {
     uint64_t ticked;                       /* turn in which it was told the time */
     uint64_t worked;                       /* pool_work() at the last worker_count_units() */
     struct errand errand;
-    uint64_t collected_ns;                 /* of this turn's steps in which its collector may have worked */
+    uint64_t collected_ns; /* of this turn's steps in which its collector may have worked */
     bool dropped;
 };
 
