@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What takes milliseconds and needs nothing of a pool but an address: done by libuv's threads, one errand of a pool at a
- * time. The worker's loop does not end before they are back, and a dropped pool stays so long. */
+/* What takes milliseconds and needs nothing of a pool but an address: done by libuv's threads, one errand of a pool at
+ * a time. The worker's loop does not end before they are back, and a dropped pool stays so long. */
 #include "daemon/server/worker.h"
 
 /* On a thread of libuv. */
