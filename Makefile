@@ -20,7 +20,14 @@ CLANG = clang
 # Where `make install` puts things, and the service's configuration; DESTDIR is for packagers and is in no installed file.
 PREFIX     = /usr/local
 SYSCONFDIR = /etc
+LIBDIR     = $(PREFIX)/lib
+UNITDIR    = $(PREFIX)/lib/systemd/system
 DESTDIR    =
+
+# Further flags of the release flavour and the library, for packagers.
+CPPFLAGS =
+CFLAGS   =
+LDFLAGS  =
 
 # Link-time optimisation of the release flavour (gcc only: clang would need one more Debian package).
 LTO = 1
@@ -55,6 +62,9 @@ PACKAGES_CHECK = check python3 python3-msgpack python3-pynvim python3-pyte nodej
 # more foreign clients.
 PACKAGES_ALL = clang clang-format clang-tidy cppcheck libclang-rt-14-dev valgrind \
     golang-go golang-github-ugorji-go-codec-dev neovim
+
+# `make deb` adds what builds and checks Debian packages.
+PACKAGES_DEB = debhelper dpkg-dev lintian
 
 # `make bench-peers` adds the peers it measures beside Holdfast.
 PACKAGES_BENCH = redis-server memcached
@@ -93,11 +103,12 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fram
 FLAVOURS = release pic bare asan tsan lines hook plain clang clang-asan fuzz
 
 release.cc    = $(CC)
-release.flags = -O2 -g $(HARDEN) $(if $(filter 1,$(LTO)),$(if $(findstring clang,$(CC)),,-flto=auto))
+release.link  = $(CC) $(release.flags) $(LDFLAGS) $(LINK)
+release.flags = -O2 -g $(HARDEN) $(CPPFLAGS) $(CFLAGS) $(if $(filter 1,$(LTO)),$(if $(findstring clang,$(CC)),,-flto=auto))
 
 # The library: position independent and without LTO, since its objects are linked by strangers.
 pic.cc        = $(CC)
-pic.flags     = -O2 -g -fPIC $(HARDEN)
+pic.flags     = -O2 -g -fPIC $(HARDEN) $(CPPFLAGS) $(CFLAGS)
 
 # `make bench-gc` compares with it: the same code without what operations do for the collector.
 bare.cc       = $(CC)
@@ -243,7 +254,7 @@ LIB_OBJECTS = $(call objects,pic,$(CLIENT_SRC) $(PROTO_SRC))
 
 build/libholdfast.so.$(VERSION): $(LIB_OBJECTS)
 	$(say) LINK $@
-	$(quiet)$(CC) -shared -Wl,-soname,libholdfast.so.$(SOVERSION) -Wl,-z,defs $^ $(LINK) $(LIBS) -o $@
+	$(quiet)$(CC) -shared -Wl,-soname,libholdfast.so.$(SOVERSION) -Wl,-z,defs $^ $(LDFLAGS) $(LINK) $(LIBS) -o $@
 	@ln -sf $(@F) build/libholdfast.so.$(SOVERSION)
 	@ln -sf $(@F) build/libholdfast.so
 
@@ -263,7 +274,7 @@ build/fuzz/%: build/obj/fuzz/tests/fuzz/%.o build/obj/fuzz/tested.a
 
 # ---- Packages ---------------------------------------------------------------------------------------
 
-.PHONY: packages packages-check packages-all packages-bench
+.PHONY: packages packages-check packages-all packages-deb packages-bench
 
 packages: ## Install what `make` needs (Debian packages; says which; nothing when all is there).
 	@deploy/packages.sh $(PACKAGES_RUN)
@@ -273,6 +284,9 @@ packages-check:
 
 packages-all:
 	@deploy/packages.sh $(PACKAGES_RUN) $(PACKAGES_CHECK) $(PACKAGES_ALL)
+
+packages-deb:
+	@deploy/packages.sh $(PACKAGES_RUN) $(PACKAGES_DEB)
 
 packages-bench:
 	@deploy/packages.sh $(PACKAGES_RUN) $(PACKAGES_CHECK) $(PACKAGES_BENCH)
@@ -307,7 +321,7 @@ programs = $(foreach folder,$(2),$(patsubst %.c,$(call out,$(1))/%,$($(folder).p
 
 # Long ones first, so that the last minute is not one program on one core.
 C_TESTS  = sim fuzz e2e wire unit
-PY_TESTS = $(filter-out $(MORE_CLIENTS),$(wildcard tests/wire/test_*.py tests/e2e/test_*.py tests/fuzz/test_*.py tests/crash/test_*.py client/*/test_*.py deploy/test_*.py tests/bench/test_*.py))
+PY_TESTS = $(filter-out $(MORE_CLIENTS) $(MORE_DEPLOY),$(wildcard tests/wire/test_*.py tests/e2e/test_*.py tests/fuzz/test_*.py tests/crash/test_*.py client/*/test_*.py deploy/test_*.py tests/bench/test_*.py))
 
 # Preloaded into a daemon by a test.
 PRELOADS = $(patsubst %.c,build/%.so,$(wildcard tests/preload/*.c))
@@ -319,6 +333,9 @@ build/tests/preload/%.so: tests/preload/%.c Makefile
 
 # Foreign clients whose packages are large: only in check-all.
 MORE_CLIENTS = tests/wire/test_go.py tests/wire/test_nvim.py
+
+# What takes a build of its own, or large packages: only in check-all, too.
+MORE_DEPLOY = deploy/test_deb.py
 
 # $(call run_tests,FLAVOUR,PROGRAMS): the runner, told which flavour the programs are to start.
 run_tests = HOLDFASTD=$(CURDIR)/$(call out,$(1))/holdfastd HOLDFAST=$(CURDIR)/$(call out,$(1))/holdfast \
@@ -350,6 +367,8 @@ check-all: packages-all packages-bench ## Everything: both compilers, all saniti
 	@$(MAKE) clang-build
 	@HF_TEST_LONG=1 $(MAKE) check
 	@$(call run_tests,asan,$(MORE_CLIENTS))
+	@$(MAKE) deb
+	@$(call run_tests,asan,$(MORE_DEPLOY))
 	@$(MAKE) $(STEPS)
 	@HF_TEST_LONG=1 tests/run.py $(STEPS)
 	@$(MAKE) mutants
@@ -432,10 +451,10 @@ format: packages-all ## Apply .clang-format to every C file.
 
 # ---- Installing -------------------------------------------------------------------------------------
 
-.PHONY: install uninstall clean distclean help
+.PHONY: deb install uninstall clean distclean help
 
 BINDIR = $(DESTDIR)$(PREFIX)/bin
-LIBDIR = $(DESTDIR)$(PREFIX)/lib
+LIB    = $(DESTDIR)$(LIBDIR)
 INCDIR = $(DESTDIR)$(PREFIX)/include
 MANDIR = $(DESTDIR)$(PREFIX)/share/man
 MAN_PAGES = $(wildcard deploy/man/*.[1-8])
@@ -445,9 +464,9 @@ CONFIG  = $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfast.conf
 
 # The service: systemd looks below these two only; elsewhere (PREFIX=$HOME/.local) there is none to install.
 SERVICE = $(filter /usr /usr/local,$(PREFIX))
-UNITS   = $(LIBDIR)/systemd/system/holdfast.service $(LIBDIR)/systemd/system/holdfast.socket
-USERS   = $(LIBDIR)/sysusers.d/holdfast.conf
-FOLDERS = $(LIBDIR)/tmpfiles.d/holdfast.conf
+UNITS   = $(DESTDIR)$(UNITDIR)/holdfast.service $(DESTDIR)$(UNITDIR)/holdfast.socket
+USERS   = $(DESTDIR)$(PREFIX)/lib/sysusers.d/holdfast.conf
+FOLDERS = $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/holdfast.conf
 
 define install_service
 	@$(foreach unit,$(UNITS),install -D -m 644 deploy/$(notdir $(unit)) $(unit);)
@@ -464,13 +483,13 @@ define uninstall_service
 endef
 
 install: all ## Install programs, library, manual pages, documents, and the service (DESTDIR=, PREFIX=/usr/local, SYSCONFDIR=/etc).
-	@install -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCDIR)
+	@install -d $(BINDIR) $(LIB)/pkgconfig $(INCDIR)
 	@install -m 755 build/holdfastd build/holdfast $(BINDIR)
-	@install -m 644 build/libholdfast.a build/libholdfast.so.$(VERSION) $(LIBDIR)
-	@ln -sf libholdfast.so.$(VERSION) $(LIBDIR)/libholdfast.so.$(SOVERSION)
-	@ln -sf libholdfast.so.$(SOVERSION) $(LIBDIR)/libholdfast.so
+	@install -m 644 build/libholdfast.a build/libholdfast.so.$(VERSION) $(LIB)
+	@ln -sf libholdfast.so.$(VERSION) $(LIB)/libholdfast.so.$(SOVERSION)
+	@ln -sf libholdfast.so.$(SOVERSION) $(LIB)/libholdfast.so
 	@install -m 644 client/holdfast.h $(INCDIR)
-	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' deploy/libholdfast.pc.in > $(LIBDIR)/pkgconfig/libholdfast.pc
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' deploy/libholdfast.pc.in > $(LIB)/pkgconfig/libholdfast.pc
 	@$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page));)
 	@install -d $(DOCDIR) && install -m 644 $(DOC_PAGES) $(DOCDIR)
 	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
@@ -478,12 +497,24 @@ install: all ## Install programs, library, manual pages, documents, and the serv
 	$(if $(SERVICE),$(install_service))
 
 uninstall: ## Remove what `make install` with the same options put there; a changed configuration stays.
-	@rm -f $(BINDIR)/holdfastd $(BINDIR)/holdfast $(LIBDIR)/libholdfast.a $(LIBDIR)/libholdfast.so*
-	@rm -f $(INCDIR)/holdfast.h $(LIBDIR)/pkgconfig/libholdfast.pc
+	@rm -f $(BINDIR)/holdfastd $(BINDIR)/holdfast $(LIB)/libholdfast.a $(LIB)/libholdfast.so*
+	@rm -f $(INCDIR)/holdfast.h $(LIB)/pkgconfig/libholdfast.pc
 	@rm -f $(foreach page,$(MAN_PAGES),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
 	@rm -f $(addprefix $(DOCDIR)/,$(notdir $(DOC_PAGES)))
 	@rmdir --ignore-fail-on-non-empty $(DOCDIR) 2>/dev/null || true
 	$(if $(SERVICE),$(uninstall_service))
+
+# The sources as they are here, with deploy/debian as debian/. The version of the package is that of this tree.
+DEB = build/deb
+deb: packages-deb ## Build Debian packages into build/deb, and check them with lintian (debhelper builds them once more).
+	@rm -rf $(DEB) && mkdir -p $(DEB)/holdfast
+	@cp -R Makefile README.md LICENSE daemon client proto deploy $(DEB)/holdfast && cp -R deploy/debian $(DEB)/holdfast/debian
+	@[ "$$(dpkg-parsechangelog -l deploy/debian/changelog -S Version)" = '$(VERSION)' ] || \
+	    { echo 'deploy/debian/changelog is not about version $(VERSION)' >&2; exit 1; }
+	@cd $(DEB)/holdfast && env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS DEB_BUILD_OPTIONS=parallel=$(shell nproc) \
+	    dpkg-buildpackage --build=binary --unsigned-changes --no-pre-clean >../build.log 2>&1 || { tail -n 50 ../build.log; exit 1; }
+	@lintian --fail-on error,warning $(DEB)/*.changes
+	@ls $(DEB)/*.deb
 
 clean: ## Remove what was built; what the fuzzers found stays.
 	@find build -mindepth 1 -maxdepth 1 ! -name corpus -exec rm -rf {} + 2>/dev/null || true
@@ -493,4 +524,4 @@ distclean: ## Remove all that is not a source.
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
-	@echo; echo 'Options (make NAME=value), explained in the Makefile: CC CLANG PREFIX SYSCONFDIR DESTDIR LTO V ARGS BENCH TEST_JOBS SEED SOAK_S FUZZ_S'
+	@echo; echo 'Options (make NAME=value), explained in the Makefile: CC CLANG CPPFLAGS CFLAGS LDFLAGS PREFIX SYSCONFDIR LIBDIR UNITDIR DESTDIR LTO V ARGS BENCH TEST_JOBS SEED SOAK_S FUZZ_S'

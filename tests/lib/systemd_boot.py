@@ -4,6 +4,7 @@
 It is the first process of namespaces of its own (processes, mounts, control groups, host name, IPC, network). Of this
 machine's files it sees /usr, read-only; all else is a tmpfs that ends with it. Its network is a loopback of its own, so
 ports there may be fixed. `tree` is a folder whose files are laid over its root before it starts, as DESTDIR has them.
+With `scratch_usr` it may also write to /usr, which changes nothing here.
 
     with Systemd(tree) as booted:
         booted.run("systemctl", "start", "x")       # inside; must succeed
@@ -29,9 +30,10 @@ class BootFailed(Exception):
 
 
 class Systemd:
-    def __init__(self, tree=None):
+    def __init__(self, tree=None, scratch_usr=False):
         self.dir = tempfile.mkdtemp(prefix="hf-boot-")
         self.tree = tree
+        self.usr = "scratch" if scratch_usr else "read-only"
         self.process = None  # the script
         self.pid = None      # systemd, as this machine numbers it
         self.terminal = None # kept open, so that reading its other end does not end before there is a systemd
@@ -46,7 +48,7 @@ class Systemd:
         console, self.terminal = pty.openpty()
         # A session of its own: it outlives a runner that kills this one, and cleans up.
         self.process = subprocess.Popen(["unshare", "--mount", "--propagation", "private", SCRIPT, self.dir,
-                                         self.tree or "", os.ttyname(self.terminal)], stdin=subprocess.PIPE,
+                                         self.tree or "", os.ttyname(self.terminal), self.usr], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
         self._read(console)
         self._read(os.dup(self.process.stdout.fileno()))

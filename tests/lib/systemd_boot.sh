@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# systemd_boot.sh DIR TREE CONSOLE: boots systemd for systemd_boot.py and ends it when standard input ends. Runs in a
+# systemd_boot.sh DIR TREE CONSOLE USR: boots systemd for systemd_boot.py and ends it when standard input ends. Runs in a
 # mount namespace of its own, as root. DIR: an empty folder to mount things below, removed at the end. TREE: a folder
-# whose files are laid over the new root, as DESTDIR has them; or empty. CONSOLE: a terminal.
+# whose files are laid over the new root, as DESTDIR has them; or empty. CONSOLE: a terminal. USR: `read-only`, or
+# `scratch`: then what is written to /usr lies over that of this machine, and ends with the boot.
 #
 # The booted system cannot reach a file of this machine but those in /usr, which it sees read-only: its root is a tmpfs
 # that is filled here, and the old root is unmounted before systemd starts. What systemd does at boot to /run, /tmp,
@@ -14,7 +15,7 @@ set -euo pipefail
 umask 022
 
 if [ "${1:-}" != --inside ]; then
-    dir=$1 tree=$2 console=$3
+    dir=$1 tree=$2 console=$3 usr=$4
     [ "$(readlink /proc/self/ns/mnt)" != "$(readlink "/proc/$PPID/ns/mnt")" ] ||
         { echo "systemd_boot: not started in a mount namespace of its own" >&2; exit 1; }
     root=$dir/root groups=$dir/groups
@@ -57,8 +58,13 @@ if [ "${1:-}" != --inside ]; then
             mkdir ".$name" && mount --bind "$name" ".$name" && mount -o remount,bind,ro ".$name"
         fi
     done
-    mount --bind /usr usr
-    mount -o remount,bind,ro usr
+    if [ "$usr" = scratch ]; then
+        mkdir -p .usr/upper .usr/work
+        mount -t overlay -o lowerdir=/usr,upperdir=.usr/upper,workdir=.usr/work holdfast-boot usr
+    else
+        mount --bind /usr usr
+        mount -o remount,bind,ro usr
+    fi
     mount -t tmpfs -o mode=755 holdfast-boot usr/local
     # A mount each: where there is none, systemd mounts the machine's own devices.
     mount -t tmpfs -o mode=755 holdfast-boot dev
