@@ -57,14 +57,24 @@ int pool_stage_begin(struct pool *pool, enum form form, uint64_t size, bool repl
     return 0;
 }
 
+/* Memory for a part of a huge value; what is being freed pays for it first. */
+static int back(struct pool *pool, uint64_t value, bool versioned, uint64_t offset, uint64_t size)
+{
+    int err = value_back(&pool->heap, value, versioned, offset, size);
+    if (unlikely(err != 0) && pool_make_room(pool))
+        err = value_back(&pool->heap, value, versioned, offset, size);
+    return err == 0 ? 0 : pool_fail_oom(pool, size);
+}
+
 int pool_stage_room(struct pool *pool, struct stage *stage, uint64_t offset, uint8_t **ret_at,
                     uint64_t *ret_size)
 {
     uint64_t size = value_size(stage->value) - offset;
     if (size > POOL_COPY_MAX)
         size = POOL_COPY_MAX;
-    if (value_back(&pool->heap, stage->value, stage->versioned, offset, size) != 0)
-        return pool_fail_oom(pool, size);
+    int err = back(pool, stage->value, stage->versioned, offset, size);
+    if (err != 0)
+        return err;
     *ret_at = value_at(&pool->heap, stage->value, stage->versioned) + offset;
     *ret_size = size;
     return 0;
@@ -74,8 +84,9 @@ int pool_stage_write(struct pool *pool, struct stage *stage, uint64_t offset, co
                      uint64_t size)
 {
     assert(size <= POOL_COPY_MAX && offset + size <= value_size(stage->value));
-    if (value_back(&pool->heap, stage->value, stage->versioned, offset, size) != 0)
-        return pool_fail_oom(pool, size);
+    int err = back(pool, stage->value, stage->versioned, offset, size);
+    if (err != 0)
+        return err;
     memcpy(value_at(&pool->heap, stage->value, stage->versioned) + offset, data, size);
     return 0;
 }
@@ -576,8 +587,9 @@ int pool_write(struct pool *pool, struct session *s, uint64_t id, uint64_t offse
                             "the bytes do not fit the size that the object was put with");
     if (size == 0)
         return 0;
-    if (value_back(&pool->heap, hot->value, false, offset, size) != 0)
-        return pool_fail_oom(pool, size);
+    int err = back(pool, hot->value, false, offset, size);
+    if (err != 0)
+        return err;
     /* in place: nobody may read an open object, and the client writes again what a crash cut short */
     uint64_t place = value_offset(room, hot->value) + offset;
     region_touch(&pool->heap.values, place, size);
@@ -603,8 +615,9 @@ int pool_seal(struct pool *pool, struct session *s, uint64_t id)
         while (!value_backed(&pool->heap, hot->value, false, &at)) {
             if (pieces++ == SEAL_PIECES)
                 return POOL_AGAIN;
-            if (value_back(&pool->heap, hot->value, false, at, 1) != 0)
-                return pool_fail_oom(pool, ARENA_BYTES);
+            int err = back(pool, hot->value, false, at, 1);
+            if (err != 0)
+                return err;
         }
         clear = W0_OPEN;
         pool->heap.open--;

@@ -540,7 +540,16 @@ int call_later(struct call *call, call_resume_fn resume, void *state,
     call->resume = resume;
     call->state = state;
     call->state_free = state_free;
+    call->repeats = false;
     return CALL_AGAIN;
+}
+
+int call_later_patient(struct call *call, call_resume_fn resume, void *state,
+                       void (*state_free)(struct call *call, void *state))
+{
+    int r = call_later(call, resume, state, state_free);
+    call->repeats = true;
+    return r;
 }
 
 uint64_t call_now_ms(const struct call *call)

@@ -99,6 +99,7 @@ struct call {
     uint32_t error_size; /* of error[], 0: none */
     char *error;         /* CALL_ERROR_MAX bytes of the worker */
     bool waits;          /* for other workers: no turns until then */
+    bool repeats;        /* `resume` may be called again after -HF_E_OOM */
     call_resume_fn resume;
     void *state;
     void (*state_free)(struct call *call, void *state);
@@ -242,6 +243,9 @@ uint64_t reply_room(const struct call *call);
  * once at the end, also when the connection is lost before. Nothing may have been appended to the reply. */
 int call_later(struct call *call, call_resume_fn resume, void *state,
                void (*state_free)(struct call *call, void *state));
+/* The same, and it is called once more after -HF_E_OOM, while memory is being freed: it must be able to go on then. */
+int call_later_patient(struct call *call, call_resume_fn resume, void *state,
+                       void (*state_free)(struct call *call, void *state));
 
 /* ---- questions to other workers (ask.c) ----
  *

@@ -155,7 +155,7 @@ static void settle(struct conn *conn)
     }
     bool busy = conn->pending != NULL || conn->staging != NULL;
     bool full = conn->queued > HF_QUEUE_SOFT;
-    bool again = busy || (!full && stash_ready(conn));
+    bool again = busy || (!full && (stash_ready(conn) || stash_starves(conn)));
     bool paused = conn->turn_bytes >= TURN_BYTES;
     if (again || (paused && !full && !conn->eof))
         conn_make_runnable(conn);

@@ -82,6 +82,7 @@ static int keep_pending(struct conn *conn, const struct call *call, const struct
     conn->pending->call = *call;
     conn->pending->frame = *frame;
     conn->pending->call.params = conn->pending->frame.param;
+    conn->pending->patience = (struct patience){0};
     return 0;
 }
 
@@ -138,56 +139,38 @@ static void dispatch_unknown(struct conn *conn, const struct request *request)
 
 /* ---- memory nearly full: a request waits for what is being freed, and is then executed again ---- */
 
-#define MEMORY_WAIT_MS 100u
-
-struct again {
-    uint64_t until_ms;
-    uint64_t turn;   /* of the last attempt: one a turn, which may cost as much as a request alone */
-    uint64_t left;   /* bytes left of the pool's memory then */
-    uint8_t frame[]; /* of one that is not kept where it is, see CALL_KEPT_MIN */
-};
-
-static void again_free(struct call *call, void *state)
+static void frame_free(struct call *call, void *frame)
 {
     (void)call;
-    free(state);
+    free(frame);
 }
 
 /* It failed for want of memory and has changed nothing. The handler may go on as a call of its own. */
-static int try_again(struct call *call, void *state_of_call)
+static int try_again(struct call *call, void *frame)
 {
-    struct again *again = state_of_call;
-    bool last = !pool_has_work(call->pool) || call->worker->now_ms >= again->until_ms;
-    uint64_t left = mem_left(pool_mem(call->pool));
-    if (call->worker->counters.turns == again->turn || (!last && left <= again->left))
-        return CALL_AGAIN;
-    again->turn = call->worker->counters.turns;
-    again->left = left;
     call->params_read = 0;
+    for (uint32_t i = 0; i < call->staged_count; i++)
+        call->staged[i].taken = false;
     int r = handlers[call->method](call);
-    if (r == -HF_E_OOM && !last)
-        return CALL_AGAIN;
     if (r == CALL_AGAIN)
-        free(again);
+        free(frame);
     return r;
 }
 
-/* CALL_AGAIN; -HF_E_OOM: there is nothing to wait for. A value received into the heap itself has its memory already. */
+/* CALL_AGAIN; -HF_E_OOM: there is nothing to wait for. A frame with staged values, or a large one, stays where it is
+ * until the call is done; of any other a copy is kept. */
 static int wait_for_memory(struct call *call, const struct hfp_frame *frame)
 {
     bool changes = (hfp_method_info((enum hf_method)call->method)->flags & HF_M_CHANGES) != 0;
-    size_t size = frame->size > CALL_KEPT_MIN ? 0 : frame->size;
-    if (!changes || call->staged_count != 0 || call->pool == NULL || !pool_has_work(call->pool))
+    bool stays = call->staged_count != 0 || frame->size > CALL_KEPT_MIN;
+    if (!changes || call->pool == NULL || !pool_has_work(call->pool))
         return -HF_E_OOM;
-    struct again *again = malloc(sizeof *again + size);
-    if (again == NULL)
+    uint8_t *copy = stays ? NULL : malloc(frame->size);
+    if (copy == NULL && !stays)
         return -HF_E_OOM;
-    again->until_ms = call->worker->now_ms + MEMORY_WAIT_MS;
-    again->turn = call->worker->counters.turns;
-    again->left = mem_left(pool_mem(call->pool));
-    memcpy(again->frame, call->frame, size);
-    call->frame = size != 0 ? again->frame : call->frame;
-    return call_later(call, try_again, again, again_free);
+    if (!stays)
+        call->frame = memcpy(copy, call->frame, frame->size);
+    return call_later_patient(call, try_again, copy, frame_free);
 }
 
 void dispatch(struct conn *conn, const struct request *request, struct staged *staged, uint32_t staged_count)
@@ -228,7 +211,8 @@ void dispatch(struct conn *conn, const struct request *request, struct staged *s
     int r = admit(&call, method, frame->param_count);
     if (r == 0)
         r = handlers[method](&call);
-    if (unlikely(r == -HF_E_OOM))
+    bool starves = r == -HF_E_OOM;
+    if (unlikely(starves))
         r = wait_for_memory(&call, frame);
     if (r == CALL_MOVED) {
         output_rewind(&worker->out);
@@ -236,6 +220,8 @@ void dispatch(struct conn *conn, const struct request *request, struct staged *s
         return;
     }
     if (r == CALL_AGAIN && (r = keep_pending(conn, &call, frame)) == 0) {
+        if (starves)
+            (void)patience_wait(&conn->pending->patience, worker, call.pool);
         output_rewind(&worker->out);
         conn->requested |= !is_notification;
         return;
@@ -263,9 +249,16 @@ void dispatch_answered(struct conn *conn)
 void dispatch_resume(struct conn *conn)
 {
     struct call *call = &conn->pending->call;
+    struct patience *patience = &conn->pending->patience;
+    if (!patience_try(patience, conn->worker, call->pool))
+        return;
     call->error_size = 0;
     begin_reply(call);
     int r = call->resume(call, call->state);
+    if (r == -HF_E_OOM && call->repeats && patience_wait(patience, conn->worker, call->pool))
+        r = CALL_AGAIN;
+    else
+        patience_end(patience, conn->worker);
     if (r == CALL_AGAIN) {
         output_rewind(&conn->worker->out);
         return;

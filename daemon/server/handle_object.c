@@ -338,7 +338,7 @@ int handle_write(struct call *call)
     if (kept == NULL)
         return -HF_E_OOM;
     *kept = state;
-    return call_later(call, write_resume, kept, state_free);
+    return call_later_patient(call, write_resume, kept, state_free);
 }
 
 /* ---- seal ---- */
@@ -374,7 +374,7 @@ int handle_seal(struct call *call)
     if (kept == NULL)
         return -HF_E_OOM;
     *kept = id;
-    return call_later(call, seal_resume, kept, state_free);
+    return call_later_patient(call, seal_resume, kept, state_free);
 }
 
 /* ---- slots ---- */

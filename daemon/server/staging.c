@@ -25,21 +25,13 @@ static void refuse(struct conn *conn, int r)
     conn->staging->phase = STAGING_DONE;
 }
 
-/* Begins to copy the value in `size` bytes at `at`. */
-static void begin_copy(struct conn *conn, const uint8_t *at, uint64_t size)
+/* The value in `size` bytes at `at` comes next. */
+static void begin_copy(struct staging *staging, const uint8_t *at, uint64_t size)
 {
-    struct staging *staging = conn->staging;
-    struct pool *pool = conn->entry->pool;
-    struct stage *stage;
     value_split(at, size, &staging->source);
+    staging->source_at = at;
     staging->copied = 0;
-    staging->phase = STAGING_COPY;
-    int r = pool_stage_begin(pool, staging->source.form, staging->source.size,
-                             staging->request.method == HF_METHOD_set, &stage);
-    if (r == 0)
-        r = stash_add_staged(conn, at, staging->source.form, staging->source.size, stage);
-    if (r != 0)
-        refuse(conn, r);
+    staging->phase = STAGING_ALLOCATE;
 }
 
 /* The value that put, set and store have; false: none, or it is short. */
@@ -83,7 +75,7 @@ bool staging_begin(struct conn *conn, const struct request *request)
     *conn->staging = staging;
     if (single) {
         const struct hfp_span *param = &request->frame.param[method == HF_METHOD_put ? 0 : 1];
-        begin_copy(conn, staging.value_at, param->size);
+        begin_copy(conn->staging, staging.value_at, param->size);
     }
     return true;
 }
@@ -132,7 +124,7 @@ static void end_value(struct conn *conn, unsigned *budget)
         return;
     staging->walked = staging->walked_before;
     *budget -= *budget < STAGED_UNITS ? *budget : STAGED_UNITS;
-    begin_copy(conn, at, size);
+    begin_copy(staging, at, size);
 }
 
 static void walk(struct conn *conn, unsigned *budget)
@@ -153,6 +145,30 @@ static void walk(struct conn *conn, unsigned *budget)
 
 /* ---- the copy ---- */
 
+/* It failed. For want of memory it may be worth another attempt in a later turn. */
+static void fail(struct conn *conn, int r)
+{
+    if (r != -HF_E_OOM || !patience_wait(&conn->staging->patience, conn->worker, conn->entry->pool))
+        refuse(conn, r);
+}
+
+static void allocate(struct conn *conn)
+{
+    struct staging *staging = conn->staging;
+    const struct value_in *source = &staging->source;
+    struct stage *stage;
+    int r = pool_stage_begin(conn->entry->pool, source->form, source->size,
+                             staging->request.method == HF_METHOD_set, &stage);
+    if (r == 0)
+        r = stash_add_staged(conn, staging->source_at, source->form, source->size, stage);
+    if (r != 0) {
+        fail(conn, r);
+        return;
+    }
+    patience_end(&staging->patience, conn->worker);
+    staging->phase = STAGING_COPY;
+}
+
 static void overwrite(struct conn *conn)
 {
     struct staging *staging = conn->staging;
@@ -172,9 +188,10 @@ static void copy(struct conn *conn, uint64_t *room)
     int r = pool_stage_write(conn->entry->pool, stash->staged[stash->staged_count - 1].stage, staging->copied,
                              staging->source.data + staging->copied, part);
     if (r != 0) {
-        refuse(conn, r);
+        fail(conn, r);
         return;
     }
+    patience_end(&staging->patience, conn->worker);
     staging->copied += part;
     *room -= part;
     if (staging->copied < staging->source.size)
@@ -192,9 +209,12 @@ void staging_step(struct conn *conn)
     struct staging *staging = conn->staging;
     unsigned budget = WALK_STEP;
     uint64_t room = POOL_COPY_MAX;
-    while (staging->phase != STAGING_DONE && budget > 0 && room > 0) {
+    while (staging->phase != STAGING_DONE && budget > 0 && room > 0 &&
+           patience_try(&staging->patience, conn->worker, conn->entry->pool)) {
         if (staging->phase == STAGING_WALK)
             walk(conn, &budget);
+        else if (staging->phase == STAGING_ALLOCATE)
+            allocate(conn);
         else
             copy(conn, &room);
     }

@@ -266,47 +266,86 @@ static enum hf_method frame_method(const uint8_t *bytes, size_t count)
     return hfp_method_find(method.at, method.size);
 }
 
-static void begin_stage(struct conn *conn, enum hf_method method, enum form form, uint64_t size)
+static void drop_stream(struct conn *conn)
 {
-    struct stash *stash = conn->stash;
-    char text[CALL_ERROR_MAX];
-    int code = 0;
-    if (conn->worker->draining)
-        code = HF_E_DRAINING;
-    else if (size > HF_VALUE_MAX)
-        code = HF_E_TOOBIG;
-    if (code != 0) {
-        refuse_text(stash, code, text, hfp_error_format(text, sizeof text, code, NULL, NULL));
-        return;
-    }
-    worker_clock(conn->worker, conn->entry);
-    int r = pool_stage_begin(conn->entry->pool, form, size, method == HF_METHOD_set, &stash->stream.stage);
-    if (r != 0) {
-        stash->stream.stage = NULL;
-        stash_refuse(conn, r);
-    }
+    pool_stage_drop(conn->entry->pool, conn->stash->stream.stage);
+    conn->stash->stream.stage = NULL;
 }
 
 static void refuse_stream(struct conn *conn, int r)
 {
-    struct stash *stash = conn->stash;
     stash_refuse(conn, r);
-    pool_stage_drop(conn->entry->pool, stash->stream.stage);
-    stash->stream.stage = NULL;
+    drop_stream(conn);
+    conn->stash->patience.waits = false;
+}
+
+/* It failed. True: for want of memory, and that is worth waiting for. */
+static bool stream_waits(struct conn *conn, int r)
+{
+    return r == -HF_E_OOM && patience_wait(&conn->stash->patience, conn->worker, conn->entry->pool);
 }
 
 /* `count` bytes of the stream that stand somewhere else. */
-static void copy_to_stream(struct conn *conn, const uint8_t *at, size_t count)
+static int copy_to_stream(struct conn *conn, const uint8_t *at, size_t count)
 {
     struct stream_in *stream = &conn->stash->stream;
-    for (size_t done = 0; done < count && stream->stage != NULL;) {
+    int r = 0;
+    for (size_t done = 0; done < count && r == 0;) {
         size_t part = count - done < POOL_COPY_MAX ? count - done : POOL_COPY_MAX;
-        int r = pool_stage_write(conn->entry->pool, stream->stage, stream->got + done, at + done, part);
-        if (r != 0)
-            refuse_stream(conn, r);
+        r = pool_stage_write(conn->entry->pool, stream->stage, stream->got + done, at + done, part);
         done += part;
     }
-    stream->got += count;
+    return r;
+}
+
+/* The stage of the stream with its first bytes, or a refusal. False: it waits for memory, and has none of both. */
+static bool begin_stage(struct conn *conn, enum hf_method method, const uint8_t *at, size_t count)
+{
+    struct stash *stash = conn->stash;
+    struct stream_in *stream = &stash->stream;
+    char text[CALL_ERROR_MAX];
+    int code = 0;
+    if (conn->worker->draining)
+        code = HF_E_DRAINING;
+    else if (stream->size > HF_VALUE_MAX)
+        code = HF_E_TOOBIG;
+    if (code != 0) {
+        refuse_text(stash, code, text, hfp_error_format(text, sizeof text, code, NULL, NULL));
+        stash->patience.waits = false;
+        return true;
+    }
+    worker_clock(conn->worker, conn->entry);
+    int r = pool_stage_begin(conn->entry->pool, stream->form, stream->size, method == HF_METHOD_set,
+                             &stream->stage);
+    if (r != 0)
+        stream->stage = NULL;
+    else
+        r = copy_to_stream(conn, at, count);
+    if (r == 0) {
+        patience_end(&stash->patience, conn->worker);
+        return true;
+    }
+    if (!stream_waits(conn, r)) {
+        refuse_stream(conn, r);
+        return true;
+    }
+    drop_stream(conn);
+    return false;
+}
+
+/* Memory for the next bytes of the stream, before libuv asks for it: then there is no way to wait. */
+static void make_room(struct conn *conn)
+{
+    struct stash *stash = conn->stash;
+    uint8_t *at;
+    uint64_t size;
+    if (stash->stream.stage == NULL || !patience_try(&stash->patience, conn->worker, conn->entry->pool))
+        return;
+    int r = pool_stage_room(conn->entry->pool, stash->stream.stage, stash->stream.got, &at, &size);
+    if (r == 0)
+        patience_end(&stash->patience, conn->worker);
+    else if (!stream_waits(conn, r))
+        refuse_stream(conn, r);
 }
 
 /* All bytes of the stream are there: the rest of the frame comes into the stash again. */
@@ -321,7 +360,8 @@ static void end_stream(struct conn *conn)
         stash_refuse(conn, -HF_E_OOM);
 }
 
-/* The stash holds one unfinished frame. If a large value has begun in it that may be streamed, begins that. */
+/* The stash holds one unfinished frame. If a large value has begun in it that may be streamed, begins that; or waits
+ * for memory, with the frame as it is. */
 static void begin_stream(struct conn *conn)
 {
     struct stash *stash = conn->stash;
@@ -329,8 +369,8 @@ static void begin_stream(struct conn *conn)
     size_t count = stash->end - stash->begin;
     struct hfp_payload payload;
     uint32_t wanted;
-    if (stash->streamed || !hfp_scan_payload(&stash->scan, count, &payload) || !payload.whole ||
-        payload.size < STREAM_MIN)
+    if (stash->streamed || !patience_try(&stash->patience, conn->worker, conn->entry->pool) ||
+        !hfp_scan_payload(&stash->scan, count, &payload) || !payload.whole || payload.size < STREAM_MIN)
         return;
     enum hf_method method = frame_method(frame, count);
     if (!streamed_param(method, &wanted) || payload.param != wanted)
@@ -338,19 +378,22 @@ static void begin_stream(struct conn *conn)
     size_t at = payload.at - VALUE_HEADER_MAX;
     if (payload.at < VALUE_HEADER_MAX || (frame[at] != 0xc6 && frame[at] != 0xdb) || payload.at > count)
         return;
-    stash->streamed = stash->streaming = true;
     stash->stream =
         (struct stream_in){.form = payload.bin ? FORM_BIN32 : FORM_STR32, .size = payload.size, .at = at};
+    if (!begin_stage(conn, method, frame + payload.at, count - payload.at))
+        return;
+    stash->streamed = stash->streaming = true;
+    stash->stream.got = count - payload.at;
     stash->limits = default_limits;
     stash->limits.frame_max -=
         payload.size < HF_FRAME_MAX - HFP_FRAME_MIN ? payload.size : HF_FRAME_MAX - HFP_FRAME_MIN;
-    begin_stage(conn, method, stash->stream.form, payload.size);
-    copy_to_stream(conn, frame + payload.at, count - payload.at);
     frame[at] = 0xc0;
     stash->end = stash->begin + at + 1;
     hfp_scan_reset(&stash->scan);
     if (stash->stream.got == stash->stream.size)
         end_stream(conn);
+    else
+        make_room(conn);
 }
 
 /* ---- running ---- */
@@ -371,7 +414,7 @@ static void settle(struct conn *conn, enum loop_end end, size_t done)
         stash_free(conn);
 }
 
-/* The first frame has a streamed value. False: it is not whole yet. */
+/* The first frame has a streamed value. False: it is not whole yet, or not done with. */
 static bool run_streamed(struct conn *conn)
 {
     struct stash *stash = conn->stash;
@@ -381,6 +424,7 @@ static bool run_streamed(struct conn *conn)
     if (result == HFP_MORE)
         return false;
     stash->streamed = stash->incomplete = false;
+    stash->patience = (struct patience){0};
     if (result == HFP_FRAME) {
         request.method =
             (uint16_t)hfp_method_find(request.at + request.frame.method_at, request.frame.method_size);
@@ -389,7 +433,11 @@ static bool run_streamed(struct conn *conn)
         stash->begin += request.frame.size;
         conn->turn_requests++;
         stash_dispatch(conn, &request);
-        return true;
+        if (conn->pending == NULL)
+            return true;
+        stash->begin -= request.frame.size; /* it goes on with the frame, and with what is staged for it */
+        stash->hold = request.frame.size;
+        return false;
     }
     enum loop_end end;
     drop_staged(conn);
@@ -402,11 +450,17 @@ static bool run_streamed(struct conn *conn)
 void stash_run(struct conn *conn)
 {
     struct stash *stash = conn->stash;
-    if (stash == NULL || stash->streaming || stash->discarding || stash->hold != 0)
+    if (stash == NULL || stash->discarding || stash->hold != 0)
+        return;
+    if (stash->patience.waits && stash->streaming)
+        make_room(conn);
+    else if (stash->patience.waits)
+        begin_stream(conn);
+    if (stash->patience.waits || stash->streaming)
         return;
     /* A frame whose value was staged, or a batch: both leave the stash in order. */
     if (stash->streamed && !run_streamed(conn)) {
-        if (conn->stash != NULL && !conn->stash->discarding)
+        if (conn->stash != NULL && !conn->stash->discarding && conn->stash->hold == 0)
             conn->stash->incomplete = true;
         return;
     }
@@ -420,6 +474,11 @@ bool stash_ready(const struct conn *conn)
 {
     const struct stash *stash = conn->stash;
     return stash != NULL && !stash->streaming && !stash->discarding && !stash->incomplete;
+}
+
+bool stash_starves(const struct conn *conn)
+{
+    return conn->stash != NULL && conn->stash->patience.waits;
 }
 
 void stash_release(struct conn *conn)
@@ -558,12 +617,14 @@ static void arrived_streamed(struct conn *conn, const uint8_t *at, size_t count)
 {
     struct stash *stash = conn->stash;
     bool in_place = at != conn->worker->input;
-    if (stash->stream.stage != NULL && !in_place)
-        copy_to_stream(conn, at, count);
-    else
-        stash->stream.got += count;
-    if (stash->stream.got < stash->stream.size)
+    int r = stash->stream.stage == NULL || in_place ? 0 : copy_to_stream(conn, at, count);
+    if (r != 0)
+        refuse_stream(conn, r);
+    stash->stream.got += count;
+    if (stash->stream.got < stash->stream.size) {
+        make_room(conn);
         return;
+    }
     end_stream(conn);
     stash_run(conn);
 }

@@ -123,6 +123,15 @@ struct pace {
     struct deadlines now, lease; /* of slots, by the two clocks */
 };
 
+/* Memory nearly full: how long a request has waited for what is being freed (patience.c). All 0: it does not wait. */
+struct patience {
+    bool waits;
+    uint64_t since_ms;
+    uint64_t waited_ms; /* before that */
+    uint64_t turn;      /* of the last attempt: one a turn, which may cost as much as a request alone */
+    uint64_t left;      /* bytes left of the pool's memory then */
+};
+
 /* ---- connections ---- */
 
 /* A scanned frame. */
@@ -154,6 +163,8 @@ struct stash {
     bool streamed;   /* the frame at `begin` has a place holder in it */
     bool refused;    /* this frame is answered with refusal[] whatever comes */
     struct stream_in stream;
+    struct patience
+        patience; /* of the stream, before it begins or between two pieces: nothing is read while it waits */
     struct hfp_scan_limits limits; /* for a streamed frame: what it may still have */
     struct staged *staged; /* of the frame at `begin`, ascending by place; owned until dispatch() has them */
     uint32_t staged_count, staged_cap;
@@ -163,7 +174,7 @@ struct stash {
     char refusal[CALL_ERROR_MAX];
 };
 
-enum staging_phase { STAGING_WALK, STAGING_COPY, STAGING_DONE };
+enum staging_phase { STAGING_WALK, STAGING_ALLOCATE, STAGING_COPY, STAGING_DONE };
 
 /* A whole frame in the stash whose large values are being copied into the heap, some in each turn. */
 struct staging {
@@ -176,15 +187,18 @@ struct staging {
     const uint8_t *value_at;        /* the item's value has begun here; NULL: it is behind us */
     uint32_t value_rest;            /* of the item: values behind its value */
     uint64_t walked, walked_before; /* values passed that are not staged; the same before this item */
-    /* COPY: of the last one in stash->staged */
+    /* ALLOCATE, COPY: the value, which begins at `source_at` in the frame; COPY: it is the last one in stash->staged */
+    const uint8_t *source_at;
     struct value_in source;
     uint64_t copied;
+    struct patience patience;
 };
 
 /* A call that needs more turns, or an answer of other workers. */
 struct pending {
     struct call call;
     struct hfp_frame frame;
+    struct patience patience;
 };
 
 /* A connection between two threads: just accepted, or on its way to the worker of its pool. */
@@ -451,6 +465,15 @@ void dispatch_error(struct worker *worker, uint32_t msgid, int code, const char 
 /* Appends an error response with a standard text. */
 void dispatch_fail(struct worker *worker, uint32_t msgid, int code);
 
+/* patience.c */
+/* It has just asked for memory in vain, and nothing has changed. False: nothing is being freed, or it has waited long
+ * enough. */
+bool patience_wait(struct patience *patience, const struct worker *worker, struct pool *pool);
+/* Whether to ask now: it does not wait, or there is more memory than at the last time, or it is the last time. */
+bool patience_try(const struct patience *patience, const struct worker *worker, struct pool *pool);
+/* It has got its memory. */
+void patience_end(struct patience *patience, const struct worker *worker);
+
 /* stash.c: what cannot be executed yet */
 
 /* Where the next bytes of the socket shall go; size 0: no memory. */
@@ -461,6 +484,8 @@ void stash_arrived(struct conn *conn, uint8_t *at, size_t count);
 void stash_run(struct conn *conn);
 /* True if there is something that does not wait for more bytes. */
 bool stash_ready(const struct conn *conn);
+/* True while a stream waits for memory: no bytes may be read. */
+bool stash_starves(const struct conn *conn);
 /* The call that held a frame is done. */
 void stash_release(struct conn *conn);
 /* For a connection that changes its thread: takes the stash away from it, with its bytes of memory; gives it to

@@ -181,6 +181,27 @@ class Wire(FullTest):
             self.check(client, values)
         daemon.stop()
 
+    def test_pieces_wait_for_what_is_being_freed(self):
+        # The room for them is asked for as they come, and is there once a collection has found the garbage.
+        for what in ("write", "stream"):
+            daemon = self.start()
+            with self.subTest(what), daemon.client({"lease_ms": 0}) as client:
+                client.call("gc_config", {"objects_least": 1 << 30, "bytes_least": 1 << 40, "full_after_ms": 1 << 30})
+                opened = client.call("put", None, {"size": 3 * MIB})
+                ring = client.call("put_many", [[b"r" * 3000, [-((k + 1) % 1000 + 1)]] for k in range(1000)])
+                self.put_until_full(client, [100000, 3000])
+                client.call("release", ring)
+                value = random.Random(what).randbytes(2 * MIB)
+                if what == "write":
+                    self.assertEqual(client.call("write", opened, 0, value), len(value))
+                else:
+                    obj = client.call("put", value)
+                    self.assertEqual(client.call("get", obj), value)
+                poll(lambda: client.call("stats", "gc")["full"]["memory"] == 1, "the collection ends")
+                self.assertEqual(client.call("verify")["findings"], [])
+            daemon.stop()
+            shutil.rmtree(self.heap)
+
     def test_many_rounds(self):
         # Growth and release in an order that leaves no part of the image unused.
         daemon = self.start()

@@ -452,6 +452,24 @@ class Turns(unittest.TestCase):
         for reply in replies[:1] + replies[5:]:
             self.assertIsNone(reply[2])
 
+    def fill_with_rings(self):
+        """Rings that no trial can find, until no more fits, and let go: a full collection has to find them."""
+        items = Raw(encode([[b"x" * 100, [-((k + 1) % IDS_MAX + 1)]] for k in range(IDS_MAX)]))
+        rings = []
+        while True:
+            reply = self.c.bulk([frame("put_many", items)])[0]
+            if reply[2] is not None:
+                break
+            rings.append(reply[3])
+        self.assertGreater(len(rings), 10)
+        for ring, other in zip(rings, rings[1:] + rings[:1]):
+            self.c.call("link", ring[0], 1, other[0])
+        self.bulk(self.c, [frame("release", ring) for ring in rings], 20)
+
+    def large(self, value):
+        """It waits for the collection, and others are served meanwhile."""
+        self.assertEqual(self.c.call("get", self.c.call("put", value)), value)
+
     def test_full_pool(self):
         self.watcher = self.client()
         self.watcher.call("pool_create", "small", {"max_bytes": 24 << 20})
@@ -461,6 +479,11 @@ class Turns(unittest.TestCase):
         self.run_case("spend", self.spend)
         self.assertEqual(self.c.code("put", b"x" * 100), "OOM")
         self.run_case("allocate", self.allocate, BOUND_FULL)
+        for name, value in (("stream", b"x" * (1 << 20)), ("staged", [b"x" * 100000] * 10)):
+            self.watcher.call("pool_create", name, {"max_bytes": 24 << 20})
+            self.c = self.client({"name": "caller", "pool": name})
+            self.run_case("rings", self.fill_with_rings, BOUND_FULL)
+            self.run_case(name, lambda large=value: self.large(large), BOUND_FULL)
         # Some turn did much, or nothing was measured.
         self.assertGreater(self.figures()["turn_units_max"], REFS_MAX // 2)
 
