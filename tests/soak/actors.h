@@ -5,7 +5,8 @@
  *   droppers   make pools, let clients work in them, and drop them under them
  *   observers  ask for sessions, pools, figures and verify, of all pools, and break their own connections
  *   stormers   open connections in crowds, send nothing, half of something, or nonsense, and go
- *   a glutton  fills a pool of its own until there is no memory, and empties it again */
+ *   a glutton  fills a pool of its own until there is no memory, and empties it again
+ *   ring makers  make cycles of objects and let them go, one in a pool of its own, one in all (rings.c) */
 #ifndef HF_TESTS_SOAK_ACTORS_H
 #define HF_TESTS_SOAK_ACTORS_H
 
@@ -25,6 +26,7 @@ void drop_pools(struct actor *actor);
 void observe(struct actor *actor);
 void storm(struct actor *actor);
 void glut(struct actor *actor);
+void make_rings(struct actor *actor);
 
 /* ---- for these and the main thread: a connection of the library; every error that `call` returns is a failure ---- */
 

@@ -101,8 +101,12 @@ static void settle_pool(struct soak *soak, struct incarnation *pool, struct quie
         {"memory", "values_live", 0},
     };
     hf_conn *conn = actor_connect(soak, pool->name, "settler", HF_NO_LEASE);
+    hf_reply *reply;
     unname_all(soak, conn, pool->name);
     unshare_all(soak, conn, pool);
+    wait_figure(soak, conn, "sessions", "ending", 0);
+    actor_need(soak, conn, hf_gc_collect(conn, NULL, &reply), "gc_collect"); /* what is left of rings */
+    hf_reply_free(reply);
     for (unsigned i = 0; i < sizeof wants / sizeof *wants; i++)
         wait_figure(soak, conn, wants[i].section, wants[i].key, wants[i].want);
     if (!actor_verify(soak, conn, pool->name))

@@ -155,7 +155,8 @@ static void start_threads(struct soak *soak, struct threads *threads)
     static const struct {
         void (*act)(struct actor *actor);
         unsigned count;
-    } kinds[] = {{kill_sessions, 2}, {drop_pools, LEDGER_VOLATILE}, {observe, 2}, {storm, 2}, {glut, 1}};
+    } kinds[] = {{kill_sessions, 2}, {drop_pools, LEDGER_VOLATILE}, {observe, 2}, {storm, 2}, {glut, 1},
+                 {make_rings, 2}};
     unsigned clients = soak->options.clients;
     for (unsigned k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         for (unsigned i = 0; i < kinds[k].count; i++)
@@ -345,6 +346,9 @@ static bool tell_tallies(const struct soak *soak)
         [TALLY_STORMS] = "crowds of connections",
         [TALLY_VERIFIED] = "verifies without a finding",
         [TALLY_FULL] = "times that a pool was filled up",
+        [TALLY_RINGS] = "rings of objects let go",
+        [TALLY_COLLECTED] = "objects found by full collections",
+        [TALLY_DELIVERED] = "guards delivered",
     };
     bool all = true;
     for (unsigned i = 0; i < TALLY_COUNT; i++) {

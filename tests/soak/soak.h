@@ -59,7 +59,10 @@ enum tally {
     TALLY_POOLS, /* made and dropped */
     TALLY_STORMS,
     TALLY_VERIFIED,
-    TALLY_FULL, /* times that a pool was filled up to OOM */
+    TALLY_FULL,      /* times that a pool was filled up to OOM */
+    TALLY_RINGS,     /* cycles of objects that were let go */
+    TALLY_COLLECTED, /* objects of them that full collections found */
+    TALLY_DELIVERED, /* guards */
     TALLY_COUNT
 };
 
