@@ -100,7 +100,7 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fram
 
 # ---- Flavours: name, compiler, flags to compile, flags to link --------------------------------------
 
-FLAVOURS = release pic bare asan tsan lines hook plain clang clang-asan fuzz
+FLAVOURS = release pic bare unbooked asan tsan lines hook plain clang clang-asan fuzz
 
 release.cc    = $(CC)
 release.link  = $(CC) $(release.flags) $(LDFLAGS) $(LINK)
@@ -114,6 +114,10 @@ pic.flags     = -O2 -g -fPIC $(HARDEN) $(CPPFLAGS) $(CFLAGS)
 bare.cc       = $(CC)
 bare.flags    = $(release.flags)
 build/obj/bare/daemon/gc/%.o build/obj/bare/daemon/pool/%.o: bare.compile += -include tests/bench/no_collector.h
+
+# tests/bench/instructions.py compares with it: the same daemon without its bookkeeping of requests.
+unbooked.cc    = $(CC)
+unbooked.flags = $(release.flags) -DHF_NO_BOOKKEEPING
 
 # What `make check` runs.
 asan.cc       = $(CC)

@@ -98,6 +98,12 @@ static void set_max_memory(void *data, uint64_t bytes)
     server_set_max_memory(program->server, bytes);
 }
 
+static void set_slowlog_us(void *data, uint64_t us)
+{
+    struct program *program = data;
+    server_set_slowlog_us(program->server, us);
+}
+
 static void reload(struct program *program)
 {
     const struct reload reload = {
@@ -108,6 +114,7 @@ static void reload(struct program *program)
         .actions = {.listen = add_listener,
                     .unlisten = remove_listener,
                     .set_max_memory = set_max_memory,
+                    .set_slowlog_us = set_slowlog_us,
                     .data = program},
     };
     systemd_reloading(&program->systemd);
@@ -252,6 +259,7 @@ static int run(struct program *program)
     int fds[OPTIONS_LISTEN_MAX];
     struct server_config config = {
         .max_memory = program->options.max_memory,
+        .slowlog_us = program->options.slowlog_us,
         .workers = program->options.workers,
         .heap_dir = program->options.heap_dir,
         .log = &program->log,

@@ -56,12 +56,13 @@ enum hf_method_flags {
     X(unguard, "id", "", HF_M_CHANGES, "0.1")                                                                \
     X(subscribe, "topics", "from_seq, prefix", HF_M_CHANGES, "0.1")                                          \
     X(unsubscribe, "topics", "", HF_M_CHANGES, "0.1")                                                        \
-    X(sessions, "", "pool, limit", HF_M_ADMIN, "0.1")                                                        \
+    X(sessions, "", "pool, limit, ended", HF_M_ADMIN, "0.1")                                                 \
     X(kill, "sid", "", HF_M_CHANGES | HF_M_ADMIN, "0.1")                                                     \
     X(pools, "", "", HF_M_ADMIN, "0.1")                                                                      \
     X(pool_create, "name", "max_bytes", HF_M_CHANGES | HF_M_ADMIN, "0.1")                                    \
     X(pool_drop, "name", "force", HF_M_CHANGES | HF_M_ADMIN | HF_M_STEPS, "0.1")                             \
     X(stats, "section?", "", HF_M_ADMIN, "0.1")                                                              \
+    X(slowlog, "", "limit, reset", HF_M_ADMIN, "0.1")                                                        \
     X(verify, "", "", HF_M_ADMIN | HF_M_STEPS, "0.1")                                                        \
     X(gc_collect, "", "kind, dry_run, explain", HF_M_CHANGES | HF_M_ADMIN | HF_M_STEPS, "0.1")               \
     X(gc_config, "",                                                                                         \
@@ -92,7 +93,6 @@ enum hf_method_flags {
     X(top)                                                                                                   \
     X(census)                                                                                                \
     X(doctor)                                                                                                \
-    X(slowlog)                                                                                               \
     X(attach)                                                                                                \
     X(view)                                                                                                  \
     X(save)                                                                                                  \
@@ -176,6 +176,7 @@ static inline enum hf_method hfp_method_find(const uint8_t *name, size_t size)
     case 7:
         return HFP_IS(name, "release")   ? HF_METHOD_release
                : HFP_IS(name, "inspect") ? HF_METHOD_inspect
+               : HFP_IS(name, "slowlog") ? HF_METHOD_slowlog
                : HFP_IS(name, "holders") ? HF_METHOD_holders
                : HFP_IS(name, "unshare") ? HF_METHOD_unshare
                : HFP_IS(name, "methods") ? HF_METHOD_methods

@@ -149,6 +149,7 @@ int cli_verify(struct cli *cli, const struct cli_args *args);
 int cli_verify_offline(struct cli *cli, const char *path);
 int cli_gc(struct cli *cli, const struct cli_args *args);
 int cli_gc_collect(struct cli *cli, const struct cli_args *args);
+int cli_slowlog(struct cli *cli, const struct cli_args *args);
 int cli_gc_config(struct cli *cli, const struct cli_args *args);
 int cli_ping(struct cli *cli, const struct cli_args *args);
 int cli_hello(struct cli *cli, const struct cli_args *args);

@@ -33,7 +33,8 @@ struct session {
     uint32_t lease_place;                           /* in pool->leases; DEADLINE_NONE unless in grace */
     uint8_t key[HF_KEY_SIZE];                       /* as in its cell; zeros if anonymous */
     bool anonymous;
-    enum reason reason; /* of its end */
+    enum reason reason;      /* of its end */
+    enum session_end ending; /* how it ends, unless by kill */
     void *owner;
     struct u32vec holds;   /* objects held first, or cells of holds */
     struct u32vec guards;  /* their cells */
@@ -72,6 +73,12 @@ struct after {
     uint32_t cells_count, drops_count, labels_count;
 };
 
+/* The last sessions that ended. */
+struct ended {
+    struct ended_row *rows; /* POOL_ENDED_MAX; NULL: none ended yet */
+    uint64_t count;         /* of all; the next one goes to the place of this number */
+};
+
 struct pool {
     struct heap heap;
     struct gc gc;
@@ -89,6 +96,7 @@ struct pool {
     struct index by_key, by_sid;
     struct deadlines leases;
     uint64_t sessions_open, sessions_grace, sessions_dying, dying_holds;
+    struct ended ended;
 
     struct index names;
     struct index tickets;
@@ -255,6 +263,12 @@ bool lease_expire(struct pool *pool);
 int session_enter(struct pool *pool, struct session *s);
 /* One hold of a dying session, or the session itself; false: none is dying. */
 bool session_dying_step(struct pool *pool);
+
+/* ---- ended.c ---- */
+
+/* Notes a session that ends, before it is taken apart. */
+void ended_note(struct pool *pool, const struct session *s, enum session_end how);
+void ended_done(struct pool *pool);
 
 /* ---- objects.c ---- */
 

@@ -205,8 +205,29 @@ struct session_row {
     bool anonymous, grace;
     void *owner;
 };
+void pool_session_row(const struct pool *pool, const struct session *session, struct session_row *ret);
 /* Rows in order of sid, from the first with sid > after_sid. Returns how many were written (at most `max`). */
 unsigned pool_sessions(struct pool *pool, uint64_t after_sid, struct session_row *rows, unsigned max);
+
+/* The last sessions that ended; not the anonymous ones that held nothing. */
+#define POOL_ENDED_MAX 64u
+enum session_end {
+    ENDED_BYE,        /* by its own call */
+    ENDED_CLOSED,     /* with its connection: anonymous, or without a lease */
+    ENDED_LEASE,      /* its lease ran out in grace */
+    ENDED_KILLED,     /* by `kill` */
+    ENDED_RENUMBERED, /* with the number of its pool, which another one had */
+    ENDED_COUNT
+};
+struct ended_row {
+    struct session_row row; /* as it was when it ended; `name` points to the next */
+    uint8_t name[HF_NAME_MAX];
+    uint64_t references; /* sum of its counts */
+    uint64_t ended_ms;   /* how long ago */
+    enum session_end how;
+};
+/* The latest first. Returns how many were written (at most `max`). */
+unsigned pool_ended(const struct pool *pool, struct ended_row *rows, unsigned max);
 
 /* ---- values ---- */
 

@@ -79,6 +79,7 @@ void sessions_done(struct pool *pool)
         next = s->next_dying;
         session_free(pool, s);
     }
+    ended_done(pool);
     reserve_done(&pool->sessions, &pool->mem);
     freeset_done(&pool->session_slots, &pool->mem);
     index_done(&pool->by_key);
@@ -242,6 +243,7 @@ void pool_session_detach(struct pool *pool, struct session *s)
     s->owner = NULL;
     outbox_reset(pool, s);
     if (lease_ms == 0) {
+        s->ending = ENDED_CLOSED;
         pool_session_end(pool, s, REASON_SESSION_END);
         return;
     }
@@ -267,6 +269,7 @@ static void unlink_session(struct pool *pool, struct session *s)
 
 void pool_session_end(struct pool *pool, struct session *s, enum reason reason)
 {
+    ended_note(pool, s, reason == REASON_KILL ? ENDED_KILLED : s->ending);
     leave_grace(pool, s);
     outbox_end(pool, s);
     image_set(&pool->heap, cell_at(&pool->heap, s->ref), (uint64_t)s->slot << 32 | SESSION_DYING);
@@ -286,8 +289,10 @@ void pool_session_end(struct pool *pool, struct session *s, enum reason reason)
 uint64_t pool_renumber(struct pool *pool, uint64_t first_sid)
 {
     uint64_t ended = 0;
-    for (; pool->first != NULL; ended++)
+    for (; pool->first != NULL; ended++) {
+        pool->first->ending = ENDED_RENUMBERED;
         pool_session_end(pool, pool->first, REASON_SESSION_END);
+    }
     image_set(&pool->heap, &pool->heap.sb->next_sid, first_sid);
     return ended;
 }
@@ -336,7 +341,9 @@ bool lease_expire(struct pool *pool)
     const struct deadline *first = deadlines_first(&pool->leases);
     if (first == NULL || first->at > pool->lease_ms)
         return false;
-    pool_session_end(pool, table(pool)[first->key], REASON_SESSION_END);
+    struct session *s = table(pool)[first->key];
+    s->ending = ENDED_LEASE;
+    pool_session_end(pool, s, REASON_SESSION_END);
     return true;
 }
 
@@ -372,7 +379,7 @@ bool session_anonymous(const struct session *s)
     return s->anonymous;
 }
 
-static void fill_row(const struct pool *pool, const struct session *s, struct session_row *row)
+void pool_session_row(const struct pool *pool, const struct session *s, struct session_row *row)
 {
     const struct cell_session *cell = cell_of(pool, s);
     *row = (struct session_row){.sid = s->sid,
@@ -403,6 +410,6 @@ unsigned pool_sessions(struct pool *pool, uint64_t after_sid, struct session_row
     unsigned count = 0;
     for (; s != NULL && count < max; s = s->next, pool->heap.work++)
         if (s->sid > after_sid)
-            fill_row(pool, s, &rows[count++]);
+            pool_session_row(pool, s, &rows[count++]);
     return count;
 }

@@ -19,8 +19,35 @@ static const struct message_kind kind = {.deliver = deliver, .discard = discard}
 
 #define BYTES_KEPT (64u * 1024) /* gathered bytes that a spare question keeps */
 
+static void free_sum(struct question *question)
+{
+    if (question->sum != NULL)
+        mem_uncharge(&question->server->mem, sizeof *question->sum);
+    free(question->sum);
+    question->sum = NULL;
+}
+
+struct book_sum *call_sum(struct question *question)
+{
+    struct mem *mem = &question->server->mem;
+    if (question->sum == NULL) {
+        if (!mem_charge(mem, sizeof *question->sum))
+            return NULL;
+        question->sum = malloc(sizeof *question->sum);
+        if (question->sum == NULL) {
+            mem_uncharge(mem, sizeof *question->sum);
+            return NULL;
+        }
+    }
+    if (!question->summed)
+        memset(question->sum, 0, sizeof *question->sum);
+    question->summed = true;
+    return question->sum;
+}
+
 static void give_back(struct question *question)
 {
+    free_sum(question);
     mem_uncharge(&question->server->mem, sizeof *question + question->cap);
     free(question->bytes);
     free(question);
@@ -30,6 +57,8 @@ static void give_back(struct question *question)
 static void destroy(struct question *question)
 {
     struct worker *home = question->home;
+    if (home->spare_questions_count != 0) /* of the first one it is kept, too */
+        free_sum(question);
     if (home->spare_questions_count == SPARES_KEPT || question->cap > BYTES_KEPT) {
         give_back(question);
         return;
@@ -70,6 +99,7 @@ static struct question *create(const struct call *call, const struct ask *ask, c
     }
     uint8_t *bytes = question->bytes;
     size_t cap = question->cap;
+    struct book_sum *sum = question->sum;
     *question = (struct question){
         .server = call->server,
         .home = home,
@@ -80,6 +110,7 @@ static struct question *create(const struct call *call, const struct ask *ask, c
         .finish = ask->finish,
         .next = only == NULL ? 0 : only->index,
         .end = only == NULL ? call->server->workers_count : only->index + 1,
+        .sum = sum,
         .bytes = bytes,
         .cap = cap,
     };

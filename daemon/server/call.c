@@ -575,8 +575,6 @@ int call_random(struct call *call, void *ret, size_t size)
 void call_add_counters(const struct call *call, struct counters *sum)
 {
     const struct counters *own = &call->worker->counters;
-    for (unsigned i = 0; i < CALL_METHODS_MAX; i++)
-        sum->requests[i] += own->requests[i];
     for (unsigned i = 0; i < HF_E_COUNT; i++)
         sum->errors[i] += own->errors[i];
     sum->requests_unknown += own->requests_unknown;
@@ -593,6 +591,16 @@ void call_add_counters(const struct call *call, struct counters *sum)
     sum->turn_us_max = own->turn_us_max > sum->turn_us_max ? own->turn_us_max : sum->turn_us_max;
     sum->turn_units_max =
         own->turn_units_max > sum->turn_units_max ? own->turn_units_max : sum->turn_units_max;
+}
+
+struct book *call_book(const struct call *call)
+{
+    return &call->worker->book;
+}
+
+struct slowlog *call_slowlog(const struct call *call)
+{
+    return &call->server->slowlog;
 }
 
 bool call_draining(const struct call *call)

@@ -27,6 +27,7 @@
 
 #include "daemon/pool/pool.h"
 #include "daemon/server/mailbox.h"
+#include "daemon/server/slowlog.h"
 #include "proto/errors.h"
 #include "proto/limits.h"
 
@@ -42,6 +43,8 @@ struct conn;
 struct call;
 struct hfp_span;
 struct place;
+struct book;
+struct book_sum;
 
 /* Result of a handler that goes on by the function given to call_later(). */
 #define CALL_AGAIN 1
@@ -116,6 +119,8 @@ struct scratch {
     uint64_t refs[HF_REFS_MAX];
     union {
         struct session_row sessions[HF_IDS_MAX];
+        struct ended_row ended[POOL_ENDED_MAX];
+        struct slow_row slow[SLOWLOG_ROWS];
         struct holder_row holders[HF_IDS_MAX];
         struct name_row names[HF_IDS_MAX];
         struct value_view views[HF_IDS_MAX];
@@ -271,6 +276,8 @@ struct question {
     uint32_t rows;  /* counted by visits */
     uint8_t *bytes; /* gathered */
     size_t used, cap;
+    struct book_sum *sum; /* for call_sum(); `summed`: it is of this question */
+    bool summed;
     int code; /* of a visit that failed; else 0 */
     uint32_t error_size;
     char error[CALL_ERROR_MAX];
@@ -288,6 +295,8 @@ struct ask {
 /* Asks one worker (`only`) or all (NULL). Returns what `finish` returned, CALL_AGAIN while the question is away (to be
  * handed through), -HF_E_OOM, or -HF_E_DRAINING if others had to be asked while the daemon ends. */
 int call_ask(struct call *call, const struct ask *ask, struct worker *only);
+/* For visits and `finish`: the sum of the workers' books, as far as it is, empty at first. NULL: no memory. */
+struct book_sum *call_sum(struct question *question);
 /* For `finish`: replies with an array of the rows gathered; with the one value gathered. */
 int call_rows(struct call *call, struct question *question);
 int call_row(struct call *call, struct question *question);
@@ -297,11 +306,9 @@ int call_row(struct call *call, struct question *question);
 uint64_t call_now_ms(const struct call *call);              /* ms since 1970, by the system's clock */
 int call_random(struct call *call, void *ret, size_t size); /* -HF_E_INTERNAL */
 
-#define CALL_METHODS_MAX 128
 struct counters {
-    uint64_t requests[CALL_METHODS_MAX]; /* by enum hfp_method, notifications included */
-    uint64_t errors[HF_E_COUNT];         /* answered, by code */
-    uint64_t requests_unknown;           /* no such method */
+    uint64_t errors[HF_E_COUNT]; /* answered, by code */
+    uint64_t requests_unknown;   /* no such method */
     uint64_t notifications, notifications_ignored, responses_ignored;
     uint64_t connections;                       /* open now */
     uint64_t connections_made, connections_cut; /* made: here, be it by moving */
@@ -311,6 +318,8 @@ struct counters {
 };
 /* Adds those of the worker that is visited. */
 void call_add_counters(const struct call *call, struct counters *sum);
+struct book *call_book(const struct call *call);
+struct slowlog *call_slowlog(const struct call *call);
 uint64_t call_uptime_ms(const struct call *call);
 
 /* ---- sessions and connections (conn.c) ---- */

@@ -198,6 +198,7 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
         return;
     worker_clock(worker, conn->entry);
     begin_turn(conn);
+    conn->read_ns = worker->turn_ns;
     conn->turn_bytes += (uint32_t)count;
     uint64_t begin_ns = conn->stash == NULL && (size_t)count <= PARKED_MAX ? 0 : uv_hrtime();
     stash_arrived(conn, (uint8_t *)buf->base, (size_t)count);
@@ -205,6 +206,7 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
     if (begin_ns != 0 && uv_hrtime() - begin_ns > TURN_US * 1000 / 2)
         conn->turn_bytes = TURN_BYTES;
     output_flush(conn);
+    book_flushed(conn);
     if (likely(conn->stash == NULL && conn->reading && !conn_blocked(conn) && conn->turn_bytes < TURN_BYTES))
         return;
     settle(conn);
@@ -248,6 +250,7 @@ void conn_run(struct conn *conn)
     if (!conn_blocked(conn))
         stash_run(conn);
     output_flush(conn);
+    book_flushed(conn);
     settle(conn);
 }
 
@@ -319,6 +322,7 @@ static struct conn *create(struct worker *worker, struct pool_entry *entry, cons
     conn->entry = entry;
     conn->transport = arrival->transport;
     conn->number = arrival->number;
+    conn->read_ns = arrival->read_ns;
     list_append(&worker->conns, &conn->link);
     list_append(&entry->conns, &conn->in_entry);
     list_init(&conn->in_runnable);

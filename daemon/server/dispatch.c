@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static_assert(HF_METHOD_COUNT <= CALL_METHODS_MAX, "a counter for each method");
-
 void dispatch_error(struct worker *worker, uint32_t msgid, int code, const char *text, size_t size)
 {
     struct output *out = &worker->out;
@@ -56,8 +54,11 @@ static void finish(struct call *call, int r)
         call->error_size = 0;
     if (call->is_notification || r != 0)
         output_rewind(out);
-    if (r != 0 && !call->is_notification)
-        answer_error(call, r < 0 && r > -HF_E_COUNT ? -r : HF_E_INTERNAL);
+    int code = r <= 0 && r > -HF_E_COUNT ? -r : HF_E_INTERNAL;
+    if (code != 0 && !call->is_notification)
+        answer_error(call, code);
+    book_leave(&call->worker->book, (enum hf_method)call->method);
+    book_done(&call->worker->book, (enum hf_method)call->method, code);
 }
 
 static void begin_reply(struct call *call)
@@ -83,6 +84,7 @@ static int keep_pending(struct conn *conn, const struct call *call, const struct
     conn->pending->frame = *frame;
     conn->pending->call.params = conn->pending->frame.param;
     conn->pending->patience = (struct patience){0};
+    brief_params(conn->pending->args, (enum hf_method)call->method, call->frame, frame);
     return 0;
 }
 
@@ -128,6 +130,7 @@ static void dispatch_unknown(struct conn *conn, const struct request *request)
         return;
     }
     worker->counters.requests_unknown++;
+    book_done(&worker->book, HF_METHOD_NONE, HF_E_NOMETHOD);
     char text[CALL_ERROR_MAX], name[LOG_QUOTED_SIZE];
     const uint8_t *at = request->at + frame->method_at;
     bool later = hfp_method_is_later(at, frame->method_size);
@@ -206,7 +209,7 @@ void dispatch(struct conn *conn, const struct request *request, struct staged *s
         .staged_count = staged_count,
         .error = worker->error,
     };
-    worker->counters.requests[method]++;
+    book_begin(&worker->book, method);
     begin_reply(&call);
     int r = admit(&call, method, frame->param_count);
     if (r == 0)
@@ -216,7 +219,7 @@ void dispatch(struct conn *conn, const struct request *request, struct staged *s
         r = wait_for_memory(&call, frame);
     if (r == CALL_MOVED) {
         output_rewind(&worker->out);
-        worker->counters.requests[method]--; /* it counts where it is executed */
+        book_leave(&worker->book, method); /* it counts where it is executed */
         return;
     }
     if (r == CALL_AGAIN && (r = keep_pending(conn, &call, frame)) == 0) {
@@ -265,6 +268,7 @@ void dispatch_resume(struct conn *conn)
     }
     free_state(call);
     finish(call, r);
+    book_resumed(conn->worker, (enum hf_method)call->method, conn->pending->args);
     drop_pending(conn);
 }
 
@@ -274,5 +278,7 @@ void dispatch_drop_pending(struct conn *conn)
         return;
     free_state(&conn->pending->call);
     drop_stages(&conn->pending->call, false);
+    book_leave(&conn->worker->book, (enum hf_method)conn->pending->call.method);
+    book_given_up(&conn->worker->book, (enum hf_method)conn->pending->call.method);
     drop_pending(conn);
 }

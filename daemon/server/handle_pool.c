@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* pools pool_create pool_drop stats: pools as wholes, and figures. */
 #include "daemon/pool/events.h"
+#include "daemon/server/book.h"
 #include "daemon/server/handlers.h"
 #include "proto/version.h"
 
@@ -124,6 +125,7 @@ struct figures {
     struct pool_stats pool;
     struct event_stats events;
     const struct counters *counters;
+    const struct book_sum *book;
 };
 
 static void section_pool(struct call *call, const struct figures *f)
@@ -200,44 +202,14 @@ static void section_gc(struct call *call, const struct figures *f)
     reply_gc_stats(call, f->pool.backlog);
 }
 
-static uint64_t sum(const uint64_t *values, unsigned count, uint32_t *ret_nonzero)
-{
-    uint64_t total = 0;
-
-    *ret_nonzero = 0;
-    for (unsigned i = 0; i < count; i++) {
-        total += values[i];
-        *ret_nonzero += values[i] != 0;
-    }
-    return total;
-}
-
 static void section_requests(struct call *call, const struct figures *f)
 {
-    const struct counters *c = f->counters;
-    uint32_t methods, codes;
-    uint64_t requests = sum(c->requests, HF_METHOD_COUNT, &methods);
-    uint64_t errors = sum(c->errors, HF_E_COUNT, &codes);
+    reply_requests(call, f->counters, f->book);
+}
 
-    reply_map(call, 8);
-    reply_pair_uint(call, "total", requests + c->requests_unknown);
-    reply_pair_uint(call, "unknown", c->requests_unknown);
-    reply_pair_uint(call, "errors", errors);
-    reply_pair_uint(call, "notifications", c->notifications);
-    reply_pair_uint(call, "notifications_ignored", c->notifications_ignored);
-    reply_pair_uint(call, "responses_ignored", c->responses_ignored);
-    reply_text(call, "by_method");
-    reply_map(call, methods);
-    for (enum hf_method method = HF_METHOD_NONE + 1; method < HF_METHOD_COUNT; method++) {
-        if (c->requests[method])
-            reply_pair_uint(call, hfp_method_info(method)->name, c->requests[method]);
-    }
-    reply_text(call, "by_error");
-    reply_map(call, codes);
-    for (int code = HF_OK + 1; code < HF_E_COUNT; code++) {
-        if (c->errors[code])
-            reply_pair_uint(call, error_word(code), c->errors[code]);
-    }
+static void section_durations(struct call *call, const struct figures *f)
+{
+    reply_durations(call, f->book);
 }
 
 static void section_connections(struct call *call, const struct figures *f)
@@ -270,11 +242,17 @@ static const struct section {
     const char *name;
     void (*reply)(struct call *call, const struct figures *figures);
 } sections[] = {
-    {"pool", section_pool},         {"objects", section_objects},
-    {"memory", section_memory},     {"sessions", section_sessions},
-    {"names", section_names},       {"tickets", section_tickets},
-    {"events", section_events},     {"gc", section_gc},
-    {"requests", section_requests}, {"connections", section_connections},
+    {"pool", section_pool},
+    {"objects", section_objects},
+    {"memory", section_memory},
+    {"sessions", section_sessions},
+    {"names", section_names},
+    {"tickets", section_tickets},
+    {"events", section_events},
+    {"gc", section_gc},
+    {"requests", section_requests},
+    {"durations", section_durations},
+    {"connections", section_connections},
     {"server", section_server},
 };
 
@@ -296,15 +274,19 @@ struct stats_args {
 static int visit_stats(struct call *call, struct question *question)
 {
     struct stats_args *args = (void *)question->args;
+    struct book_sum *sum = call_sum(question);
 
+    if (sum == NULL)
+        return -HF_E_OOM;
     call_add_counters(call, &args->counters);
+    book_add_to(call_book(call), sum);
     return 0;
 }
 
 static int finish_stats(struct call *call, struct question *question)
 {
     const struct stats_args *args = (const void *)question->args;
-    struct figures figures = {.counters = &args->counters};
+    struct figures figures = {.counters = &args->counters, .book = call_sum(question)};
 
     pool_stats(call->pool, &figures.pool);
     pool_event_stats(call->pool, &figures.events);

@@ -222,13 +222,52 @@ static void reply_session(struct call *call, const struct pool *pool, const stru
 
 struct sessions_args {
     uint32_t limit, number;
-    bool all; /* pools; else the one of `number` */
+    bool all;   /* pools; else the one of `number` */
+    bool ended; /* those that have ended */
 };
+
+static void reply_ended_row(struct call *call, const struct pool *pool, const struct ended_row *ended)
+{
+    static const char *const words[ENDED_COUNT] = {"bye", "closed", "lease", "kill", "renumber"};
+    const struct session_row *row = &ended->row;
+
+    reply_map(call, 13);
+    reply_pair_uint(call, "sid", row->sid);
+    reply_pair_text(call, "pool", pool_name(pool));
+    reply_pair_str(call, "name", row->name, row->name_size);
+    reply_pair_known(call, "pid", row->pid);
+    reply_pair_text(call, "state", "ended");
+    reply_pair_bool(call, "anonymous", row->anonymous);
+    reply_pair_uint(call, "held", row->held);
+    reply_pair_uint(call, "bytes", row->held_bytes);
+    reply_pair_uint(call, "references", ended->references);
+    reply_pair_uint(call, "lease_ms", row->lease_ms);
+    reply_pair_uint(call, "age_ms", row->since_ms);
+    reply_pair_uint(call, "ended_ms", ended->ended_ms);
+    reply_pair_text(call, "reason", words[ended->how]);
+}
+
+static void reply_ended(struct call *call, struct question *question, const struct pool *pool)
+{
+    const struct sessions_args *args = (const void *)question->args;
+    struct ended_row *rows = call_scratch(call)->rows.ended;
+    uint32_t left = args->limit - question->rows;
+    unsigned count = pool_ended(pool, rows, left < POOL_ENDED_MAX ? left : POOL_ENDED_MAX);
+
+    for (unsigned i = 0; i < count; i++)
+        reply_ended_row(call, pool, &rows[i]);
+    question->rows += count;
+}
 
 static void reply_sessions(struct call *call, struct question *question, struct pool *pool)
 {
     const struct sessions_args *args = (const void *)question->args;
     struct session_row *rows = call_scratch(call)->rows.sessions;
+
+    if (args->ended) {
+        reply_ended(call, question, pool);
+        return;
+    }
     unsigned count = pool_sessions(pool, 0, rows, args->limit - question->rows);
 
     for (unsigned i = 0; i < count; i++)
@@ -263,10 +302,11 @@ int handle_sessions(struct call *call)
 {
     struct name_in name;
     uint64_t limit = HF_IDS_MAX;
-    bool named = false;
+    bool named = false, ended = false;
     const struct option_spec specs[] = {
         {"pool", OPTION_BYTES, &name, &named, 0, UINT32_MAX},
         {"limit", OPTION_UINT, &limit, NULL, 1, HF_IDS_MAX},
+        {"ended", OPTION_BOOL, &ended, NULL, 0, 0},
     };
     struct sessions_args args;
     struct place place = {0};
@@ -277,7 +317,8 @@ int handle_sessions(struct call *call)
     if (!named)
         name =
             (struct name_in){(const uint8_t *)pool_name(call->pool), (uint32_t)strlen(pool_name(call->pool))};
-    args = (struct sessions_args){.limit = (uint32_t)limit, .all = name.size == 1 && name.data[0] == '*'};
+    args = (struct sessions_args){
+        .limit = (uint32_t)limit, .all = name.size == 1 && name.data[0] == '*', .ended = ended};
     if (!args.all && !pool_name_fits(name.data, name.size))
         return call_bad_pool_name(call, "option", "pool");
     if (!args.all && !server_place(call->server, name.data, name.size, &place))

@@ -44,6 +44,11 @@ void reply_id_or_nil(struct call *call, uint64_t id);
 /* The section `gc` of stats. */
 void reply_gc_stats(struct call *call, uint64_t backlog);
 
+/* The sections `requests` and `durations`. */
+struct book_sum;
+void reply_requests(struct call *call, const struct counters *counters, const struct book_sum *book);
+void reply_durations(struct call *call, const struct book_sum *book);
+
 /* One value, or an array of them, as the argument was given. */
 void reply_uints(struct call *call, const uint64_t *values, uint32_t count, bool array);
 /* The same of [value, version]. */

@@ -272,12 +272,11 @@ static void prefetch_more(struct conn *conn, const struct batch *batch)
 /* ---- pass 2 ---- */
 
 /* The time since this run of the loop did its first slow request, or finished its first batch. */
-static bool time_is_up(struct worker *worker)
+static bool time_is_up(struct worker *worker, uint64_t now_ns)
 {
-    uint64_t now = uv_hrtime();
     if (worker->run_ns == 0)
-        worker->run_ns = now;
-    return now - worker->run_ns > TURN_US * 1000;
+        worker->run_ns = now_ns;
+    return now_ns - worker->run_ns > TURN_US * 1000;
 }
 
 /* The connection's requests (and what others did meanwhile) have had their share of work. Looked at after every
@@ -297,13 +296,15 @@ static bool execute(struct conn *conn, const struct request *request)
 {
     struct worker *worker = conn->worker;
     if (likely(execute_hot(conn, request))) {
-        worker->counters.requests[request->method]++;
+        book_hot(&worker->book, request->method);
         return request->method == HF_METHOD_get || !units_are_up(conn);
     }
     if (request->frame.size > POOL_COPY_MAX && staging_begin(conn, request))
         return false;
     dispatch(conn, request, NULL, 0);
-    return !conn_blocked(conn) && !units_are_up(conn) && !time_is_up(worker);
+    uint64_t now_ns = uv_hrtime();
+    book_executed(worker, request, now_ns);
+    return !time_is_up(worker, now_ns) && !conn_blocked(conn) && !units_are_up(conn);
 }
 
 /* Bytes that are done with after a request that ended the batch: not those of a hello that is executed elsewhere, nor
@@ -346,6 +347,7 @@ static void answer_bad(struct conn *conn, const struct hfp_scan *scan)
     size_t size = hfp_error_format(text, sizeof text, HF_E_BADFRAME, NULL, "%s; the connection is closed",
                                    scan->reason);
     dispatch_error(conn->worker, 0, HF_E_BADFRAME, text, size);
+    book_done(&conn->worker->book, HF_METHOD_NONE, HF_E_BADFRAME);
     log_client(conn->worker->log, LOG_LEVEL_INFO, LOG_FRAME, "badframe", "conn=%llu reason=\"%s\"",
                (unsigned long long)conn->number, scan->reason);
     conn->finish = true;
@@ -359,6 +361,7 @@ static void answer_toobig(struct conn *conn, const struct hfp_scan *scan, const 
     size_t size =
         hfp_error_format(text, sizeof text, HF_E_TOOBIG, NULL, "%s; see `limits` of hello", scan->reason);
     dispatch_error(conn->worker, frame->msgid, HF_E_TOOBIG, text, size);
+    book_done(&conn->worker->book, HF_METHOD_NONE, HF_E_TOOBIG);
     conn->requested = true;
 }
 
@@ -422,7 +425,7 @@ size_t loop_run(struct conn *conn, const uint8_t *bytes, size_t count, struct hf
             if (*end != LOOP_ALL)
                 return done;
         }
-        stopped = done < count && time_is_up(worker);
+        stopped = done < count && time_is_up(worker, uv_hrtime());
     }
     return done;
 }

@@ -123,6 +123,7 @@ void move_depart(struct conn *conn)
     struct arrival *arrival = conn->leaving;
     conn->leaving = NULL;
     arrival->stash = stash_take(conn, &arrival->stash_size);
+    arrival->read_ns = conn->read_ns;
     conn_close(conn, "it moves to the worker of its pool");
     arrival_post(arrival, conn->leaving_to);
 }

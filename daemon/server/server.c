@@ -279,7 +279,14 @@ static struct server *create(const struct server_config *config)
         free(server);
         return NULL;
     }
+    if (slowlog_open(&server->slowlog, &server->mem) != 0) {
+        directory_close(server);
+        free(server);
+        return NULL;
+    }
+    slowlog_set(&server->slowlog, config->slowlog_us);
     if (uv_loop_init(&server->loop) != 0) {
+        slowlog_close(&server->slowlog);
         directory_close(server);
         free(server);
         return NULL;
@@ -396,6 +403,7 @@ void server_close(struct server *server)
     if (server->images.path != NULL)
         images_close(&server->images); /* when no pool has its files open any more */
     directory_close(server);
+    slowlog_close(&server->slowlog);
     mem_done(&server->pools_mem);
     mem_done(&server->mem);
     uv_loop_close(&server->loop);
@@ -410,6 +418,11 @@ void server_set_max_memory(struct server *server, uint64_t bytes)
 {
     mem_set_limit(&server->mem, bytes);
     mem_set_limit(&server->pools_mem, bytes - conn_share(bytes));
+}
+
+void server_set_slowlog_us(struct server *server, uint64_t us)
+{
+    slowlog_set(&server->slowlog, us);
 }
 
 bool server_alive(struct server *server, unsigned *stuck)

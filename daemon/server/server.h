@@ -28,6 +28,7 @@ struct server_config {
         *listen_fds; /* sockets that listen already; the server's from server_open() on, also on failure */
     unsigned listen_fds_count;
     uint64_t max_memory; /* bytes for everything that clients cause; > 0 */
+    uint64_t slowlog_us; /* requests that take longer are kept for `slowlog`; 0: none */
     unsigned workers;    /* 1 ... SERVER_WORKERS_MAX; 0: 1 */
     const char *
         heap_dir; /* the folder of the pools' files, opened by recovery; NULL: memfds, gone with the server */
@@ -58,6 +59,9 @@ bool server_unlisten(struct server *server, const char *address);
 /* Changes the limit for what clients cause, at once. Pools keep a limit of their own, which is at most what the daemon's
  * was when they were made. */
 void server_set_max_memory(struct server *server, uint64_t bytes);
+
+/* Changes from when on a request is slow, in us (0: none is), at once. */
+void server_set_slowlog_us(struct server *server, uint64_t us);
 
 /* Whether each worker has answered the question that the last call asked it; asks those anew. For a watchdog: false
  * means that a worker, *stuck if there are several the first one, has not finished a turn since. The first call is true. */

@@ -241,6 +241,7 @@ void stash_dispatch(struct conn *conn, const struct request *request)
     conn->requested = true;
     dispatch_error(conn->worker, request->frame.msgid, stash->refusal_code, stash->refusal,
                    stash->refusal_size);
+    book_done(&conn->worker->book, (enum hf_method)request->method, stash->refusal_code);
 }
 
 /* ---- streams ---- */
@@ -594,6 +595,7 @@ static void arrived_discarded(struct conn *conn, const uint8_t *at, size_t count
     if (stash->refused) {
         dispatch_error(conn->worker, stash->refusal_msgid, stash->refusal_code, stash->refusal,
                        stash->refusal_size);
+        book_done(&conn->worker->book, HF_METHOD_NONE, stash->refusal_code);
         stash->refused = false;
         conn->requested = true;
     }

@@ -36,7 +36,7 @@ static void take_time(struct worker *worker)
 {
     uint64_t ns = uv_hrtime();
     uint64_t passed_ms = (ns - worker->clock_ns) / 1000000;
-    worker->turn_ns = ns;
+    worker->turn_ns = worker->book.seen_ns = ns;
     worker->clock_ns += passed_ms * 1000000;
     worker->lease_ms += passed_ms < LEASE_STEP_MS ? passed_ms : LEASE_STEP_MS;
     worker->now_ms = clock_ms(CLOCK_BOOTTIME) + worker->server->now_offset_ms;
@@ -430,6 +430,7 @@ void worker_close(struct worker *worker)
     ask_free_spares(worker);
     mem_free(worker->mem, worker->spare_pending, sizeof *worker->spare_pending);
     output_done(&worker->out);
+    book_close(&worker->book);
     free(worker->input);
     free(worker->scratch);
     if (worker->has_loop)

@@ -20,9 +20,11 @@
 #include "daemon/base/log.h"
 #include "daemon/base/mem.h"
 #include "daemon/pool/images.h"
+#include "daemon/server/book.h"
 #include "daemon/server/call.h"
 #include "daemon/server/mailbox.h"
 #include "daemon/server/server.h"
+#include "daemon/server/slowlog.h"
 #include "daemon/transport/transport.h"
 #include "proto/methods.h"
 #include "proto/scan.h"
@@ -199,6 +201,7 @@ struct pending {
     struct call call;
     struct hfp_frame frame;
     struct patience patience;
+    char args[BRIEF_MAX]; /* for slowlog */
 };
 
 /* A connection between two threads: just accepted, or on its way to the worker of its pool. */
@@ -209,6 +212,7 @@ struct arrival {
     int fd;
     uint64_t number;
     bool fresh;          /* just accepted */
+    uint64_t read_ns;    /* as in struct conn */
     uint32_t place;      /* the pool's number; PLACE_HOME: to `default`, nothing asked for */
     struct stash *stash; /* what was read and not executed, hello first; NULL: nothing */
     size_t stash_size;   /* bytes of it, charged to nobody but the server meanwhile */
@@ -241,6 +245,7 @@ struct conn {
     uint64_t queued_events; /* of them: a batch of events, see events.c */
     uint64_t watched_size;  /* what was left at the last look */
     uint64_t watched_ms;    /* loop time of the last progress, or of the end of its reading */
+    uint64_t read_ns;       /* the turn in which it was read last began: see book.h */
     uint64_t turn;          /* the turn that the next three are of */
     uint64_t turn_work;     /* pool_work() of its pool when it began */
     uint32_t turn_requests, turn_bytes;
@@ -316,6 +321,7 @@ struct worker {
     bool due_fired;      /* that was so: pools are told the time */
     uint64_t due_ms;     /* when `due` fires, loop time; 0: not armed */
     struct counters counters;
+    struct book book;
 };
 
 struct listener {
@@ -332,6 +338,7 @@ struct server {
     uint64_t opened_ns;
     uint64_t now_offset_ms; /* time of day minus time since boot, taken at the start */
     struct directory directory;
+    struct slowlog slowlog;
     struct images
         images; /* of a daemon with files, else its path is NULL; does not change while threads run */
 

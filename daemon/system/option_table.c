@@ -80,6 +80,23 @@ static void mean_memory(const struct options *options, char *ret, size_t size)
     snprintf(ret, size, "%" PRIu64, options->max_memory);
 }
 
+/* Longer than an hour nobody waits. */
+#define SLOWLOG_US_MOST 3600000000ull
+
+static bool set_slowlog(struct options *options, const char *text)
+{
+    char *end;
+    errno = 0;
+    options->slowlog_us = strtoull(text, &end, 10);
+    return errno == 0 && isdigit((unsigned char)text[0]) && *end == '\0' &&
+           options->slowlog_us <= SLOWLOG_US_MOST;
+}
+
+static void mean_slowlog(const struct options *options, char *ret, size_t size)
+{
+    snprintf(ret, size, "%" PRIu64, options->slowlog_us);
+}
+
 static bool set_level(struct options *options, const char *text)
 {
     static const char *const levels[] = {"error", "warn", "info", "debug"};
@@ -134,6 +151,17 @@ const struct option_row option_rows[OPTIONS_COUNT] = {
          .fix = "give at least 16m: bytes, or with k, m, g, t, or a percentage as 60%",
          .help = "for all that clients cause: bytes, or with k, m, g, t, or % of the machine's\n"
                  "(or its cgroup's) memory; default 60%"},
+    [OPTION_SLOWLOG_US] = {.name = "slowlog-us",
+                           .section = "log",
+                           .argument = "US",
+                           .live = true,
+                           .standard = "10000",
+                           .set = set_slowlog,
+                           .mean = mean_slowlog,
+                           .fix = "give microseconds, 0 to 3600000000; 0 keeps none",
+                           .help =
+                               "requests that take so many microseconds or longer are kept for `holdfast\n"
+                               "slowlog`, the last 256; default 10000; 0 keeps none"},
     [OPTION_LOG_LEVEL] = {.name = "log-level",
                           .section = "log",
                           .argument = "LEVEL",

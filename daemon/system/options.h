@@ -29,6 +29,7 @@ enum option_id {
     OPTION_HEAP,
     OPTION_WORKERS,
     OPTION_MAX_MEMORY,
+    OPTION_SLOWLOG_US,
     OPTION_LOG_LEVEL,
     OPTIONS_COUNT
 };
@@ -53,6 +54,7 @@ struct options {
     /* The same, understood. */
     const char *heap_dir; /* of values[OPTION_HEAP]; NULL: memfds */
     uint64_t max_memory;  /* bytes */
+    uint64_t slowlog_us;  /* 0: off */
     unsigned workers;
     enum log_level log_level;
 };

@@ -13,6 +13,7 @@ struct reload_actions {
     int (*listen)(void *data, const char *address, char *error, size_t error_size);
     void (*unlisten)(void *data, const char *address);
     void (*set_max_memory)(void *data, uint64_t bytes);
+    void (*set_slowlog_us)(void *data, uint64_t us);
     void *data;
 };
 

@@ -132,7 +132,7 @@ class Steady(unittest.TestCase):
         self.steady_frames(self.c, [frame("fetch", self.random.choices(self.names, k=ID_ARRAY)) for _ in range(100)])
 
     def test_what_is_there(self):
-        frames = [frame("ping"), frame("methods"), frame("stats"), frame("stats", "memory"), frame("pools"),
+        frames = [frame("ping"), frame("methods"), frame("stats"), frame("stats", "memory"), frame("slowlog"), frame("pools"),
                   frame("sessions"), frame("names", 0, {"limit": 10, "prefix": "name-1"}),
                   frame("scan", 0, {"min_size": 100, "limit": 10})]
         for obj in self.some(self.ids)[:50]:

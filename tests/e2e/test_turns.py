@@ -289,6 +289,9 @@ class Turns(unittest.TestCase):
     def do_stats(self):
         self.repeat("stats")
 
+    def do_slowlog(self):
+        self.repeat("slowlog", {"limit": 256}, window=20, count=50)
+
     def do_verify(self):
         result = self.c.call("verify")
         self.assertEqual(result["findings"], [])

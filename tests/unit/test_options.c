@@ -134,6 +134,7 @@ START_TEST(without_anything_there_are_defaults)
     ck_assert_uint_eq(options.workers, machine_cores() < 64 ? machine_cores() : 64);
     ck_assert_uint_eq(options.max_memory, options_size("60%", machine_memory()));
     ck_assert_int_eq(options.log_level, LOG_LEVEL_INFO);
+    ck_assert_uint_eq(options.slowlog_us, 10000);
     unsetenv("XDG_RUNTIME_DIR");
     load(NULL);
     ck_assert_str_eq(options.listen[0].text, "unix:/run/holdfast/holdfast.sock");
@@ -254,6 +255,9 @@ START_TEST(bad_values_come_with_the_fix)
     refused("[limits]\nmax-memory = 101%\n", "give at least 16m");
     refused("[log]\nlog-level = loud\n", "levels are error, warn, info and debug");
     refused("[log]\nlog-level = INFO\n", "levels are");
+    refused("[log]\nslowlog-us = -1\n", "give microseconds, 0 to");
+    refused("[log]\nslowlog-us = 3600000001\n", "give microseconds, 0 to");
+    refused("[log]\nslowlog-us = 10ms\n", "give microseconds, 0 to");
 }
 END_TEST
 

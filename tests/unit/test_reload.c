@@ -51,6 +51,12 @@ static void set_max_memory(void *data, uint64_t bytes)
     did("memory=%" PRIu64 " ", bytes);
 }
 
+static void set_slowlog_us(void *data, uint64_t us)
+{
+    ck_assert_ptr_eq(data, done);
+    did("slow=%" PRIu64 " ", us);
+}
+
 static int check(const char *address, char *error, size_t error_size)
 {
     snprintf(error, error_size, "%s: what is that?", address);
@@ -67,7 +73,11 @@ static struct reload reload = {
     .command = &command,
     .check = check,
     .log = &log_,
-    .actions = {.listen = add, .unlisten = take_away, .set_max_memory = set_max_memory, .data = done},
+    .actions = {.listen = add,
+                .unlisten = take_away,
+                .set_max_memory = set_max_memory,
+                .set_slowlog_us = set_slowlog_us,
+                .data = done},
 };
 
 static void setup(void)
@@ -134,8 +144,8 @@ START_TEST(what_can_change_does)
 {
     start("[daemon]\nlisten = unix:/a\nlisten = unix:/b\n[limits]\nmax-memory = 1g\n");
     change_to("[daemon]\nlisten = unix:/c\nlisten = unix:/b\n[limits]\nmax-memory = 64m\n[log]\nlog-level = "
-              "debug\n");
-    ck_assert_str_eq(done, "-unix:/a +unix:/c memory=67108864 ");
+              "debug\nslowlog-us = 5\n");
+    ck_assert_str_eq(done, "-unix:/a +unix:/c memory=67108864 slow=5 ");
     ck_assert_int_eq((int)log_.level, LOG_LEVEL_DEBUG);
     says("event=unlistened address=unix:/a ");
     says("event=changed option=max-memory from=\"1g (1073741824)\" to=\"64m (67108864)\"");

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a worker notes about requests: how many of each method, how they ended, how long they took.
+ *
+ * The duration of a request is the time from the turn of the loop in which its last bytes were read to the moment when its
+ * reply was handed to the socket (to the queue, if the socket took no more). So it has in it the requests before it
+ * on the same connection, those of other connections that were served first in that turn, the wait for other workers,
+ * for memory or for a later turn; and it has not the time in the system's buffers before it was read, nor what a slow
+ * reader takes. All requests that were read and answered together took the same time, so a clock is read once for all
+ * of them, behind the system call that wrote their replies.
+ *
+ * A book belongs to its worker's thread. It allocates a histogram when a method is used for the first time.
+ *
+ * With HF_NO_BOOKKEEPING (the flavour `unbooked`, for comparison) nothing of it is noted. */
+#ifndef SERVER_BOOK_H
+#define SERVER_BOOK_H
+
+#include "daemon/base/histogram.h"
+#include "daemon/server/brief.h"
+#include "proto/errors.h"
+
+#include <stdbool.h>
+
+struct conn;
+struct worker;
+struct request;
+
+#define BOOK_WORDS ((HF_METHOD_COUNT + 63) / 64)
+
+struct book {
+    uint64_t done[HF_METHOD_COUNT];  /* executed to their end, notifications too; NONE: of no method */
+    uint64_t timed[HF_METHOD_COUNT]; /* of them, those in durations[] */
+    uint64_t fresh
+        [BOOK_WORDS]; /* a bit for each method: perhaps not all are timed; those of the hot path have none */
+    /* of done[]: answered with that error; HF_OK: given up, since the client was gone */
+    uint64_t codes[HF_METHOD_COUNT][HF_E_COUNT];
+    uint32_t running[HF_METHOD_COUNT];            /* begun and not done */
+    struct histogram *durations[HF_METHOD_COUNT]; /* NULL: never used here */
+    uint64_t lost;                                /* durations without memory for a histogram */
+    uint64_t seen_ns;                             /* the last look at the clock in this turn */
+    /* Of what is to be timed next, the request that took the longest by itself, if that was long. */
+    uint64_t suspect_ns; /* 0: none */
+    enum hf_method suspect;
+    char suspect_args[BRIEF_MAX];
+};
+
+/* The same without pointers: to be added up over workers, and to travel. */
+struct book_sum {
+    uint64_t done[HF_METHOD_COUNT], running[HF_METHOD_COUNT];
+    uint64_t codes[HF_METHOD_COUNT][HF_E_COUNT];
+    struct histogram durations[HF_METHOD_COUNT];
+};
+
+/* Adds a worker's book. */
+void book_add_to(const struct book *book, struct book_sum *sum);
+void book_close(struct book *book);
+
+/* A request has ended: with an error (of either sign), or HF_OK. */
+void book_done(struct book *book, enum hf_method method, int code);
+/* It has ended without an answer, because its client is gone. */
+void book_given_up(struct book *book, enum hf_method method);
+
+/* The replies of a connection's requests were handed to its socket. */
+void book_flushed(struct conn *conn);
+
+/* A request was executed by itself; the clock stands at `now_ns`. Notes it if it took long. */
+void book_executed(struct worker *worker, const struct request *request, uint64_t now_ns);
+/* A call of more than one turn is done. Its arguments as kept when it began. */
+void book_resumed(struct worker *worker, enum hf_method method, const char *args);
+
+#ifdef HF_NO_BOOKKEEPING
+#define book_hot(book, method)                 ((void)(book))
+#define book_begin(book, method)               ((void)(book))
+#define book_leave(book, method)               ((void)(book))
+#define book_done(book, method, r)             ((void)(book))
+#define book_given_up(book, method)            ((void)(book))
+#define book_flushed(conn)                     ((void)(conn))
+#define book_executed(worker, request, now_ns) ((void)(now_ns))
+#define book_resumed(worker, method, args)     ((void)(worker))
+#else
+/* A request of the hot path has ended well. */
+static inline void book_hot(struct book *book, unsigned method)
+{
+    book->done[method]++;
+}
+
+/* A request has begun; it does not end here, but at another worker. */
+static inline void book_begin(struct book *book, enum hf_method method)
+{
+    book->running[method]++;
+}
+static inline void book_leave(struct book *book, enum hf_method method)
+{
+    book->running[method]--;
+}
+#endif
+
+#endif

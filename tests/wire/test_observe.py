@@ -1,0 +1,197 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the daemon tells of its requests: counts and durations by method, slowlog, sessions that have ended. A client that
+counted finds its own figures."""
+import time
+
+from common import WireTest, poll, request_bytes, unittest
+
+
+class Requests(WireTest):
+    daemon_args = ("--workers", "2")
+
+    def section(self):
+        return self.c.call("stats", "requests")
+
+    def test_client_that_counted(self):
+        """Also requests that are read together, errors, notifications, and frames that are none."""
+        c = self.pool_client(name="counts")
+        before = self.section()
+        ids = [c.call("put", i) for i in range(10)]
+        c.pipeline([("get", ids[i % 10]) for i in range(1000)])
+        for _ in range(3):
+            self.assertCode("GONE", c, "get", 5)
+        self.assertCode("NOTHELD", c, "release", 5)
+        self.assertCode("NOMETHOD", c, "nonsense")
+        c.notify("retain", ids[0])
+        c.notify("retain", 5)
+        c.notify("nonsense")
+        self.assertEqual(c.call("release", ids[0], 2), 0)
+        after = self.section()
+
+        def grown(*path):
+            a, b = before, after
+            for key in path:
+                a, b = a.get(key, {}) if isinstance(a, dict) else a, b[key]
+            return b - (a or 0)
+        self.assertEqual(grown("by_method", "put"), 10)
+        self.assertEqual(grown("by_method", "get"), 1003)
+        self.assertEqual(grown("by_method", "retain"), 2)
+        self.assertEqual(grown("by_method", "release"), 2)
+        self.assertEqual(grown("methods", "get", "count"), 1003)
+        self.assertEqual(grown("methods", "get", "errors"), 3)
+        self.assertEqual(grown("methods", "retain", "errors"), 1)  # of a notification, which has no answer
+        self.assertEqual(grown("methods", "release", "errors"), 1)
+        self.assertEqual(grown("by_error", "GONE"), 3)
+        self.assertEqual(grown("unknown"), 1)
+        self.assertEqual(grown("errors"), 5)
+        self.assertEqual(grown("total"), 10 + 1003 + 2 + 2 + 1 + 1)  # and this call
+
+    def test_own_call_runs(self):
+        row = self.section()["methods"]["stats"]
+        self.assertEqual(row["running"], 1)
+
+    def test_durations_are_of_all_that_are_done(self):
+        c = self.pool_client()
+        c.pipeline([("ping",)] * 500)
+        requests, durations = self.section()["methods"], self.c.call("stats", "durations")
+        for method in ("ping", "hello"):
+            self.assertEqual(requests[method]["count"], durations[method]["count"], method)
+            buckets = durations[method]["buckets"]
+            self.assertEqual(sum(count for _, count in buckets), durations[method]["count"])
+            self.assertEqual(buckets, sorted(buckets))
+            row = requests[method]
+            self.assertLessEqual(row["p50_us"], row["p99_us"])
+            self.assertLessEqual(row["p999_us"], row["max_us"] + 1)
+            self.assertLessEqual(row["max_us"], row["sum_us"])
+
+    def test_calls_of_several_turns(self):
+        """They are done when they are answered, and timed as a whole."""
+        c = self.pool_client()
+        before = self.section()["methods"].get("verify", {"count": 0})["count"]
+        c.call("put_many", [[i] for i in range(1000)])
+        begin = time.monotonic()
+        c.call("verify")
+        passed_us = (time.monotonic() - begin) * 1e6
+        row = self.section()["methods"]["verify"]
+        self.assertEqual((row["count"] - before, row["running"]), (1, 0))
+        self.assertLess(row["max_us"], passed_us + 1)
+
+    def test_given_up(self):
+        """A client whose session is killed before its call is answered."""
+        c = self.pool_client()
+        c.bulk([request_bytes(0, "put_many", [[[i] for i in range(1000)]])] * 300)
+        c.send_raw(request_bytes(7, "verify", []))
+        poll(lambda: self.section()["methods"].get("verify", {"running": 0})["running"] == 1, "it runs")
+        before = self.section()["methods"]["verify"]
+        self.c.call("kill", c.hello_result["sid"])
+        after = self.section()["methods"]["verify"]
+        self.assertEqual((after["running"], after["given_up"] - before["given_up"], after["count"] - before["count"]),
+                         (0, 1, 1))
+        self.assertEqual(after["errors"], before["errors"])
+
+
+class Slowlog(WireTest):
+    daemon_args = ("--slowlog-us", "1", "--workers", "2")
+
+    def rows(self, **options):
+        return self.c.call("slowlog", options)["rows"]
+
+    def test_rows(self):
+        c = self.client({"name": "slow one", "pid": 4711})
+        sid = c.hello_result["sid"]
+        c.call("store", "a name", "private")
+        poll(lambda: any(row["method"] == "store" for row in self.rows(limit=256)), "its row")
+        row = next(row for row in self.rows(limit=256) if row["method"] == "store")
+        self.assertEqual((row["sid"], row["name"], row["pid"], row["pool"]), (sid, "slow one", 4711, "default"))
+        self.assertEqual(row["args"], '"a name", <7 bytes>')
+        self.assertEqual(row["requests"], 1)
+        self.assertGreaterEqual(row["duration_us"], 1)
+        self.assertLess(abs(row["at_ms"] - time.time() * 1000), 60000)
+
+    def test_order_limit_reset(self):
+        for _ in range(300):
+            self.c.call("store", "n", 1)
+        answer = self.c.call("slowlog", {"limit": 256})
+        numbers = [row["number"] for row in answer["rows"]]
+        self.assertEqual(numbers, sorted(numbers, reverse=True))
+        self.assertLessEqual(len(numbers), 256)
+        self.assertGreater(len(numbers), 100)
+        self.assertGreaterEqual(answer["count"], numbers[0])
+        self.assertEqual(answer["threshold_us"], 1)
+        self.assertEqual(len(self.rows(limit=3)), 3)
+        self.assertEqual(self.rows(limit=0, reset=True), [])
+        self.assertLess(len(self.rows(limit=256)), 10)
+        self.assertGreaterEqual(self.c.call("slowlog")["count"], answer["count"])
+        for options in ({"limit": 257}, {"limit": -1}, {"reset": 1}, {"what": 1}):
+            self.assertCode("BADARG", self.c, "slowlog", options)
+
+    def test_requests_that_are_answered_together(self):
+        obj = self.c.call("put", "x")
+        self.c.pipeline([("get", obj)] * 100, window=100)
+        poll(lambda: any(row["method"] == "get" and row["requests"] > 1 for row in self.rows(limit=256)), "their row")
+
+
+class SlowlogOff(WireTest):
+    daemon_args = ("--slowlog-us", "0")
+
+    def test_off(self):
+        self.c.call("store", "n", 1)
+        self.assertEqual(self.c.call("slowlog"), {"threshold_us": 0, "count": 0, "rows": []})
+
+
+class Ended(WireTest):
+    def ended(self, client, **options):
+        return client.call("sessions", dict(options, ended=True))
+
+    def test_reasons(self):
+        c = self.pool_client(name="watcher")
+        pool = c.hello_result["pool"]
+
+        def session(name, **more):
+            client = self.client(dict(more, name=name, pool=pool))
+            client.call("put", "x" * 100)
+            return client
+        bye = session("bye", pid=5)
+        bye.call("bye")
+        session("closed", lease_ms=0).close()
+        killed = session("killed")
+        c.call("kill", killed.hello_result["sid"])
+        session("lease", lease_ms=1).close()
+        poll(lambda: len(self.ended(c)) == 4, "all have ended")
+        rows = {row["name"]: row for row in self.ended(c)}
+        self.assertEqual({name: row["reason"] for name, row in rows.items()},
+                         {"bye": "bye", "closed": "closed", "killed": "kill", "lease": "lease"})
+        row = rows["bye"]
+        self.assertEqual((row["state"], row["pool"], row["pid"], row["held"], row["references"], row["anonymous"]),
+                         ("ended", pool, 5, 1, 1, False))
+        self.assertGreaterEqual(row["bytes"], 100)
+        self.assertEqual(row["sid"], bye.hello_result["sid"])
+        self.assertNotIn("watcher", rows)
+        self.assertEqual(len(self.ended(c, limit=2)), 2)
+        self.assertLessEqual(4, len(self.ended(self.c, pool="*")))
+        self.assertEqual([row["name"] for row in c.call("sessions")], ["watcher"])
+
+    def test_anonymous_ones(self):
+        """Those that held nothing would wash out all others."""
+        c = self.c
+        before = self.ended(c)
+        nobody = self.client()
+        nobody.call("ping")
+        nobody.close()
+        somebody = self.client()
+        somebody.call("put", 1)
+        somebody.close()
+        poll(lambda: len(self.ended(c)) == len(before) + 1, "one has ended")
+        row = self.ended(c)[0]
+        self.assertEqual((row["anonymous"], row["reason"], row["name"], row["held"]), (True, "closed", None, 1))
+
+    def test_the_last_ones_are_kept(self):
+        c = self.pool_client()
+        for i in range(70):
+            self.client({"name": "n%d" % i, "pool": c.hello_result["pool"]}).call("bye")
+        self.assertEqual([row["name"] for row in self.ended(c)], ["n%d" % i for i in range(69, 5, -1)])
+
+
+if __name__ == "__main__":
+    unittest.main()
