@@ -71,10 +71,10 @@ static void put_int(struct line *line, struct hfp_cursor *cursor)
 /* One value that is no array and no map, and passes it. False: it is one, or there is none. */
 static bool put_scalar(struct line *line, struct hfp_cursor *cursor, bool shown)
 {
-    struct hfp_bytes bytes;
+    struct hfp_bytes bytes = {.size = 0};
     bool truth = false;
     double number = 0;
-    int8_t type;
+    int8_t type = 0;
     switch (hfp_peek_type(cursor)) {
     case HFP_NIL: put(line, "nil", 3); return hfp_read_nil(cursor);
     case HFP_BOOL:
