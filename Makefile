@@ -56,7 +56,8 @@ PACKAGES_RUN = gcc libc6-dev make pkg-config libuv1-dev libmsgpack-dev libjansso
     libsystemd-dev libinih-dev libncurses-dev
 
 # `make check` adds: libcheck, what the stock foreign clients among the tests run on, and a systemd to be booted.
-PACKAGES_CHECK = check python3 python3-msgpack python3-pynvim python3-pyte nodejs npm systemd util-linux mount
+PACKAGES_CHECK = check python3 python3-msgpack python3-pynvim python3-pyte nodejs npm systemd util-linux \
+    mount man-db
 
 # `make check-all`, `tidy` and `format` add: the second compiler, the fuzzer's run time, checkers, and two
 # more foreign clients.
@@ -464,6 +465,7 @@ MANDIR = $(DESTDIR)$(PREFIX)/share/man
 MAN_PAGES = $(wildcard deploy/man/*.[1-8])
 DOCDIR = $(DESTDIR)$(PREFIX)/share/doc/holdfast
 DOC_PAGES = $(wildcard deploy/doc/*.md)
+WORDSDIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 CONFIG  = $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfast.conf
 
 # The service: systemd looks below these two only; elsewhere (PREFIX=$HOME/.local) there is none to install.
@@ -496,6 +498,7 @@ install: all ## Install programs, library, manual pages, documents, and the serv
 	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' deploy/libholdfast.pc.in > $(LIB)/pkgconfig/libholdfast.pc
 	@$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page));)
 	@install -d $(DOCDIR) && install -m 644 $(DOC_PAGES) $(DOCDIR)
+	@install -D -m 644 deploy/holdfast.bash-completion $(WORDSDIR)/holdfast && ln -sf holdfast $(WORDSDIR)/holdfastd
 	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 	@echo 'installed below $(DESTDIR)$(PREFIX): bin, lib, include, share/man, share/doc'
 	$(if $(SERVICE),$(install_service))
@@ -505,6 +508,7 @@ uninstall: ## Remove what `make install` with the same options put there; a chan
 	@rm -f $(INCDIR)/holdfast.h $(LIB)/pkgconfig/libholdfast.pc
 	@rm -f $(foreach page,$(MAN_PAGES),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
 	@rm -f $(addprefix $(DOCDIR)/,$(notdir $(DOC_PAGES)))
+	@rm -f $(WORDSDIR)/holdfast $(WORDSDIR)/holdfastd
 	@rmdir --ignore-fail-on-non-empty $(DOCDIR) 2>/dev/null || true
 	$(if $(SERVICE),$(uninstall_service))
 
