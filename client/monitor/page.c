@@ -115,6 +115,18 @@ static void add_requests(struct monitor_page *page, const struct monitor_scene *
                      NUMBER(change->at->gauges.connections), bars);
 }
 
+static void add_latency(struct monitor_page *page, const struct monitor_change *change)
+{
+    uint64_t counts[MONITOR_BUCKETS];
+    char p50[MONITOR_NUMBER_SIZE], p90[MONITOR_NUMBER_SIZE], p99[MONITOR_NUMBER_SIZE];
+    if (monitor_durations(change, MONITOR_ALL, counts) == 0)
+        return;
+    monitor_page_add(
+        page, MONITOR_PLAIN, "Latency    %5s us half of them  90%% %s  99%% %s  slow requests %s",
+        monitor_us(monitor_percentile(counts, 0.5), p50), monitor_us(monitor_percentile(counts, 0.9), p90),
+        monitor_us(monitor_percentile(counts, 0.99), p99), NUMBER(change->counters.slow));
+}
+
 struct busy {
     unsigned method;
     uint64_t calls;
@@ -215,6 +227,7 @@ void monitor_page_make(struct monitor_page *page, const struct monitor_scene *sc
         monitor_page_add(page, MONITOR_WARNING, "%s", scene->problem);
     if (scene->change != NULL) {
         add_requests(page, scene);
+        add_latency(page, scene->change);
         add_methods(page, scene->change);
         add_objects(page, scene->change);
         add_memory(page, scene->change);
@@ -263,9 +276,12 @@ static json_t *json_map(hf_item map)
 static json_t *json_method(const struct monitor_change *change, unsigned method)
 {
     const struct monitor_method *at = &change->at->methods[method];
-    return json_pack("{s:s, s:I, s:I, s:f}", "name", at->name, "total", (json_int_t)at->total, "calls",
-                     (json_int_t)monitor_method_calls(change, method), "per_second",
-                     monitor_per_second(change, monitor_method_calls(change, method)));
+    uint64_t counts[MONITOR_BUCKETS];
+    monitor_durations(change, method, counts);
+    return json_pack("{s:s, s:I, s:I, s:f, s:f, s:f}", "name", at->name, "total", (json_int_t)at->total,
+                     "calls", (json_int_t)monitor_method_calls(change, method), "per_second",
+                     monitor_per_second(change, monitor_method_calls(change, method)), "p50_us",
+                     monitor_percentile(counts, 0.5), "p99_us", monitor_percentile(counts, 0.99));
 }
 
 /* The rows of one table: the chosen one as it is chosen, another one as it begins. */

@@ -38,7 +38,41 @@ static void word(char to[MONITOR_WORD_SIZE], hf_item item)
     to[size] = '\0';
 }
 
-static void read_methods(struct monitor_sample *sample, hf_item by_method)
+/* ---- durations ---- */
+
+#define LINEAR 8u /* bounds up to here are one apart */
+
+static unsigned bucket_of(uint64_t bound)
+{
+    if (bound <= LINEAR)
+        return bound != 0 ? (unsigned)bound - 1 : 0;
+    unsigned power = 63 - (unsigned)__builtin_clzll(bound - 1); /* 2^power < bound <= 2^(power+1) */
+    uint64_t quarter = UINT64_C(1) << (power - 2);
+    unsigned bucket = LINEAR + (power - 3) * 4 + (unsigned)((bound - (UINT64_C(1) << power)) / quarter) - 1;
+    return bucket < MONITOR_BUCKETS ? bucket : MONITOR_BUCKETS - 1;
+}
+
+static uint64_t bound_of(unsigned bucket)
+{
+    if (bucket < LINEAR)
+        return bucket + 1;
+    unsigned power = 3 + (bucket - LINEAR) / 4;
+    return (UINT64_C(1) << power) + (UINT64_C(1) << (power - 2)) * ((bucket - LINEAR) % 4 + 1);
+}
+
+static void read_durations(struct monitor_method *method, hf_item buckets)
+{
+    hf_walk walk = hf_walk_start(buckets);
+    hf_item row;
+    uint64_t bound, count;
+    while (hf_walk_next(&walk, NULL, &row)) {
+        if (hf_item_uint(hf_item_at(row, 1), &count))
+            method->durations[hf_item_uint(hf_item_at(row, 0), &bound) ? bucket_of(bound)
+                                                                       : MONITOR_BUCKETS - 1] += count;
+    }
+}
+
+static void read_methods(struct monitor_sample *sample, hf_item by_method, hf_item durations)
 {
     hf_walk walk = hf_walk_start(by_method);
     hf_item key, value;
@@ -46,6 +80,7 @@ static void read_methods(struct monitor_sample *sample, hf_item by_method)
         struct monitor_method *method = &sample->methods[sample->method_count++];
         word(method->name, key);
         hf_item_uint(value, &method->total);
+        read_durations(method, hf_item_get(hf_item_get(durations, method->name), "buckets"));
     }
 }
 
@@ -62,7 +97,7 @@ void monitor_sample_read(struct monitor_sample *sample, hf_item stats, uint64_t 
     word(sample->pool, find(stats, "pool", "name"));
     word(sample->version, find(stats, "server", "version"));
     word(sample->phase, find(stats, "gc", "phase"));
-    read_methods(sample, find(stats, "requests", "by_method"));
+    read_methods(sample, find(stats, "requests", "by_method"), hf_item_get(stats, "durations"));
 }
 
 /* ---- changes ---- */
@@ -76,19 +111,19 @@ static uint64_t difference(uint64_t before, uint64_t at)
 void monitor_change_make(struct monitor_change *change, const struct monitor_sample *before,
                          const struct monitor_sample *at)
 {
-    static const struct monitor_sample nothing;
+    static const struct monitor_counters nothing;
     uint64_t uptime_ns = at->gauges.uptime_ms * UINT64_C(1000000);
     bool restarted =
         before != NULL && (at->gauges.uptime_ms < before->gauges.uptime_ms || at->epoch != before->epoch);
-    if (before == NULL || restarted)
-        before = &nothing;
-    uint64_t interval_ns = before == &nothing ? uptime_ns : at->now_ns - before->now_ns;
+    before = restarted ? NULL : before;
+    uint64_t interval_ns = before == NULL ? uptime_ns : at->now_ns - before->now_ns;
+    const struct monitor_counters *from = before == NULL ? &nothing : &before->counters;
     *change = (struct monitor_change){.at = at,
                                       .before = before,
                                       .restarted = restarted,
                                       .interval_ns = interval_ns != 0 ? interval_ns : 1};
 #define SUBTRACT(member, section, key)                                                                       \
-    change->counters.member = difference(before->counters.member, at->counters.member);
+    change->counters.member = difference(from->member, at->counters.member);
     MONITOR_COUNTERS(SUBTRACT)
 #undef SUBTRACT
 }
@@ -98,13 +133,50 @@ double monitor_per_second(const struct monitor_change *change, uint64_t differen
     return (double)difference_ * 1e9 / (double)change->interval_ns;
 }
 
+/* The same method in the sample before; NULL: it was not called by then. */
+static const struct monitor_method *method_before(const struct monitor_change *change, unsigned method)
+{
+    for (unsigned i = 0; change->before != NULL && i < change->before->method_count; i++) {
+        if (strcmp(change->before->methods[i].name, change->at->methods[method].name) == 0)
+            return &change->before->methods[i];
+    }
+    return NULL;
+}
+
 uint64_t monitor_method_calls(const struct monitor_change *change, unsigned method)
 {
-    const struct monitor_method *at = &change->at->methods[method];
-    for (unsigned i = 0; i < change->before->method_count; i++) {
-        const struct monitor_method *before = &change->before->methods[i];
-        if (strcmp(before->name, at->name) == 0)
-            return difference(before->total, at->total);
+    const struct monitor_method *before = method_before(change, method);
+    return difference(before != NULL ? before->total : 0, change->at->methods[method].total);
+}
+
+uint64_t monitor_durations(const struct monitor_change *change, unsigned method,
+                           uint64_t ret_counts[MONITOR_BUCKETS])
+{
+    unsigned first = method == MONITOR_ALL ? 0 : method;
+    unsigned end = method == MONITOR_ALL ? change->at->method_count : method + 1;
+    uint64_t total = 0;
+    memset(ret_counts, 0, MONITOR_BUCKETS * sizeof ret_counts[0]);
+    for (unsigned i = first; i < end; i++) {
+        const struct monitor_method *before = method_before(change, i);
+        for (unsigned k = 0; k < MONITOR_BUCKETS; k++) {
+            uint64_t count =
+                difference(before != NULL ? before->durations[k] : 0, change->at->methods[i].durations[k]);
+            ret_counts[k] += count;
+            total += count;
+        }
     }
-    return at->total;
+    return total;
+}
+
+double monitor_percentile(const uint64_t counts[MONITOR_BUCKETS], double share)
+{
+    uint64_t total = 0, seen = 0;
+    for (unsigned k = 0; k < MONITOR_BUCKETS; k++)
+        total += counts[k];
+    for (unsigned k = 0; k < MONITOR_BUCKETS; k++) {
+        seen += counts[k];
+        if (counts[k] != 0 && (double)seen >= share * (double)total)
+            return (double)bound_of(k);
+    }
+    return -1;
 }

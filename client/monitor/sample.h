@@ -16,6 +16,7 @@
 #define MONITOR_COUNTERS(X)                                                                                  \
     X(requests, "requests", "total")                                                                         \
     X(errors, "requests", "errors")                                                                          \
+    X(slow, "requests", "slow")                                                                              \
     X(connections_made, "connections", "made")                                                               \
     X(bytes_in, "connections", "bytes_in")                                                                   \
     X(bytes_out, "connections", "bytes_out")                                                                 \
@@ -58,9 +59,14 @@ struct monitor_gauges {
 #define MONITOR_WORD_SIZE   64 /* of a pool's or method's name, a version: they are cut there */
 #define MONITOR_METHODS_MAX 96
 
+/* Durations by their bounds in us, as section `durations` has them: 1, 2, ..., 8, 10, 12, 14, 16, 20, ..., four to each
+ * doubling; the last place has those without a bound. */
+#define MONITOR_BUCKETS 112
+
 struct monitor_method {
     char name[MONITOR_WORD_SIZE];
     uint64_t total;
+    uint64_t durations[MONITOR_BUCKETS];
 };
 
 struct monitor_sample {
@@ -81,10 +87,10 @@ void monitor_sample_read(struct monitor_sample *sample, hf_item stats, uint64_t 
 
 /* What has changed from one sample to a later one. */
 struct monitor_change {
-    const struct monitor_sample *at; /* the later one */
-    const struct monitor_sample *before;
-    uint64_t interval_ns; /* never 0 */
-    bool restarted;       /* another daemon, or another pool of that name: counted from its start */
+    const struct monitor_sample *at;     /* the later one */
+    const struct monitor_sample *before; /* NULL: the daemon's start */
+    uint64_t interval_ns;                /* never 0 */
+    bool restarted; /* another daemon, or another pool of that name: counted from its start */
     struct monitor_counters counters; /* differences */
 };
 
@@ -94,6 +100,15 @@ void monitor_change_make(struct monitor_change *change, const struct monitor_sam
 
 /* A difference as a rate. */
 double monitor_per_second(const struct monitor_change *change, uint64_t difference);
+
+/* Durations since the sample before, of one method of change->at or (MONITOR_ALL) of all. Returns how many there were. */
+#define MONITOR_ALL MONITOR_METHODS_MAX
+uint64_t monitor_durations(const struct monitor_change *change, unsigned method,
+                           uint64_t ret_counts[MONITOR_BUCKETS]);
+
+/* What a share (0 ... 1) of these durations did not exceed, in us, up to a quarter above the true figure; negative if
+ * there are none. */
+double monitor_percentile(const uint64_t counts[MONITOR_BUCKETS], double share);
 
 /* Calls of one method (of change->at) since the sample before. */
 uint64_t monitor_method_calls(const struct monitor_change *change, unsigned method);

@@ -22,6 +22,25 @@ static void cell_errors(const struct monitor_change *change, char to[MONITOR_NUM
     rate(change, change->counters.errors, to);
 }
 
+static void percentile(const struct monitor_change *change, double share, char to[MONITOR_NUMBER_SIZE])
+{
+    uint64_t counts[MONITOR_BUCKETS];
+    if (monitor_durations(change, MONITOR_ALL, counts) != 0)
+        monitor_us(monitor_percentile(counts, share), to);
+    else
+        snprintf(to, MONITOR_NUMBER_SIZE, "-");
+}
+
+static void cell_p50(const struct monitor_change *change, char to[MONITOR_NUMBER_SIZE])
+{
+    percentile(change, 0.5, to);
+}
+
+static void cell_p99(const struct monitor_change *change, char to[MONITOR_NUMBER_SIZE])
+{
+    percentile(change, 0.99, to);
+}
+
 static void cell_in(const struct monitor_change *change, char to[MONITOR_NUMBER_SIZE])
 {
     monitor_bytes(monitor_per_second(change, change->counters.bytes_in), to);
@@ -103,6 +122,7 @@ static const struct column {
 } columns[] = {
     {"requests", "req/s", 6, cell_requests},   {"requests", "err/s", 5, cell_errors},
     {"requests", "in/s", 5, cell_in},          {"requests", "out/s", 5, cell_out},
+    {"latency us", "p50", 5, cell_p50},        {"latency us", "p99", 5, cell_p99},
     {"objects", "count", 6, cell_objects},     {"objects", "made/s", 6, cell_made},
     {"objects", "freed/s", 7, cell_freed},     {"memory", "values", 6, cell_values},
     {"memory", "used", 5, cell_used},          {"memory", "full%", 5, cell_full},
@@ -154,6 +174,15 @@ static void put_number(json_t *to, const char *key, uint64_t value)
     json_object_set_new(to, key, json_integer((json_int_t)value));
 }
 
+static json_t *json_percentiles(const struct monitor_change *change)
+{
+    uint64_t counts[MONITOR_BUCKETS];
+    if (monitor_durations(change, MONITOR_ALL, counts) == 0)
+        return json_null();
+    return json_pack("{s:f, s:f, s:f}", "p50", monitor_percentile(counts, 0.5), "p90",
+                     monitor_percentile(counts, 0.9), "p99", monitor_percentile(counts, 0.99));
+}
+
 json_t *monitor_stat_object(const struct monitor_change *change)
 {
     json_t *line = json_object(), *counted = json_object(), *now = json_object();
@@ -169,6 +198,7 @@ json_t *monitor_stat_object(const struct monitor_change *change)
 #undef PUT
     json_object_set_new(now, "gc_phase", json_string(change->at->phase));
     json_object_set_new(line, "counted", counted);
+    json_object_set_new(line, "latency_us", json_percentiles(change));
     json_object_set_new(line, "now", now);
     return line;
 }

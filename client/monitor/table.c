@@ -12,7 +12,7 @@
 
 #define NAME_WIDTH_MAX 32
 
-enum kind { TEXT, NUMBER, COUNT, SIZE, TIME, RATE };
+enum kind { TEXT, NUMBER, COUNT, SIZE, TIME, RATE, US };
 
 struct column {
     const char *name, *heading;
@@ -37,10 +37,8 @@ static const struct column pool_columns[] = {
     {0},
 };
 static const struct column method_columns[] = {
-    {"rate", "CALLS/S", NULL, RATE},
-    {"name", "NAME", NULL, TEXT},
-    {"total", "TOTAL", NULL, COUNT},
-    {0},
+    {"rate", "CALLS/S", NULL, RATE}, {"name", "NAME", NULL, TEXT}, {"total", "TOTAL", NULL, COUNT},
+    {"p50", "50% US", NULL, US},     {"p99", "99% US", NULL, US},  {0},
 };
 
 static const struct table {
@@ -96,6 +94,9 @@ static void set_number(struct monitor_cell *cell, enum kind kind, double number)
     case SIZE: snprintf(cell->text, sizeof cell->text, "%s", monitor_bytes(number, text)); break;
     case COUNT:
     case RATE: snprintf(cell->text, sizeof cell->text, "%s", monitor_count(number, text)); break;
+    case US:
+        snprintf(cell->text, sizeof cell->text, "%s", number < 0 ? "-" : monitor_us(number, text));
+        break;
     case TIME: snprintf(cell->text, sizeof cell->text, "%s", cli_format_time((uint64_t)number, text)); break;
     default: snprintf(cell->text, sizeof cell->text, "%.0f", number); break;
     }
@@ -136,6 +137,10 @@ static void fill_method(struct monitor_row *row, const struct monitor_change *ch
     set_number(&row->cells[0], RATE, monitor_per_second(change, monitor_method_calls(change, method)));
     set_text(&row->cells[1], at->name, strlen(at->name));
     set_number(&row->cells[2], COUNT, (double)at->total);
+    uint64_t counts[MONITOR_BUCKETS];
+    monitor_durations(change, method, counts);
+    set_number(&row->cells[3], US, monitor_percentile(counts, 0.5));
+    set_number(&row->cells[4], US, monitor_percentile(counts, 0.99));
 }
 
 /* ---- filter and order ---- */

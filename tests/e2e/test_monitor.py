@@ -95,7 +95,7 @@ class Stat(Case):
         self.assertEqual(lines[:2], lines[22:24])  # the heading comes again
         self.assertIn("req/s", lines[1])
         self.assertEqual({len(line) for line in lines}, {len(lines[0])})
-        self.assertLessEqual(len(lines[0]), 110)
+        self.assertLessEqual(len(lines[0]), 120)
         self.assertEqual({len(line.split()) for line in lines if "-" not in line}, {len(lines[1].split())})
 
     def test_a_daemon_that_comes_back(self):
@@ -189,6 +189,7 @@ class Screen(Case):
             large.call("put", b"x" * MIB)
             rows = top.wait(lambda text: "1.0M" in text and "1000" in text and self.rows(text))
             self.assertEqual([row[3] for row in rows[1:3]], ["Large", "small"])
+            self.assertIn("Latency", top.text())
 
             top.type("r")
             rows = top.wait(lambda text: "reversed" in text and self.rows(text))
@@ -304,6 +305,9 @@ class Latest(Case):
                 pages.append(top.line())
             told = sum(row["calls"] for page in pages for row in page["methods"] if row["name"] == "ping")
             self.assertEqual(told, 500)
+            times = [row for page in pages for row in page["methods"] if row["name"] == "ping" and row["calls"]]
+            self.assertTrue(all(0 < row["p50_us"] <= row["p99_us"] for row in times), times)
+            self.assertTrue(all(0 < page["latency_us"]["p50"] <= page["latency_us"]["p99"] for page in pages), pages)
 
 
 if __name__ == "__main__":

@@ -192,6 +192,64 @@ START_TEST(test_a_daemon_started_again_counts_from_its_start)
 }
 END_TEST
 
+/* Every bound the daemon tells leads to a place of its own, and back. */
+START_TEST(test_durations)
+{
+    static struct monitor_sample before, at;
+    struct monitor_change change;
+    uint64_t counts[MONITOR_BUCKETS];
+    msgpack_sbuffer buffer;
+    msgpack_packer packer;
+    uint32_t rows = 0;
+    for (uint64_t bound = 1; bound <= UINT64_C(1) << 27;
+         bound += bound < 8 ? 1 : UINT64_C(1) << (61 - __builtin_clzll(bound)))
+        rows++;
+    ck_assert_uint_lt(rows, MONITOR_BUCKETS);
+    msgpack_sbuffer_init(&buffer);
+    msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
+    msgpack_pack_map(&packer, 2);
+    pack_text(&packer, "requests");
+    msgpack_pack_map(&packer, 1);
+    pack_text(&packer, "by_method");
+    msgpack_pack_map(&packer, 1);
+    pack_pair(&packer, "get", rows);
+    pack_text(&packer, "durations");
+    msgpack_pack_map(&packer, 1);
+    pack_text(&packer, "get");
+    msgpack_pack_map(&packer, 1);
+    pack_text(&packer, "buckets");
+    msgpack_pack_array(&packer, rows + 1);
+    for (uint64_t bound = 1; bound <= UINT64_C(1) << 27;
+         bound += bound < 8 ? 1 : UINT64_C(1) << (61 - __builtin_clzll(bound))) {
+        msgpack_pack_array(&packer, 2);
+        msgpack_pack_uint64(&packer, bound);
+        msgpack_pack_uint64(&packer, 1);
+    }
+    msgpack_pack_array(&packer, 2);
+    msgpack_pack_nil(&packer);
+    msgpack_pack_uint64(&packer, 1);
+    monitor_sample_read(&at, (hf_item){(const unsigned char *)buffer.data, buffer.size}, 1, 0);
+    monitor_change_make(&change, &before, &at);
+    ck_assert_uint_eq(monitor_durations(&change, 0, counts), rows + 1);
+    for (unsigned k = 0; k < rows; k++) {
+        uint64_t one[MONITOR_BUCKETS] = {0};
+        ck_assert_uint_eq(counts[k], 1);
+        one[k] = 7;
+        double bound = monitor_percentile(one, 0.5);
+        ck_assert(k < 8 ? bound == k + 1.0
+                        : bound > monitor_percentile((uint64_t[MONITOR_BUCKETS]){[0] = 1}, 1));
+    }
+    ck_assert_uint_eq(counts[MONITOR_BUCKETS - 1], 1);
+    ck_assert_double_eq(monitor_percentile(counts, 0), 1);
+    ck_assert_double_eq(monitor_percentile(counts, 9.0 / (rows + 1)), 10);
+    ck_assert_double_eq(monitor_percentile(counts, 16.0 / (rows + 1)), 32);
+    monitor_change_make(&change, &at, &at);
+    ck_assert_uint_eq(monitor_durations(&change, MONITOR_ALL, counts), 0);
+    ck_assert_double_lt(monitor_percentile(counts, 0.5), 0);
+    msgpack_sbuffer_destroy(&buffer);
+}
+END_TEST
+
 static void nothing(void)
 {
 }
@@ -208,5 +266,6 @@ int main(void)
     tcase_add_test(tcase, test_changes);
     tcase_add_test(tcase, test_a_change_without_a_sample_before_counts_from_the_start);
     tcase_add_test(tcase, test_a_daemon_started_again_counts_from_its_start);
+    tcase_add_test(tcase, test_durations);
     return suite_run(suite);
 }
