@@ -4,7 +4,7 @@
  * X(CODE, text): CODE is the word that starts an error on the wire; text is the sentence used where the
  * place that found the error has nothing better to say. Derived from it: `enum hf_err`, the client's
  * numbers and texts, the table in PROTOCOL.md (checked by `make tidy`). Functions return 0 or -HF_E_<CODE>.
- * Numbers are local to a build and never travel; the order may change. */
+ * Numbers never travel, but they stand in the replay windows of images: new ones come at the end. */
 #ifndef HF_PROTO_ERRORS_H
 #define HF_PROTO_ERRORS_H
 

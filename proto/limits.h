@@ -14,7 +14,7 @@
 #define HF_NAME_MAX      255u  /* limits.name: bytes of a name, tag or site */
 #define HF_POOL_NAME_MAX 64u   /* bytes of a pool's name */
 #define HF_QUEUE_SOFT    (4u * 1024 * 1024) /* limits.queue: reply bytes queued above which requests wait */
-#define HF_REPLAY_WINDOW 0u                 /* limits.replay: 0, replay comes in a later version */
+#define HF_REPLAY_WINDOW 64u /* limits.replay: with `replay`, fewer changing requests than these may be unanswered */
 #define HF_COUNT_MAX     1000000000u        /* n of retain and release; a session's count on one object */
 #define HF_TTL_MAX_MS    31536000000ull     /* ttl_ms of a ticket: a year */
 #define HF_TTL_TICKET_MS 60000u             /* default ttl_ms of a ticket */

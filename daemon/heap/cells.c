@@ -25,12 +25,14 @@ static const uint16_t bytes_of[] = {
     192,
     232,
     272,
+    [CELL_WINDOW] = sizeof(struct cell_window),
 };
 #define CELL_TYPES (sizeof bytes_of / sizeof bytes_of[0])
 
 static_assert(sizeof(struct cell_hold) == 32 && sizeof(struct cell_ticket) == 40, "cells as in the table");
 static_assert(sizeof(struct cell_notice) == 32, "cells as in the table");
 static_assert(sizeof(struct cell_anon) == 24 && sizeof(struct cell_session) == 304, "cells as in the table");
+static_assert(sizeof bytes_of / sizeof bytes_of[0] == CELL_WINDOW + 1, "windows behind the classes of names");
 static_assert(CELL_NAME_HEAD == offsetof(struct cell_name, bytes), "no padding before the name");
 
 uint32_t cell_bytes(unsigned type)

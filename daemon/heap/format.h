@@ -24,7 +24,8 @@
 #define ARENA_BYTES  262144u
 #define ARENA_PAGES  64u
 #define IMAGE_MAGIC  0x3130746661646c68ull /* "hldaft01" */
-#define IMAGE_FORMAT 1u
+#define IMAGE_FORMAT 2u                    /* 1: the same without windows; recovery makes it 2 */
+#define IMAGE_FORMAT_FIRST 1u
 
 /* ---- superblock, offset 0 of meta ---- */
 
@@ -144,6 +145,7 @@ enum form {
 /* ---- cells. The first word is not 0 while the cell is in use: birth and death are one store. ---- */
 
 /* Types of cell runs, T in the table of types, one byte a run of CELL_RUN bytes. */
+#define CELL_NAME_CLASSES 14u
 enum cell_type {
     CELL_NONE,
     CELL_HOLD,
@@ -154,6 +156,7 @@ enum cell_type {
     CELL_LABEL_WIDE,
     CELL_NOTICE,
     CELL_NAME, /* the first of CELL_NAME_CLASSES */
+    CELL_WINDOW = CELL_NAME + CELL_NAME_CLASSES,
 };
 #define CELL_RUN  16384u
 #define CELL_UNIT 8u /* a cell's ref is its offset in the area in these units; 31 bits */
@@ -219,6 +222,41 @@ struct cell_notice {
 #define NOTICE_REASON_SHIFT 23
 #define NOTICE_REASON       (15u << NOTICE_REASON_SHIFT) /* of a fired watch, enum reason */
 #define NOTICE_BITS         27                           /* no bit from here on is used */
+
+/* The replay window of a session: what its last changing requests were answered, so that one that is sent again because
+ * its answer was lost is not done again. A record is written into the scratch slot, `head % REPLAY_SLOTS`, which may
+ * hold half a record, and comes in force by `head + 1` in the commit of the effect. So the last REPLAY_SLOTS - 1 records
+ * are valid. */
+#define REPLAY_SLOTS 64u
+enum replay_kind {
+    REPLAY_NONE,
+    REPLAY_NIL,
+    REPLAY_TRUE,
+    REPLAY_UINT,  /* word[0] */
+    REPLAY_PAIR,  /* both words */
+    REPLAY_KEY,   /* 16 bytes, a ticket */
+    REPLAY_BYTES, /* `count` bytes of MessagePack, up to 16 */
+    REPLAY_ERROR, /* `count` is the code */
+    REPLAY_TRUES, /* `count` of them */
+    REPLAY_UINTS, /* `count` words; more than two stand in a block, word[0] is its place in the area of blocks */
+    REPLAY_PAIRS, /* the same with twice as many words */
+    REPLAY_KINDS
+};
+struct replay_record {
+    uint32_t msgid;
+    uint8_t kind;
+    uint8_t shape; /* how the answer is said; the server's */
+    uint16_t count;
+    uint64_t hash; /* of the request */
+    uint64_t word[2];
+};
+struct cell_window {
+    uint32_t session, state; /* state: 1, so that the first word is not 0 */
+    uint64_t head;           /* T records ever written */
+    struct replay_record record[REPLAY_SLOTS];
+};
+static_assert(sizeof(struct replay_record) == 32 && sizeof(struct cell_window) == 2064,
+              "7 windows a run");
 
 /* Why an object ended (PROTOCOL.md section 4, reasons). */
 enum reason {

@@ -181,13 +181,36 @@ static bool areas_fit(const struct superblock *sb)
            sb->blocks_at == area_behind(sb->warm_at + sb->index_end * sizeof(struct warm));
 }
 
+/* A death between the two stores of heap_make_current() leaves the new format under the checksum of the old one. */
+static bool checksum_fits(const struct superblock *sb)
+{
+    struct superblock before = *sb;
+    before.format = IMAGE_FORMAT_FIRST;
+    return sb->checksum == superblock_checksum(sb) ||
+           (sb->format == IMAGE_FORMAT && sb->checksum == superblock_checksum(&before));
+}
+
+void heap_make_current(struct heap *heap)
+{
+    struct superblock *sb = heap->sb;
+    struct superblock now = *sb;
+    now.format = IMAGE_FORMAT;
+    now.checksum = superblock_checksum(&now);
+    if (sb->format == now.format && sb->checksum == now.checksum)
+        return;
+    image_set(heap, (uint64_t *)(void *)&sb->format, (uint64_t)sb->entry_size << 32 | IMAGE_FORMAT);
+    image_set(heap, &sb->checksum, now.checksum);
+}
+
 static const char *check_superblock(const struct superblock *sb)
 {
     if (sb->magic != IMAGE_MAGIC)
         return "no heap image: the magic number is missing";
-    if (sb->format != IMAGE_FORMAT)
+    if (sb->format > IMAGE_FORMAT)
+        return "the image has a newer format than this version reads; use the version that made it, or a newer one";
+    if (sb->format < IMAGE_FORMAT_FIRST)
         return "the image has a format that this version does not read";
-    if (sb->checksum != superblock_checksum(sb))
+    if (!checksum_fits(sb))
         return "the superblock's checksum is wrong";
     if (sb->entry_size != sizeof(struct hot) + sizeof(struct warm) || sb->log_max != UNDO_MAX)
         return "the superblock's sizes are not those of this format";

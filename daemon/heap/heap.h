@@ -110,6 +110,9 @@ int heap_map(struct heap *heap, int fd_meta, int fd_values, bool is_private, con
              struct mem *mem, const char **ret_wrong);
 void heap_close(struct heap *heap);
 uint64_t superblock_checksum(const struct superblock *sb);
+/* An image of an older format, which is one of the newest with less in it, is said to be of the newest: at the end of its
+ * recovery. */
+void heap_make_current(struct heap *heap);
 
 /* ---- stores into the image ---- */
 
@@ -416,7 +419,7 @@ static inline unsigned cell_type(const struct heap *heap, uint32_t ref)
 
 static inline bool cell_is_name(unsigned type)
 {
-    return type >= CELL_NAME;
+    return type >= CELL_NAME && type < CELL_NAME + CELL_NAME_CLASSES;
 }
 
 /* The type for a name of that many bytes, 1 ... 255. */
@@ -438,6 +441,40 @@ static inline uint64_t cell_name_version(const struct cell_name *cell)
 /* Whether another thread should make a piece ready: then *ret is for it, and ahead_end(*ret_ahead) must follow before the
  * heap is closed. */
 bool heap_ahead_begin(struct heap *heap, struct ahead_job *ret, struct ahead **ret_ahead);
+
+/* ---- replay windows (windows.c) ---- */
+
+/* The oldest record that is valid; those below head are. */
+static inline uint64_t window_first(const struct cell_window *window)
+{
+    return window->head < REPLAY_SLOTS ? 0 : window->head - (REPLAY_SLOTS - 1);
+}
+
+static inline struct replay_record *window_at(struct cell_window *window, uint64_t number)
+{
+    return &window->record[number % REPLAY_SLOTS];
+}
+
+/* Bytes of the block that a record's words stand in; 0: it has none. */
+static inline uint32_t record_block_bytes(const struct replay_record *record)
+{
+    uint32_t words = record->kind == REPLAY_UINTS   ? record->count
+                     : record->kind == REPLAY_PAIRS ? record->count * 2u
+                                                    : 0;
+    return words <= 2 ? 0 : words * 8;
+}
+
+/* A block for the words of a record, at most BLOCK_MAX bytes: its place for word[0]. -ENOMEM. */
+int record_block_alloc(struct heap *heap, uint32_t bytes, uint64_t *ret_place);
+void record_block_free(struct heap *heap, uint32_t bytes, uint64_t place);
+/* The words of a record, wherever they stand. */
+const uint64_t *record_words(const struct heap *heap, const struct replay_record *record);
+uint64_t *record_block(const struct heap *heap, uint64_t place);
+/* What is wrong with a window's records and blocks, which are admitted, claimed, or looked at as allocated (for the
+ * audit); NULL: sound. */
+const char *window_check(struct heap *heap, struct cell_window *window, enum slots_check_mode mode);
+/* Gives back the blocks of a window that ends; how many there were. */
+unsigned window_clear(struct heap *heap, struct cell_window *window);
 
 /* ---- background ---- */
 

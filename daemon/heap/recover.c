@@ -234,6 +234,10 @@ static int check_cell(struct recovery *r, uint32_t ref, unsigned type)
     } else if ((type == CELL_ANON || type == CELL_SESSION) &&
                ((const struct cell_anon *)cell)->state > SESSION_DYING) {
         return damaged(r, "cell %u: its session's state is none", ref);
+    } else if (type == CELL_WINDOW) {
+        uint32_t session = ((const struct cell_window *)cell)->session;
+        if (!is_session(heap, session) || cell_type(heap, session) != CELL_SESSION)
+            return damaged(r, "cell %u: a window of no session with a key", ref);
     } else if (type == CELL_LABEL || type == CELL_LABEL_WIDE) {
         const struct cell_label *label = cell;
         if (label->number > LABEL_LAST ||
@@ -443,9 +447,36 @@ static int count_and_claim(struct recovery *r)
     return 0;
 }
 
+/* Answers that stand in blocks; those of sessions that do not go on are of no use to anybody. */
+static int claim_window(void *owner, uint32_t ref, unsigned type)
+{
+    struct recovery *r = owner;
+    struct cell_window *window = cell_at(r->heap, ref);
+    if (type != CELL_WINDOW || !goes_on(r, window->session))
+        return 0;
+    const char *wrong = window_check(r->heap, window, SLOTS_ADMIT);
+    if (wrong == NULL)
+        wrong = window_check(r->heap, window, SLOTS_CLAIM);
+    return wrong == NULL ? 0 : refused(r, &r->heap->lists, "cell %u: %s", ref, wrong);
+}
+
 /* ---- 7: truth in order; holds before objects before sessions ---- */
 
-/* Guards are delivered, and holds, guards and notices of sessions that do not go on are void. */
+/* The scratch slot may hold half a record. */
+static int settle_window(struct recovery *r, uint32_t ref)
+{
+    struct cell_window *window = cell_at(r->heap, ref);
+    if (goes_on(r, window->session)) {
+        window_at(window, window->head)->kind = REPLAY_NONE;
+        region_stored(&r->heap->meta);
+        return 0;
+    }
+    image_set(r->heap, (uint64_t *)(void *)window, 0);
+    cell_give(r->heap, ref);
+    return 0;
+}
+
+/* Guards are delivered, and holds, guards, notices and windows of sessions that do not go on are void. */
 static int settle_hold(void *owner, uint32_t ref, unsigned type)
 {
     struct recovery *r = owner;
@@ -455,6 +486,8 @@ static int settle_hold(void *owner, uint32_t ref, unsigned type)
         image_set(r->heap, (uint64_t *)(void *)&cell->count, (uint64_t)cell->since << 32 | 1);
         return 0;
     }
+    if (type == CELL_WINDOW)
+        return settle_window(r, ref);
     if ((type != CELL_HOLD && type != CELL_NOTICE) || goes_on(r, cell->session))
         return 0;
     r->result.voided += type == CELL_HOLD && cell->count != COUNT_GUARD;
@@ -520,6 +553,8 @@ static int verify(struct recovery *r)
         err = mark(r);
     if (err == 0)
         err = count_and_claim(r);
+    if (err == 0)
+        err = cells_each(heap, claim_window, r);
     return err;
 }
 
@@ -569,6 +604,7 @@ static int settle(struct recovery *r)
     (void)cells_each(heap, settle_hold, r);
     settle_entries(r);
     (void)cells_each(heap, end_session, r);
+    heap_make_current(heap);
     image_set(heap, &heap->sb->starts, heap->sb->starts + 1);
     return 0;
 }

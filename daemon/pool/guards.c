@@ -77,14 +77,16 @@ static void forget(struct pool *pool, uint32_t ref)
     gc_unguard(&pool->gc, cell->object);
 }
 
-/* Cancels it, as an operation of its own. */
-static void cancel(struct pool *pool, uint32_t ref)
+/* Cancels it, as an operation of its own, or (asked) as the request under way. */
+static void cancel(struct pool *pool, uint32_t ref, bool asked)
 {
     uint32_t announcement = guard_cell(pool, ref)->first_place;
     forget(pool, ref);
     image_store(&pool->heap, cell_at(&pool->heap, ref), 0);
     if (announcement != 0)
         image_store(&pool->heap, cell_at(&pool->heap, announcement), 0);
+    if (asked)
+        replay_true(pool);
     image_commit(&pool->heap);
     cell_give(&pool->heap, ref);
     if (announcement != 0)
@@ -110,6 +112,7 @@ static int guard_once(struct pool *pool, struct session *s, uint32_t index)
     cell->first_place = announcement;
     image_store(&pool->heap, cell_at(&pool->heap, announcement), birth);
     image_store(&pool->heap, cell_at(&pool->heap, ref), birth);
+    replay_true(pool);
     image_commit(&pool->heap);
     enter(pool, s, ref);
     return 0;
@@ -135,7 +138,7 @@ int pool_unguard(struct pool *pool, struct session *s, uint64_t id)
     if (ref == 0 || guard_cell(pool, ref)->session != s->ref)
         return pool_fail_id(pool, HF_E_CONFLICT, id,
                             "this session has no guard on the object; if it had one, it has become a hold");
-    cancel(pool, ref);
+    cancel(pool, ref, true);
     return 0;
 }
 
@@ -147,7 +150,7 @@ bool guard_deliver(void *arg, uint32_t index)
     struct session *s = session_of_ref(pool, cell->session);
     uint32_t announcement = cell->first_place;
     if (((const struct cell_anon *)cell_at(&pool->heap, cell->session))->state != SESSION_OPEN) {
-        cancel(pool, ref);
+        cancel(pool, ref, false);
         return true;
     }
     if (!u32vec_prepare(&s->holds, &pool->mem, 1))
@@ -170,7 +173,7 @@ bool guard_drop_last(struct pool *pool, struct session *s)
     if (s->guards.count == 0)
         return false;
     uint32_t ref = *u32vec_at(&s->guards, s->guards.count - 1), index = guard_cell(pool, ref)->object;
-    cancel(pool, ref);
+    cancel(pool, ref, false);
     /* it may have lived on because its guard could not be delivered yet */
     gc_drop(&pool->gc, index);
     return true;

@@ -250,12 +250,17 @@ static int retain_all(struct pool *pool, struct session *s, const uint64_t *ids,
     uint32_t k = 0;
     int err = 0;
     pool->heap.work += count;
+    err = replay_reserve(pool, count);
+    if (err != 0)
+        return err;
     for (; k < count && err == 0; k++)
         err = retain_one(pool, s, ids[k], n, site, site_size, &ret_counts[k]);
     if (err != 0) {
         (void)fault_at(pool, --k, err);
         while (k-- > 0)
             hold_drop(pool, s, id_index(ids[k]), n);
+    } else {
+        replay_words(pool, ret_counts, NULL, count);
     }
     pool_commit(pool);
     return err;
@@ -267,6 +272,8 @@ int pool_retain(struct pool *pool, struct session *s, const uint64_t *ids, uint3
     int err;
     if (likely(count == 1 && site_size == 0)) {
         err = retain_one(pool, s, ids[0], n, NULL, 0, ret_counts);
+        if (likely(err == 0))
+            replay_words(pool, ret_counts, NULL, 1);
         image_commit(&pool->heap); /* nothing to give back, nothing can die of a retain */
         pool->fault.index = 0;
     } else {
@@ -328,6 +335,7 @@ static inline int release_one(struct pool *pool, struct session *s, uint64_t id,
         return not_held(pool, 0, id, true);
     *ret_count = hold_take(pool, s, index, hold, n);
     pool_after_drop(pool, index);
+    replay_words(pool, ret_count, NULL, 1);
     pool_commit(pool);
     return 0;
 }
@@ -338,7 +346,11 @@ int pool_release(struct pool *pool, struct session *s, const uint64_t *ids, uint
     if (likely(count == 1))
         return release_one(pool, s, ids[0], n, ret_counts);
     pool->heap.work += count;
-    int err = check_release(pool, s, ids, count, n);
+    int err = replay_reserve(pool, count);
+    if (err == -HF_E_OOM && pool_make_room(pool))
+        err = replay_reserve(pool, count);
+    if (err == 0)
+        err = check_release(pool, s, ids, count, n);
     if (err != 0)
         return err;
     for (uint32_t k = 0; k < count; k++) {
@@ -346,6 +358,7 @@ int pool_release(struct pool *pool, struct session *s, const uint64_t *ids, uint
         ret_counts[k] = hold_take(pool, s, index, hold_find(pool, s, index), n);
         pool_after_drop(pool, index);
     }
+    replay_words(pool, ret_counts, NULL, count);
     pool_commit(pool);
     return 0;
 }

@@ -14,6 +14,7 @@
 #include "daemon/heap/heap.h"
 #include "daemon/pool/outbox.h"
 #include "daemon/pool/pool.h"
+#include "daemon/pool/replay.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -39,6 +40,7 @@ struct session {
     struct u32vec holds;   /* objects held first, or cells of holds */
     struct u32vec guards;  /* their cells */
     struct outbox *outbox; /* NULL: it never asked for an event */
+    uint32_t window;       /* its replay window's cell; 0: none */
 };
 
 /* The further outside references of an object that has more than one reference outside. */
@@ -79,10 +81,21 @@ struct ended {
     uint64_t count;         /* of all; the next one goes to the place of this number */
 };
 
+/* The request that is being executed, for its session's window. */
+struct replay_record_next {
+    struct cell_window *in_force; /* NULL: there is none, or it is recorded */
+    struct cell_window *window;   /* NULL: there is none */
+    uint32_t msgid;
+    uint8_t shape;
+    uint32_t block_bytes; /* of a block for a long answer; 0: none */
+    uint64_t hash, block;
+};
+
 struct pool {
     struct heap heap;
     struct gc gc;
     struct mem mem;
+    struct replay_record_next replay;
     char name[HF_POOL_NAME_MAX + 1];
     struct fault fault;
     uint64_t now_ms, lease_ms;
@@ -187,6 +200,49 @@ static inline void pool_after_label(struct pool *pool, uint16_t label)
 }
 /* Pays for pending work before an allocation is given up; true if it is worth another try. */
 bool pool_make_room(struct pool *pool);
+
+/* ---- replay.c: what the operation under way will be answered, said before its commit ---- */
+
+/* A window for a session that is being opened, its birth within that operation, its end. 0: no memory. */
+uint32_t window_make(struct pool *pool);
+void window_born(struct pool *pool, const struct session *s);
+void window_drop(struct pool *pool, struct session *s);
+
+void replay_put(struct pool *pool, enum replay_kind kind, uint32_t count, const uint64_t word[2]);
+/* Pairs if `second` is given. More than two words need replay_reserve() first. */
+void replay_put_words(struct pool *pool, const uint64_t *first, const uint64_t *second, uint32_t count);
+int replay_room(struct pool *pool, uint32_t words);
+
+/* Makes room for an answer of so many words, before the first store. -HF_E_OOM. */
+static inline int replay_reserve(struct pool *pool, uint32_t words)
+{
+    return likely(pool->replay.in_force == NULL) ? 0 : replay_room(pool, words);
+}
+static inline void replay_pair(struct pool *pool, enum replay_kind kind, uint64_t first, uint64_t second)
+{
+    if (unlikely(pool->replay.in_force != NULL))
+        replay_put(pool, kind, 1, (const uint64_t[2]){first, second});
+}
+static inline void replay_uint(struct pool *pool, uint64_t value)
+{
+    replay_pair(pool, REPLAY_UINT, value, 0);
+}
+static inline void replay_true(struct pool *pool)
+{
+    replay_pair(pool, REPLAY_TRUE, 0, 0);
+}
+/* One for each of an array, or for what was none. */
+static inline void replay_trues(struct pool *pool, uint32_t count)
+{
+    if (unlikely(pool->replay.in_force != NULL))
+        replay_put(pool, REPLAY_TRUES, count, (const uint64_t[2]){0, 0});
+}
+static inline void replay_words(struct pool *pool, const uint64_t *first, const uint64_t *second,
+                                uint32_t count)
+{
+    if (unlikely(pool->replay.in_force != NULL))
+        replay_put_words(pool, first, second, count);
+}
 
 /* A stamp for image fields, and back. */
 static inline uint32_t pool_stamp(const struct pool *pool)

@@ -113,6 +113,7 @@ static int name_bind_once(struct pool *pool, struct name_in name, uint64_t id, u
         bind_new(pool, name, ref, index, *ret_version);
     else
         bind_again(pool, ref, index, *ret_version);
+    replay_uint(pool, *ret_version);
     pool_commit_as(pool, REASON_REPLACED);
     return 0;
 }
@@ -169,9 +170,11 @@ int pool_unname(struct pool *pool, const struct name_in *names, uint32_t count, 
         name_cell(pool, refs[seen])->flags &= (uint8_t)~NAME_SEEN;
     for (uint32_t k = 0; err == 0 && k < count; k++)
         unbind(pool, refs[k]);
-    if (err == 0)
-        pool_commit_as(pool, REASON_UNNAME);
-    return err;
+    if (err != 0)
+        return err;
+    replay_trues(pool, count);
+    pool_commit_as(pool, REASON_UNNAME);
+    return 0;
 }
 
 /* ---- finding ---- */
@@ -182,6 +185,9 @@ static int lookup_all(struct pool *pool, struct session *s, const struct name_in
     uint32_t k = 0;
     int err = 0;
     pool->heap.work += count;
+    err = replay_reserve(pool, ret_versions == NULL ? count : 2 * count);
+    if (err != 0)
+        return err;
     for (; k < count; k++) {
         uint32_t ref = find(pool, names[k]);
         if (ref == 0) {
@@ -201,6 +207,8 @@ static int lookup_all(struct pool *pool, struct session *s, const struct name_in
     }
     while (err != 0 && k-- > 0)
         hold_drop(pool, s, id_index(ret_ids[k]), 1);
+    if (err == 0)
+        replay_words(pool, ret_ids, ret_versions, count);
     pool_commit(pool);
     return err;
 }
@@ -251,9 +259,10 @@ static int store_once(struct pool *pool, struct name_in name, const struct put_s
         bind_new(pool, name, ref, index, *ret_version);
     else
         bind_again(pool, ref, index, *ret_version);
+    *ret_id = heap_id(&pool->heap, index);
+    replay_pair(pool, REPLAY_PAIR, *ret_id, *ret_version);
     pool_commit_as(pool, REASON_REPLACED);
     object_made(pool, spec);
-    *ret_id = heap_id(&pool->heap, index);
     return 0;
 }
 

@@ -273,6 +273,8 @@ static int watch_all(struct pool *pool, struct session *s, const uint64_t *ids, 
     }
     while (err != 0 && s->outbox != NULL && s->outbox->watches > before)
         unwatch_one(pool, s, s->outbox->armed);
+    if (err == 0)
+        replay_trues(pool, count);
     pool_commit(pool);
     return err;
 }
@@ -293,6 +295,8 @@ int pool_unwatch(struct pool *pool, struct session *s, const uint64_t *ids, uint
         if (ref != 0)
             unwatch_one(pool, s, ref);
     }
+    if (err == 0)
+        replay_trues(pool, count);
     pool_commit(pool);
     return err;
 }

@@ -344,12 +344,12 @@ static inline int put_once(struct pool *pool, struct session *s, const struct pu
 {
     uint32_t index = 0;
     int err = object_make(pool, s, spec, &index);
+    if (likely(err == 0))
+        replay_uint(pool, *ret_id = heap_id(&pool->heap, index));
     pool_commit(pool);
-    if (err != 0)
-        return err;
-    object_made(pool, spec);
-    *ret_id = heap_id(&pool->heap, index);
-    return 0;
+    if (err == 0)
+        object_made(pool, spec);
+    return err;
 }
 
 int pool_put(struct pool *pool, struct session *s, const struct put_spec *spec, uint64_t *ret_id)
@@ -408,7 +408,9 @@ static int put_many_once(struct pool *pool, struct session *s, const struct put_
     struct batch batch = {.targets = (void *)pool->scratch.base};
     batch.w0 = (uint64_t *)(void *)pool->scratch.base + HF_REFS_MAX;
     batch.index = (uint32_t *)(void *)(batch.w0 + HF_IDS_MAX);
-    int err = batch_build(pool, s, specs, count, &batch);
+    int err = replay_reserve(pool, count);
+    if (err == 0)
+        err = batch_build(pool, s, specs, count, &batch);
     if (err != 0) {
         struct fault fault = pool->fault;
         for (uint32_t k = 0; k < batch.filled; k++) {
@@ -425,11 +427,12 @@ static int put_many_once(struct pool *pool, struct session *s, const struct put_
         object_birth(pool, s, batch.index[k], batch.w0[k]);
     for (uint32_t k = 0, at = 0; k < count; at += specs[k++].refs_count)
         object_count_slots(pool, batch.index[k], batch.targets + at, specs[k].refs_count);
-    pool_commit(pool);
-    for (uint32_t k = 0; k < count; k++) {
+    for (uint32_t k = 0; k < count; k++)
         ret_ids[k] = heap_id(&pool->heap, batch.index[k]);
+    replay_words(pool, ret_ids, NULL, count);
+    pool_commit(pool);
+    for (uint32_t k = 0; k < count; k++)
         object_made(pool, &specs[k]);
-    }
     return 0;
 }
 
@@ -527,6 +530,7 @@ static int set_once(struct pool *pool, struct hot *hot, const struct value_in *v
     (void)pool_next_version(pool);
     image_store(heap, &hot->value, payload.value);
     image_store(heap, &hot->w0, (hot->w0 & ~(W0_FORM | W0_VERSIONED | W0_INLINE)) | payload.w0);
+    replay_uint(pool, version);
     pool_commit(pool);
     if ((old_w0 & W0_INLINE) == 0)
         value_free(heap, old_value, (old_w0 & W0_VERSIONED) != 0);
@@ -623,6 +627,7 @@ int pool_seal(struct pool *pool, struct session *s, uint64_t id)
         pool->heap.open--;
     }
     image_store(&pool->heap, &hot->w0, (hot->w0 & ~clear) | W0_SEALED);
+    replay_true(pool);
     pool_commit(pool);
     return 0;
 }
@@ -640,8 +645,12 @@ static int link_once(struct pool *pool, uint32_t index, uint32_t slot, uint32_t 
         if (unlikely(w0_ns(pool->heap.hot[index].w0) == 1) && slot == 0)
             gc_first_slot(&pool->gc, index);
     }
-    if (previous != 0)
+    if (previous != 0) {
         pool_after_drop(pool, previous & SLOT_TARGET);
+        replay_uint(pool, heap_id(&pool->heap, previous & SLOT_TARGET));
+    } else {
+        replay_pair(pool, REPLAY_NIL, 0, 0);
+    }
     pool_commit_as(pool, REASON_UNLINK);
     slots_old_free(&pool->heap, &old);
     return 0;

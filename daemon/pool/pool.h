@@ -167,6 +167,7 @@ struct session_spec {
     uint32_t pid; /* as told by the client, 0: unknown */
     uint32_t lease_ms;
     bool anonymous;           /* no key; ends with its connection */
+    bool replay;              /* it has a replay window (replay.h); not for anonymous ones */
     uint8_t key[HF_KEY_SIZE]; /* random, from the caller, unless anonymous */
     void *owner;              /* the connection; handed back by session_owner(), never followed */
 };

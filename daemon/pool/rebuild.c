@@ -28,6 +28,7 @@ struct checking {
     const struct recover_config *config;
     struct index pairs;         /* cells of holds, by session and object */
     struct index guards;        /* cells of guards, by object */
+    struct index windows;       /* cells of windows, by session */
     struct found_list sessions; /* that go on */
     uint32_t twice;             /* the cell that is one too many, and what it is */
     const char *text;
@@ -176,6 +177,36 @@ static int check_name(struct checking *checking, uint32_t ref)
     return 0;
 }
 
+static uint64_t window_hash(const void *owner, uint32_t ref)
+{
+    return bits_mix(((const struct cell_window *)cell_at(&((const struct pool *)owner)->heap, ref))->session);
+}
+
+static bool window_same(const void *owner, uint32_t ref, const void *key)
+{
+    const struct cell_window *has = cell_at(&((const struct pool *)owner)->heap, ref), *wanted = key;
+    return has->session == wanted->session;
+}
+
+static int check_window(struct checking *checking, uint32_t ref)
+{
+    struct pool *pool = checking->pool;
+    struct cell_window *cell = cell_at(&pool->heap, ref);
+    if (!recover_goes_on(&pool->heap, checking->config, cell->session))
+        return 0;
+    if (index_find(&checking->windows, window_hash(pool, ref), cell) != 0)
+        return twice(checking, ref, "a second window of its session");
+    for (uint64_t k = window_first(cell); k < cell->head; k++) {
+        const struct replay_record *record = window_at(cell, k);
+        if (record->kind == REPLAY_ERROR && (record->count == 0 || record->count >= HF_E_COUNT))
+            return twice(checking, ref, "a recorded error of no code");
+    }
+    if (!index_prepare(&checking->windows))
+        return -ENOMEM;
+    index_insert(&checking->windows, window_hash(pool, ref), ref);
+    return 0;
+}
+
 static int check_cell(void *owner, uint32_t ref, unsigned type)
 {
     struct checking *checking = owner;
@@ -190,6 +221,7 @@ static int check_cell(void *owner, uint32_t ref, unsigned type)
                    ? list_add(checking->pool, &checking->sessions, ref)
                    : 0;
     case CELL_NOTICE: return 0; /* two of the same are told twice */
+    case CELL_WINDOW: return check_window(checking, ref);
     default: return check_label(checking, ref);
     }
 }
@@ -209,7 +241,8 @@ int pool_check(struct pool *pool, const struct recover_config *config, char *err
     struct checking checking = {.pool = pool, .config = config};
     uint64_t most = pool->heap.sb->index_end * 4ull;
     bool ready = index_init(&checking.pairs, &pool->mem, most, pool, pair_hash, pair_same) &&
-                 index_init(&checking.guards, &pool->mem, most, pool, guard_hash, guard_same);
+                 index_init(&checking.guards, &pool->mem, most, pool, guard_hash, guard_same) &&
+                 index_init(&checking.windows, &pool->mem, HF_SESSIONS_MAX, pool, window_hash, window_same);
     int err = ready ? cells_each(&pool->heap, check_cell, &checking) : -ENOMEM;
     if (err == 0)
         err = check_sids(&checking);
@@ -217,6 +250,7 @@ int pool_check(struct pool *pool, const struct recover_config *config, char *err
         snprintf(error, error_size, "cell %u: %s", checking.twice, checking.text);
     index_done(&checking.pairs);
     index_done(&checking.guards);
+    index_done(&checking.windows);
     list_done(pool, &checking.sessions);
     return err;
 }
@@ -337,7 +371,9 @@ static int enter_cell(void *owner, uint32_t ref, unsigned type)
         err = enter_ticket(pool, ref, cell);
     else if (cell_is_name(type))
         enter_name(pool, cell);
-    else
+    else if (type == CELL_WINDOW)
+        session_of_ref(pool, ((const struct cell_window *)cell)->session)->window = ref;
+    if (type != CELL_HOLD && type != CELL_TICKET && !cell_is_name(type))
         return 0;
     uint32_t index = *(const uint32_t *)cell;
     if (err == 0 && !links_prepare(pool, index))

@@ -173,7 +173,10 @@ static int session_open_once(struct pool *pool, const struct session_spec *spec,
 {
     struct session *s = mem_zalloc(&pool->mem, sizeof *s);
     uint32_t ref = s == NULL ? 0 : cell_take(&pool->heap, spec->anonymous ? CELL_ANON : CELL_SESSION);
-    if (ref == 0) {
+    uint32_t window = ref == 0 || !spec->replay ? 0 : window_make(pool);
+    if (ref == 0 || (spec->replay && window == 0)) {
+        if (ref != 0)
+            cell_give(&pool->heap, ref);
         mem_free(&pool->mem, s, sizeof *s);
         return pool_fail_oom(pool, sizeof *s);
     }
@@ -181,17 +184,22 @@ static int session_open_once(struct pool *pool, const struct session_spec *spec,
                           .sid = pool->heap.sb->next_sid,
                           .since_ms = pool->now_ms,
                           .anonymous = spec->anonymous,
-                          .owner = spec->owner};
+                          .owner = spec->owner,
+                          .window = window};
     if (!spec->anonymous)
         memcpy(s->key, spec->key, HF_KEY_SIZE);
     fill_cell(pool, spec, s);
     if (session_enter(pool, s) != 0) {
+        if (window != 0)
+            cell_give(&pool->heap, window);
         cell_give(&pool->heap, ref);
         mem_free(&pool->mem, s, sizeof *s);
         return pool_fail_oom(pool, sizeof *s);
     }
     image_set(&pool->heap, &pool->heap.sb->next_sid, sid_after(pool, s->sid));
     image_store(&pool->heap, cell_at(&pool->heap, ref), (uint64_t)s->slot << 32 | SESSION_OPEN);
+    if (window != 0)
+        window_born(pool, s);
     image_commit(&pool->heap);
     *ret = s;
     return 0;
@@ -327,6 +335,10 @@ bool session_dying_step(struct pool *pool)
     }
     if (drop_last(pool, s))
         return true;
+    if (s->window != 0) {
+        window_drop(pool, s);
+        return true;
+    }
     pool->dying = s->next_dying;
     image_set(&pool->heap, cell_at(&pool->heap, s->ref), 0);
     cell_give(&pool->heap, s->ref);

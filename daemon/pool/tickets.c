@@ -72,6 +72,9 @@ static int share_once(struct pool *pool, uint32_t index, uint64_t ttl_ms, uint32
     links_add(pool, index, ref);
     pool->tickets_count++;
     memcpy(ret_key, cell->key, HF_KEY_SIZE);
+    uint64_t key[2];
+    memcpy(key, cell->key, HF_KEY_SIZE);
+    replay_pair(pool, REPLAY_KEY, key[0], key[1]);
     pool_commit(pool);
     return 0;
 }
@@ -133,6 +136,7 @@ static int claim_once(struct pool *pool, struct session *s, const uint8_t *key, 
     else
         ticket_end(pool, ref);
     *ret_id = heap_id(&pool->heap, index);
+    replay_uint(pool, *ret_id);
     pool_commit(pool);
     return 0;
 }
@@ -151,6 +155,7 @@ int pool_unshare(struct pool *pool, const uint8_t key[HF_KEY_SIZE])
     if (ref == 0)
         return no_ticket(pool);
     ticket_end(pool, ref);
+    replay_true(pool);
     pool_commit_as(pool, REASON_TICKET);
     return 0;
 }

@@ -221,6 +221,15 @@ static const char *wrong_hold(const struct pool *pool, uint32_t ref, const struc
                                                                      : "its object does not know this hold";
 }
 
+static const char *wrong_window(struct pool *pool, uint32_t ref)
+{
+    struct cell_window *window = cell_at(&pool->heap, ref);
+    const struct session *s = session_of_ref(pool, window->session);
+    if (s == NULL || s->ref != window->session || s->window != ref)
+        return "its session does not know this window";
+    return window_check(&pool->heap, window, SLOTS_ALLOCATED);
+}
+
 static const char *wrong_cell(struct pool *pool, uint32_t ref, unsigned type)
 {
     const void *cell = cell_at(&pool->heap, ref);
@@ -236,6 +245,8 @@ static const char *wrong_cell(struct pool *pool, uint32_t ref, unsigned type)
         return wrong_hold(pool, ref, cell);
     if (type == CELL_NOTICE)
         return notice_wrong(pool, ref);
+    if (type == CELL_WINDOW)
+        return wrong_window(pool, ref);
     if (type == CELL_TICKET)
         return index_find(&pool->tickets, pool->tickets.hash_of(pool, ref),
                           ((const struct cell_ticket *)cell)->key) == ref

@@ -92,6 +92,8 @@ struct call {
     uint32_t msgid;
     uint16_t method; /* enum hfp_method */
     bool is_notification;
+    bool replays;  /* its answer is recorded in its session's window */
+    uint64_t hash; /* then, of the request */
 
     /* The rest is the business of call.c and dispatch.c. */
     const uint8_t *frame;          /* its first byte */
@@ -99,6 +101,7 @@ struct call {
     uint32_t params_count, params_read;
     struct staged *staged; /* ascending by place */
     uint32_t staged_count;
+    size_t result_at;    /* where its result begins in the worker's output */
     uint32_t error_size; /* of error[], 0: none */
     char *error;         /* CALL_ERROR_MAX bytes of the worker */
     bool waits;          /* for other workers: no turns until then */
@@ -329,8 +332,9 @@ int conn_hello_allowed(struct call *call);
 /* Opens a session in `pool` for this connection (its anonymous one, opened by a notification, ends). Sets
  * call->pool and call->session. spec->owner is filled in. */
 int conn_session_open(struct call *call, struct pool *pool, struct session_spec *spec);
-/* Takes over a session of `pool`, open or in grace: the connection that had it is closed with a reason. */
-int conn_session_resume(struct call *call, struct pool *pool, struct session *session);
+/* Takes over a session of `pool`, open or in grace: the connection that had it is closed with a reason. `replay`: it has
+ * a window, and what comes next may have been done already. */
+int conn_session_resume(struct call *call, struct pool *pool, struct session *session, bool replay);
 /* Ends this connection's own session; the connection closes after the reply (bye). Sets call->session to
  * NULL. */
 void conn_session_bye(struct call *call, enum reason reason);

@@ -389,6 +389,7 @@ static void enter(struct call *call, struct pool_entry *entry, struct session *s
     conn->entry = entry;
     conn->turn_work = pool_work(entry->pool);
     conn->session = call->session = session;
+    conn->replay = session_replays(session) ? CONN_REPLAY_ON : CONN_REPLAY_OFF;
     conn->greeted = true;
     call->pool = entry->pool;
 }
@@ -408,7 +409,7 @@ int conn_session_open(struct call *call, struct pool *pool, struct session_spec 
     return 0;
 }
 
-int conn_session_resume(struct call *call, struct pool *pool, struct session *session)
+int conn_session_resume(struct call *call, struct pool *pool, struct session *session, bool replay)
 {
     struct pool_entry *entry = pools_entry(call->worker, pool);
     struct conn *old = session_owner(session);
@@ -422,6 +423,8 @@ int conn_session_resume(struct call *call, struct pool *pool, struct session *se
     }
     pool_session_attach(pool, session, call->conn);
     enter(call, entry, session);
+    if (replay)
+        call->conn->replay = CONN_REPLAY_MATCH;
     if (old != NULL)
         conn_close(old, "a newcomer took its session");
     return 0;

@@ -54,6 +54,8 @@ static void finish(struct call *call, int r)
         call->error_size = 0;
     if (call->is_notification || r != 0)
         output_rewind(out);
+    if (call->replays)
+        replay_finish(call, r);
     int code = r <= 0 && r > -HF_E_COUNT ? -r : HF_E_INTERNAL;
     if (code != 0 && !call->is_notification)
         answer_error(call, code);
@@ -61,13 +63,14 @@ static void finish(struct call *call, int r)
     book_done(&call->worker->book, (enum hf_method)call->method, code);
 }
 
-static void begin_reply(struct call *call)
+void dispatch_begin(struct call *call)
 {
     struct output *out = &call->worker->out;
     output_mark(out);
     uint8_t *at = output_room(out, HFP_REPLY_HEAD_MAX);
     if (at != NULL)
         out->used = (size_t)(hfp_put_reply_head(at, call->msgid) - out->data);
+    call->result_at = out->used;
 }
 
 /* Keeps the call for later turns. */
@@ -176,8 +179,26 @@ static int wait_for_memory(struct call *call, const struct hfp_frame *frame)
     return call_later_patient(call, try_again, copy, frame_free);
 }
 
-void dispatch(struct conn *conn, const struct request *request, struct staged *staged, uint32_t staged_count)
+/* Whether the answer is to be recorded, and under which hash. One that is too large to be hashed at once comes hashed,
+ * but when it will be refused because the daemon drains. */
+static bool replays(const struct conn *conn, const struct request *request, const struct prepared *prepared,
+                    uint64_t *ret_hash)
 {
+    const struct hfp_frame *frame = &request->frame;
+    if (likely(conn->replay == CONN_REPLAY_OFF) || !replay_wanted(conn, request))
+        return false;
+    if (prepared->hashed)
+        *ret_hash = prepared->hash;
+    else if (frame->size <= POOL_COPY_MAX)
+        *ret_hash = replay_hash(request->at + frame->method_at, frame->size - frame->method_at);
+    else
+        return false;
+    return true;
+}
+
+void dispatch(struct conn *conn, const struct request *request, const struct prepared *prepared)
+{
+    static const struct prepared nothing;
     const struct hfp_frame *frame = &request->frame;
     struct worker *worker = conn->worker;
     enum hf_method method = (enum hf_method)request->method;
@@ -192,6 +213,7 @@ void dispatch(struct conn *conn, const struct request *request, struct staged *s
         dispatch_unknown(conn, request);
         return;
     }
+    prepared = prepared == NULL ? &nothing : prepared;
     struct call call = {
         .server = worker->server,
         .worker = worker,
@@ -205,12 +227,19 @@ void dispatch(struct conn *conn, const struct request *request, struct staged *s
         .frame = request->at,
         .params = frame->param,
         .params_count = frame->param_count,
-        .staged = staged,
-        .staged_count = staged_count,
+        .staged = prepared->staged,
+        .staged_count = prepared->count,
         .error = worker->error,
     };
+    call.replays = replays(conn, request, prepared, &call.hash);
+    if (call.replays && replay_answer(conn, request, call.hash)) {
+        drop_stages(&call, false);
+        return;
+    }
     book_begin(&worker->book, method);
-    begin_reply(&call);
+    dispatch_begin(&call);
+    if (call.replays)
+        replay_begin(&call);
     int r = admit(&call, method, frame->param_count);
     if (r == 0)
         r = handlers[method](&call);
@@ -226,6 +255,8 @@ void dispatch(struct conn *conn, const struct request *request, struct staged *s
         if (starves)
             (void)patience_wait(&conn->pending->patience, worker, call.pool);
         output_rewind(&worker->out);
+        if (call.replays)
+            replay_pause(&call);
         conn->requested |= !is_notification;
         return;
     }
@@ -256,13 +287,17 @@ void dispatch_resume(struct conn *conn)
     if (!patience_try(patience, conn->worker, call->pool))
         return;
     call->error_size = 0;
-    begin_reply(call);
+    dispatch_begin(call);
+    if (call->replays)
+        replay_begin(call);
     int r = call->resume(call, call->state);
     if (r == -HF_E_OOM && call->repeats && patience_wait(patience, conn->worker, call->pool))
         r = CALL_AGAIN;
     else
         patience_end(patience, conn->worker);
     if (r == CALL_AGAIN) {
+        if (call->replays)
+            replay_pause(call);
         output_rewind(&conn->worker->out);
         return;
     }

@@ -2,6 +2,7 @@
 /* watch unwatch guard unguard subscribe unsubscribe: what a client wants to be told. The telling itself is in
  * events.c. */
 #include "daemon/pool/events.h"
+#include "daemon/pool/replay.h"
 #include "daemon/server/handlers.h"
 #include "proto/mp.h"
 
@@ -31,6 +32,7 @@ int handle_watch(struct call *call)
 
     if ((r = call_ids(call, "id", &ids)) || (r = call_options(call, NULL, 0)))
         return r;
+    pool_replay_shape(call->pool, ids.array ? REPLAY_ARRAY : REPLAY_PLAIN);
     r = asked(call, pool_watch(call->pool, call->session, ids.ids, ids.count));
     if (r)
         return call_list_error(call, r, ids.array);
@@ -45,6 +47,7 @@ int handle_unwatch(struct call *call)
 
     if ((r = call_ids(call, "id", &ids)) || (r = call_options(call, NULL, 0)))
         return r;
+    pool_replay_shape(call->pool, ids.array ? REPLAY_ARRAY : REPLAY_PLAIN);
     r = pool_unwatch(call->pool, call->session, ids.ids, ids.count);
     if (r)
         return call_list_error(call, r, ids.array);

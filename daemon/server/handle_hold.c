@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* retain release share claim unshare: what a session holds, and how it hands that on. */
+#include "daemon/pool/replay.h"
 #include "daemon/server/handlers.h"
 
 #include <string.h>
@@ -16,6 +17,7 @@ int handle_retain(struct call *call)
     if ((r = call_ids(call, "id", &ids)) || (r = call_uint(call, "n", 1, HF_COUNT_MAX, 1, &n)) ||
         (r = call_options(call, specs, COUNT_OF(specs))))
         return r;
+    pool_replay_shape(call->pool, ids.array ? REPLAY_ARRAY : REPLAY_PLAIN);
     if (ids.count)
         r = pool_retain(call->pool, call->session, ids.ids, ids.count, (uint32_t)n, site.data, site.size,
                         counts);
@@ -35,6 +37,7 @@ int handle_release(struct call *call)
     if ((r = call_ids(call, "id", &ids)) || (r = call_uint(call, "n", 1, HF_COUNT_MAX, 1, &n)) ||
         (r = call_options(call, NULL, 0)))
         return r;
+    pool_replay_shape(call->pool, ids.array ? REPLAY_ARRAY : REPLAY_PLAIN);
     if (ids.count)
         r = pool_release(call->pool, call->session, ids.ids, ids.count, (uint32_t)n, counts);
     if (r)

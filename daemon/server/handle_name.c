@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* name lookup unname names store fetch: names, and values kept under them. */
+#include "daemon/pool/replay.h"
 #include "daemon/server/handlers.h"
 
 int handle_name(struct call *call)
@@ -29,9 +30,10 @@ int handle_lookup(struct call *call)
 
     if ((r = call_names(call, "name", &names)) || (r = call_options(call, specs, COUNT_OF(specs))))
         return r;
+    pool_replay_shape(call->pool, names.array ? REPLAY_ARRAY : REPLAY_PLAIN);
     if (names.count)
         r = pool_lookup(call->pool, call->session, names.names, names.count, scratch->results,
-                        scratch->versions);
+                        version ? scratch->versions : NULL);
     if (r)
         return call_list_error(call, r, names.array);
     if (version)
@@ -50,6 +52,7 @@ int handle_unname(struct call *call)
 
     if ((r = call_names(call, "name", &names)) || (r = call_options(call, specs, COUNT_OF(specs))))
         return r;
+    pool_replay_shape(call->pool, names.array ? REPLAY_ARRAY : REPLAY_PLAIN);
     if (names.count)
         r = pool_unname(call->pool, names.names, names.count, if_version);
     if (r)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* put put_many get set write seal refs link: objects, their values and slots. */
+#include "daemon/pool/replay.h"
 #include "daemon/server/handlers.h"
 #include "daemon/server/value.h"
 
@@ -182,6 +183,7 @@ int handle_put_many(struct call *call)
         if (r)
             return call_at_index(call, r, i);
     }
+    pool_replay_shape(call->pool, REPLAY_ARRAY);
     if (count > 0)
         r = pool_put_many(call->pool, call->session, scratch->puts, count, scratch->results);
     if (r)

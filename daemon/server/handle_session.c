@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* hello ping bye methods sessions kill: who speaks, and who else is there. */
+#include "daemon/pool/replay.h"
 #include "daemon/server/handlers.h"
 #include "proto/version.h"
 
@@ -12,7 +13,7 @@
 struct hello {
     struct name_in name, pool, key;
     uint64_t pid, lease_ms;
-    bool has_pool, resumes;
+    bool has_pool, resumes, replay;
     struct span ignored[IGNORED_MAX];
     unsigned ignored_count;
 };
@@ -25,6 +26,7 @@ static int hello_options(struct call *call, struct hello *hello)
         {"pool", OPTION_BYTES, &hello->pool, &hello->has_pool, 0, UINT32_MAX},
         {"session", OPTION_BYTES, &hello->key, &hello->resumes, 0, UINT32_MAX},
         {"lease_ms", OPTION_UINT, &hello->lease_ms, NULL, 0, HF_LEASE_MAX_MS},
+        {"replay", OPTION_BOOL, &hello->replay, NULL, 0, 0},
     };
     int r = call_options_lenient(call, specs, COUNT_OF(specs), hello->ignored, IGNORED_MAX,
                                  &hello->ignored_count);
@@ -57,6 +59,7 @@ static int hello_open(struct call *call, const struct hello *hello)
         .name_size = hello->name.size,
         .pid = (uint32_t)hello->pid,
         .lease_ms = (uint32_t)hello->lease_ms,
+        .replay = hello->replay && hello->lease_ms != 0, /* one that cannot be resumed needs no window */
     };
     struct place place;
     int r;
@@ -95,7 +98,12 @@ static int hello_resume(struct call *call, const struct hello *hello)
         return call_fail(call, HF_E_EXPIRED,
                          "the session has ended and what it held is released; say hello without a key",
                          "option=session");
-    return conn_session_resume(call, pool, session);
+    if (hello->replay && !session_replays(session))
+        return call_fail(call, HF_E_BADARG,
+                         "the session was opened without `replay`: what was sent before may be done twice; resume it "
+                         "without, too",
+                         "option=replay");
+    return conn_session_resume(call, pool, session, hello->replay);
 }
 
 static void reply_limits(struct call *call)

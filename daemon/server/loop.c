@@ -156,6 +156,30 @@ static inline bool hot_put(struct conn *conn, const struct request *request)
     return true;
 }
 
+static inline bool change_hot(struct conn *conn, const struct request *request)
+{
+    switch (request->method) {
+    case HF_METHOD_retain: return hot_retain(conn, request);
+    case HF_METHOD_release: return hot_release(conn, request);
+    case HF_METHOD_lookup: return hot_lookup(conn, request);
+    case HF_METHOD_put: return hot_put(conn, request);
+    default: return false;
+    }
+}
+
+/* The same for a session with a replay window. What may have been done already is dispatch()'s. */
+static bool change_recorded(struct conn *conn, const struct request *request)
+{
+    const struct hfp_frame *frame = &request->frame;
+    if (conn->replay == CONN_REPLAY_MATCH || frame->size > POOL_COPY_MAX)
+        return false;
+    uint64_t hash = replay_hash(request->at + frame->method_at, frame->size - frame->method_at);
+    pool_replay_begin(conn->entry->pool, conn->session, frame->msgid, hash);
+    bool done = change_hot(conn, request);
+    pool_replay_end(conn->entry->pool);
+    return done;
+}
+
 static inline bool execute_hot(struct conn *conn, const struct request *request)
 {
     if (conn->session == NULL || !conn->requested || !request->hot)
@@ -166,13 +190,7 @@ static inline bool execute_hot(struct conn *conn, const struct request *request)
         return hot_fetch(conn, request);
     if (conn->worker->draining)
         return false;
-    switch (request->method) {
-    case HF_METHOD_retain: return hot_retain(conn, request);
-    case HF_METHOD_release: return hot_release(conn, request);
-    case HF_METHOD_lookup: return hot_lookup(conn, request);
-    case HF_METHOD_put: return hot_put(conn, request);
-    default: return false;
-    }
+    return likely(conn->replay == CONN_REPLAY_OFF) ? change_hot(conn, request) : change_recorded(conn, request);
 }
 
 /* ---- pass 1 ---- */
@@ -301,7 +319,7 @@ static bool execute(struct conn *conn, const struct request *request)
     }
     if (request->frame.size > POOL_COPY_MAX && staging_begin(conn, request))
         return false;
-    dispatch(conn, request, NULL, 0);
+    dispatch(conn, request, NULL);
     uint64_t now_ns = uv_hrtime();
     book_executed(worker, request, now_ns);
     return !time_is_up(worker, now_ns) && !conn_blocked(conn) && !units_are_up(conn);

@@ -58,25 +58,42 @@ static bool find_items(struct staging *staging)
     return hfp_read_array(&staging->cursor, &staging->items) && staging->items <= HF_IDS_MAX;
 }
 
+/* The frame is hashed, or need not be. */
+static void begin(struct conn *conn)
+{
+    struct staging *staging = conn->staging;
+    const struct request *request = &staging->request;
+    staging->phase = staging->many ? STAGING_WALK : STAGING_DONE;
+    if (staging->single)
+        begin_copy(staging, staging->value_at,
+                   request->frame.param[request->method == HF_METHOD_put ? 0 : 1].size);
+}
+
 bool staging_begin(struct conn *conn, const struct request *request)
 {
     uint16_t method = request->method;
-    struct staging staging = {.request = *request, .phase = STAGING_WALK};
-    bool many = method == HF_METHOD_put_many;
-    bool single = method == HF_METHOD_put || method == HF_METHOD_set || method == HF_METHOD_store;
-    if (conn->worker->draining || !((single && find_single(&staging)) || (many && find_items(&staging))))
+    struct staging staging = {.request = *request, .hashed = request->frame.method_at};
+    bool hashes = replay_wanted(conn, request);
+    staging.single = (method == HF_METHOD_put || method == HF_METHOD_set || method == HF_METHOD_store) &&
+                     find_single(&staging);
+    staging.many = method == HF_METHOD_put_many && find_items(&staging);
+    if (conn->worker->draining || !(staging.single || staging.many || hashes))
         return false;
     conn->staging = mem_alloc(conn->worker->mem, sizeof staging);
+    if (conn->staging == NULL && hashes) { /* as in stash.c: it could not be recorded */
+        conn_cut(conn, "no memory for its request");
+        return true;
+    }
     if (conn->staging == NULL) {
         stash_refuse(conn, -HF_E_OOM);
         stash_dispatch(conn, request);
         return true;
     }
     *conn->staging = staging;
-    if (single) {
-        const struct hfp_span *param = &request->frame.param[method == HF_METHOD_put ? 0 : 1];
-        begin_copy(conn->staging, staging.value_at, param->size);
-    }
+    if (hashes)
+        XXH64_reset(&conn->staging->hash, 0);
+    else
+        begin(conn);
     return true;
 }
 
@@ -204,11 +221,38 @@ static void copy(struct conn *conn, uint64_t *room)
     }
 }
 
+/* One piece of the frame. False: it was done before, and is answered. */
+static bool hash(struct conn *conn)
+{
+    struct staging *staging = conn->staging;
+    struct stash *stash = conn->stash;
+    const struct request request = staging->request;
+    size_t left = request.frame.size - staging->hashed, part = left < POOL_COPY_MAX ? left : POOL_COPY_MAX;
+    XXH64_update(&staging->hash, request.at + staging->hashed, part);
+    staging->hashed += part;
+    if (part < left)
+        return true;
+    stash->hash = XXH64_digest(&staging->hash);
+    stash->hashed = true;
+    staging->phase = STAGING_BEGIN;
+    if (!replay_answer(conn, &request, stash->hash))
+        return true;
+    stash->hashed = false;
+    staging_free(conn);
+    return false;
+}
+
 void staging_step(struct conn *conn)
 {
     struct staging *staging = conn->staging;
     unsigned budget = WALK_STEP;
     uint64_t room = POOL_COPY_MAX;
+    if (staging->phase == STAGING_HASH) {
+        (void)hash(conn);
+        return;
+    }
+    if (staging->phase == STAGING_BEGIN)
+        begin(conn);
     while (staging->phase != STAGING_DONE && budget > 0 && room > 0 &&
            patience_try(&staging->patience, conn->worker, conn->entry->pool)) {
         if (staging->phase == STAGING_WALK)

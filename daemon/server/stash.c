@@ -228,16 +228,21 @@ int stash_add_staged(struct conn *conn, const uint8_t *at, enum form form, uint6
 void stash_dispatch(struct conn *conn, const struct request *request)
 {
     struct stash *stash = conn->stash;
-    uint32_t count = stash->staged_count;
+    const struct prepared prepared = {stash->staged, stash->staged_count, stash->hashed, stash->hash};
+    stash->hashed = false;
     if (!stash->refused) {
         stash->staged_count = 0; /* dispatch() consumes or drops them */
-        dispatch(conn, request, stash->staged, count);
+        dispatch(conn, request, &prepared);
         return;
     }
     stash->refused = false;
     drop_staged(conn);
     if (request->frame.kind != HFP_REQUEST)
         return;
+    if (prepared.hashed && replay_answer(conn, request, prepared.hash))
+        return;
+    if (prepared.hashed)
+        replay_refused(conn, request, prepared.hash, stash->refusal_code);
     conn->requested = true;
     dispatch_error(conn->worker, request->frame.msgid, stash->refusal_code, stash->refusal,
                    stash->refusal_size);
@@ -253,8 +258,8 @@ static bool streamed_param(enum hf_method method, uint32_t *ret)
     return method == HF_METHOD_put || method == HF_METHOD_set || method == HF_METHOD_store;
 }
 
-/* The method of an unfinished frame whose params have begun. */
-static enum hf_method frame_method(const uint8_t *bytes, size_t count)
+/* The method of an unfinished frame whose params have begun, and where it stands. */
+static enum hf_method frame_method(const uint8_t *bytes, size_t count, size_t *ret_at)
 {
     struct hfp_cursor cursor = {.at = bytes, .end = bytes + count};
     struct hfp_bytes method;
@@ -264,7 +269,25 @@ static enum hf_method frame_method(const uint8_t *bytes, size_t count)
     if (!hfp_read_uint64(&cursor, &kind) || (kind == HFP_REQUEST && !hfp_read_uint64(&cursor, &msgid)) ||
         !hfp_read_bytes(&cursor, &method))
         return HF_METHOD_NONE;
+    *ret_at = (size_t)(method.at - bytes);
     return hfp_method_find(method.at, method.size);
+}
+
+/* What has come of the frame is hashed before the place holder is put into it. */
+static void begin_hash(struct conn *conn, const uint8_t *frame, size_t method_at, size_t count)
+{
+    struct stream_in *stream = &conn->stash->stream;
+    stream->hashes = conn->replay != CONN_REPLAY_OFF;
+    if (!stream->hashes)
+        return;
+    XXH64_reset(&stream->hash, 0);
+    XXH64_update(&stream->hash, frame + method_at, count - method_at);
+}
+
+static void hash_more(struct stream_in *stream, const uint8_t *at, size_t count)
+{
+    if (stream->hashes)
+        XXH64_update(&stream->hash, at, count);
 }
 
 static void drop_stream(struct conn *conn)
@@ -373,7 +396,8 @@ static void begin_stream(struct conn *conn)
     if (stash->streamed || !patience_try(&stash->patience, conn->worker, conn->entry->pool) ||
         !hfp_scan_payload(&stash->scan, count, &payload) || !payload.whole || payload.size < STREAM_MIN)
         return;
-    enum hf_method method = frame_method(frame, count);
+    size_t method_at = 0;
+    enum hf_method method = frame_method(frame, count, &method_at);
     if (!streamed_param(method, &wanted) || payload.param != wanted)
         return;
     size_t at = payload.at - VALUE_HEADER_MAX;
@@ -388,6 +412,7 @@ static void begin_stream(struct conn *conn)
     stash->limits = default_limits;
     stash->limits.frame_max -=
         payload.size < HF_FRAME_MAX - HFP_FRAME_MIN ? payload.size : HF_FRAME_MAX - HFP_FRAME_MIN;
+    begin_hash(conn, frame, method_at, count);
     frame[at] = 0xc0;
     stash->end = stash->begin + at + 1;
     hfp_scan_reset(&stash->scan);
@@ -415,6 +440,18 @@ static void settle(struct conn *conn, enum loop_end end, size_t done)
         stash_free(conn);
 }
 
+/* The rest of a frame, behind the place holder. */
+static void end_hash(struct conn *conn, const struct request *request)
+{
+    struct stash *stash = conn->stash;
+    size_t at = stash->stream.at + 1;
+    if (!replay_wanted(conn, request) || !stash->stream.hashes)
+        return;
+    hash_more(&stash->stream, request->at + at, request->frame.size - at);
+    stash->hash = XXH64_digest(&stash->stream.hash);
+    stash->hashed = true;
+}
+
 /* The first frame has a streamed value. False: it is not whole yet, or not done with. */
 static bool run_streamed(struct conn *conn)
 {
@@ -431,6 +468,7 @@ static bool run_streamed(struct conn *conn)
             (uint16_t)hfp_method_find(request.at + request.frame.method_at, request.frame.method_size);
         if (stash->staged_count > 0)
             stash->staged[0].at = request.at + stash->stream.at;
+        end_hash(conn, &request);
         stash->begin += request.frame.size;
         conn->turn_requests++;
         stash_dispatch(conn, &request);
@@ -530,6 +568,9 @@ static bool starve(struct conn *conn)
     uint64_t need = hfp_scan_needed(&stash->scan);
     char keys[64];
     struct hfp_frame frame;
+    /* one that cannot be recorded would be done anew, with all behind it, when it is sent again */
+    if (conn->replay != CONN_REPLAY_OFF)
+        return false;
     if (count < HFP_FRAME_MIN || hfp_scan_abandon(&stash->scan, count, &frame) != HFP_TOOBIG ||
         hfp_scan_discard(&stash->scan, bytes + stash->scan.used, count - stash->scan.used) != HFP_MORE)
         return false;
@@ -619,6 +660,7 @@ static void arrived_streamed(struct conn *conn, const uint8_t *at, size_t count)
 {
     struct stash *stash = conn->stash;
     bool in_place = at != conn->worker->input;
+    hash_more(&stash->stream, at, count);
     int r = stash->stream.stage == NULL || in_place ? 0 : copy_to_stream(conn, at, count);
     if (r != 0)
         refuse_stream(conn, r);

@@ -23,6 +23,7 @@
 #include "daemon/server/book.h"
 #include "daemon/server/call.h"
 #include "daemon/server/mailbox.h"
+#include "daemon/server/replay.h"
 #include "daemon/server/server.h"
 #include "daemon/server/slowlog.h"
 #include "daemon/transport/transport.h"
@@ -151,6 +152,8 @@ struct stream_in {
     enum form form;
     uint64_t size, got;
     size_t at; /* its place holder (a nil), counted from the frame's first byte */
+    bool hashes;
+    XXH64_state_t hash; /* of the method and all behind it, as far as it came */
 };
 
 /* What a connection keeps of its client's bytes: an unfinished frame, or requests that wait for their turn. */
@@ -170,18 +173,31 @@ struct stash {
     struct hfp_scan_limits limits; /* for a streamed frame: what it may still have */
     struct staged *staged; /* of the frame at `begin`, ascending by place; owned until dispatch() has them */
     uint32_t staged_count, staged_cap;
+    bool hashed; /* of the frame at `begin`, for replay */
+    uint64_t hash;
     int refusal_code;
     uint32_t refusal_msgid; /* discarding, and refused: this one is owed an answer */
     uint32_t refusal_size;
     char refusal[CALL_ERROR_MAX];
 };
 
-enum staging_phase { STAGING_WALK, STAGING_ALLOCATE, STAGING_COPY, STAGING_DONE };
+/* What dispatch() gets with a frame that was not executed at once. */
+struct prepared {
+    struct staged *staged; /* by place; consumed or dropped */
+    uint32_t count;
+    bool hashed;
+    uint64_t hash; /* see replay.h */
+};
+
+enum staging_phase { STAGING_HASH, STAGING_BEGIN, STAGING_WALK, STAGING_ALLOCATE, STAGING_COPY, STAGING_DONE };
 
 /* A whole frame in the stash whose large values are being copied into the heap, some in each turn. */
 struct staging {
     struct request request;
     enum staging_phase phase;
+    bool single, many; /* it has values to be staged */
+    XXH64_state_t hash;
+    size_t hashed; /* bytes of the frame that are behind us */
     /* WALK, put_many only: the items that are left, and the values to be passed before the next one */
     struct hfp_cursor cursor;
     uint32_t items;
@@ -256,6 +272,8 @@ struct conn {
     bool greeted;   /* hello was done */
     bool finish;    /* finish once this reply is written */
     bool shut;      /* our side is shut down */
+    uint8_t replay; /* enum conn_replay */
+    struct replay_match match;
     uv_shutdown_t shutdown;
 };
 
@@ -461,7 +479,9 @@ size_t loop_odd(struct conn *conn, enum hfp_result result, const struct hfp_fram
 
 /* dispatch.c */
 /* Executes one request or notification of the frame, by its handler, and appends the reply. */
-void dispatch(struct conn *conn, const struct request *request, struct staged *staged, uint32_t staged_count);
+void dispatch(struct conn *conn, const struct request *request, const struct prepared *prepared);
+/* Begins the reply of a call: its head. */
+void dispatch_begin(struct call *call);
 void dispatch_resume(struct conn *conn);
 void dispatch_drop_pending(struct conn *conn);
 /* It waits for an answer; that has come. */

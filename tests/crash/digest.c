@@ -28,7 +28,8 @@ enum part {
     PART_NAME,
     PART_TICKET,
     PART_SESSION,
-    PART_GUARD
+    PART_GUARD,
+    PART_WINDOW
 };
 
 static void add(struct walk *walk, enum part part, const uint64_t *words, size_t count)
@@ -84,6 +85,24 @@ static uint64_t label_digest(const struct heap *heap, uint16_t label)
     return search.hash;
 }
 
+/* What would be answered to requests that are sent again. */
+static void add_window(struct walk *walk, uint32_t ref)
+{
+    const struct heap *heap = &walk->pool->heap;
+    struct cell_window *window = cell_at(heap, ref);
+    uint64_t sid = kept_sid(walk->pool, window->session);
+    if (sid == 0)
+        return;
+    add(walk, PART_WINDOW, (uint64_t[]){sid, window->head}, 2);
+    for (uint64_t k = window_first(window); k < window->head; k++) {
+        const struct replay_record *record = window_at(window, k);
+        uint32_t bytes = record_block_bytes(record);
+        uint64_t words = hash(record_words(heap, record), bytes == 0 ? 16 : bytes, record->kind);
+        add(walk, PART_WINDOW,
+            (uint64_t[]){sid, k, record->msgid, record->shape, record->count, record->hash, words}, 7);
+    }
+}
+
 static int add_cell(void *owner, uint32_t ref, unsigned type)
 {
     struct walk *walk = owner;
@@ -112,6 +131,8 @@ static int add_cell(void *owner, uint32_t ref, unsigned type)
             (uint64_t[]){session->head.sid, session->lease_ms, session->pid,
                          hash(session->key, HF_KEY_SIZE, 0), hash(session->name, session->name_size, 1)},
             5);
+    } else if (type == CELL_WINDOW) {
+        add_window(walk, ref);
     }
     return 0;
 }

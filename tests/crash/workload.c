@@ -35,6 +35,57 @@ static struct session *any_session(struct workload *w)
     return w->session[k] != NULL ? w->session[k] : w->session[0];
 }
 
+/* ---- requests with a window: what is answered is in it exactly when it was done ---- */
+
+/* A session asks for something; most have a window. */
+static struct session *ask(struct workload *w)
+{
+    struct session *s = any_session(w);
+    w->asker = session_replays(s) ? s : NULL;
+    w->msgid++;
+    if (w->asker != NULL)
+        pool_replay_begin(w->fx.pool, s, w->msgid, w->msgid * 0x9e3779b97f4a7c15ull);
+    return s;
+}
+
+/* The same for an argument that was an array. */
+static void ask_array(struct workload *w)
+{
+    if (w->asker != NULL)
+        pool_replay_shape(w->fx.pool, REPLAY_ARRAY);
+}
+
+/* It was answered by that code; an answer without an effect is recorded now. Returns the code. */
+static int answered(struct workload *w, int rc)
+{
+    static const uint8_t yes[] = {0xc3};
+    struct pool *pool = w->fx.pool;
+    struct replay_match match = {0};
+    struct replay_answer answer;
+    if (w->asker == NULL)
+        return rc;
+    if (rc != 0)
+        pool_replay_note_error(pool, -rc);
+    else
+        pool_replay_note(pool, yes, sizeof yes);
+    pool_replay_end(pool);
+    if (!pool_replay_find(pool, w->asker, &match, w->msgid, w->msgid * 0x9e3779b97f4a7c15ull, &answer))
+        fixture_die("a request that was answered is not in the window");
+    if ((rc != 0) != (answer.kind == REPLAY_ERROR) || (rc != 0 && answer.count != (uint32_t)-rc))
+        fixture_die("the window has another answer than the one that was given");
+    return rc;
+}
+
+/* So many requests that did nothing: the window is soon full. */
+static void fill_window(struct workload *w, struct session *s, uint64_t requests)
+{
+    for (uint64_t k = 0; k < requests; k++) {
+        pool_replay_begin(w->fx.pool, s, (uint32_t)k, k);
+        pool_replay_note_error(w->fx.pool, HF_E_GONE);
+        pool_replay_end(w->fx.pool);
+    }
+}
+
 #define LONG_NAMES      62u /* two more than a run of the largest class has cells */
 #define LONG_NAMES_LAST 59u
 
@@ -86,7 +137,7 @@ static void op_put(struct workload *w)
         if (w->values_large && random_once_in(&w->random, 3))
             spec.value.size = OPEN_BYTES;
     }
-    if (pool_put(w->fx.pool, any_session(w), &spec, &id) == 0)
+    if (answered(w, pool_put(w->fx.pool, ask(w), &spec, &id)) == 0)
         tell(w, id);
 }
 
@@ -102,7 +153,9 @@ static void op_put_many(struct workload *w)
         specs[k] = (struct put_spec){
             .value = any_value(w), .refs = refs[k], .refs_count = (uint32_t)random_below(&w->random, 4)};
     }
-    if (pool_put_many(w->fx.pool, any_session(w), specs, count, ids) == 0)
+    struct session *s = ask(w);
+    ask_array(w);
+    if (answered(w, pool_put_many(w->fx.pool, s, specs, count, ids)) == 0)
         for (uint32_t k = 0; k < count; k++)
             tell(w, ids[k]);
 }
@@ -111,7 +164,9 @@ static void op_set(struct workload *w)
 {
     uint64_t version;
     struct value_in value = any_value(w);
-    (void)pool_set(w->fx.pool, any_id(w), &value, 0, &version);
+    uint64_t id = any_id(w);
+    (void)ask(w);
+    (void)answered(w, pool_set(w->fx.pool, id, &value, 0, &version));
 }
 
 /* Large ones are backed as they are written or sealed, an arena at a time. */
@@ -119,11 +174,14 @@ static void op_write_seal(struct workload *w)
 {
     uint64_t id = any_id(w),
              offset = random_once_in(&w->random, 3) ? random_below(&w->random, OPEN_BYTES) : 0;
+    int rc = POOL_AGAIN;
     struct session *s = any_session(w);
     (void)pool_write(w->fx.pool, s, id, offset, w->pattern, 4, 4);
-    if (random_once_in(&w->random, 2))
-        while (pool_seal(w->fx.pool, s, id) == POOL_AGAIN) {
-        }
+    if (!random_once_in(&w->random, 2))
+        return;
+    for (s = ask(w); rc == POOL_AGAIN;)
+        rc = pool_seal(w->fx.pool, s, id);
+    (void)answered(w, rc);
 }
 
 /* Replaces, clears or appends; sometimes many times, so that lists grow through their shapes. */
@@ -135,8 +193,10 @@ static void op_link(struct workload *w)
     if (pool_refs(w->fx.pool, id, 0, ids, 1, &count, &total) != 0)
         return;
     uint64_t slot = random_below(&w->random, total + 1ull);
-    (void)pool_link(w->fx.pool, id, random_once_in(&w->random, 2) ? total : slot,
-                    random_once_in(&w->random, 4) ? 0 : any_id(w), &previous);
+    slot = random_once_in(&w->random, 2) ? total : slot;
+    uint64_t target = random_once_in(&w->random, 4) ? 0 : any_id(w);
+    (void)ask(w);
+    (void)answered(w, pool_link(w->fx.pool, id, slot, target, &previous));
 }
 
 static uint32_t any_list(struct workload *w, uint64_t *ids)
@@ -153,8 +213,11 @@ static void op_retain(struct workload *w)
     uint64_t ids[8], counts[8];
     uint32_t count = any_list(w, ids);
     uint32_t site_size = random_once_in(&w->random, 2) ? (uint32_t)random_between(&w->random, 4, 9) : 0;
-    (void)pool_retain(w->fx.pool, any_session(w), ids, count, (uint32_t)random_between(&w->random, 1, 3),
-                      site, site_size, counts);
+    uint32_t n = (uint32_t)random_between(&w->random, 1, 3);
+    struct session *s = ask(w);
+    if (count > 1)
+        ask_array(w);
+    (void)answered(w, pool_retain(w->fx.pool, s, ids, count, n, site, site_size, counts));
 }
 
 /* Some that the session holds, each once: a list is refused for one that it does not hold. */
@@ -176,18 +239,20 @@ static uint32_t held_list(struct workload *w, const struct session *s, uint64_t 
 static void op_release(struct workload *w)
 {
     uint64_t ids[8], counts[8];
-    struct session *s = any_session(w);
+    struct session *s = ask(w);
     uint32_t count = random_once_in(&w->random, 2) ? held_list(w, s, ids) : any_list(w, ids);
     uint32_t n = random_once_in(&w->random, 4) ? 2 : 1;
-    if (count > 0)
-        (void)pool_release(w->fx.pool, s, ids, count, n, counts);
+    if (count > 1)
+        ask_array(w);
+    (void)answered(w, count == 0 ? 0 : pool_release(w->fx.pool, s, ids, count, n, counts));
 }
 
 static void op_share(struct workload *w)
 {
     unsigned k = (unsigned)random_below(&w->random, WORKLOAD_TICKETS);
-    if (pool_share(w->fx.pool, any_session(w), any_id(w), random_between(&w->random, 1, 5000),
-                   (uint32_t)random_between(&w->random, 1, 3), w->ticket[k]) == 0 &&
+    uint64_t id = any_id(w), ttl_ms = random_between(&w->random, 1, 5000);
+    uint32_t uses = (uint32_t)random_between(&w->random, 1, 3);
+    if (answered(w, pool_share(w->fx.pool, ask(w), id, ttl_ms, uses, w->ticket[k])) == 0 &&
         k >= w->tickets_count)
         w->tickets_count = k + 1;
 }
@@ -196,10 +261,9 @@ static void op_claim(struct workload *w)
 {
     uint64_t id;
     const uint8_t *key = w->ticket[random_below(&w->random, WORKLOAD_TICKETS)];
-    if (random_once_in(&w->random, 4))
-        (void)pool_unshare(w->fx.pool, key);
-    else
-        (void)pool_claim(w->fx.pool, any_session(w), key, &id);
+    struct session *s = ask(w);
+    (void)answered(w, random_once_in(&w->random, 4) ? pool_unshare(w->fx.pool, key)
+                                                    : pool_claim(w->fx.pool, s, key, &id));
 }
 
 /* Those of the last run in turn, so that op_unname() often finds all of them. */
@@ -210,7 +274,9 @@ static void op_name(struct workload *w)
     unsigned number = LONG_NAMES_LAST + w->names_bound % (LONG_NAMES - LONG_NAMES_LAST);
     bool in_turn = w->crowded_names && random_once_in(&w->random, 2);
     struct name_in name = in_turn ? long_name(buffer, number) : any_name(w, buffer);
-    if (pool_name_bind(w->fx.pool, name, any_id(w), POOL_ANY_VERSION, &version) == 0 && in_turn)
+    uint64_t id = any_id(w);
+    (void)ask(w);
+    if (answered(w, pool_name_bind(w->fx.pool, name, id, POOL_ANY_VERSION, &version)) == 0 && in_turn)
         w->names_bound++;
 }
 
@@ -223,15 +289,24 @@ static void op_unname(struct workload *w)
     bool together = w->crowded_names && random_once_in(&w->random, 2);
     for (uint32_t k = 0; k < count; k++)
         names[k] = together ? long_name(buffer[k], LONG_NAMES - 1 - k) : any_name(w, buffer[k]);
-    (void)pool_unname(w->fx.pool, names, count, POOL_ANY_VERSION);
+    (void)ask(w);
+    ask_array(w);
+    (void)answered(w, pool_unname(w->fx.pool, names, count, POOL_ANY_VERSION));
 }
 
 static void op_lookup(struct workload *w)
 {
-    char buffer[HF_NAME_MAX + 1];
-    struct name_in name = any_name(w, buffer);
-    uint64_t id;
-    (void)pool_lookup(w->fx.pool, any_session(w), &name, 1, &id, NULL);
+    char buffer[3][HF_NAME_MAX + 1];
+    struct name_in names[3];
+    uint64_t ids[3], versions[3];
+    uint32_t count = random_once_in(&w->random, 2) ? 1 : 3;
+    for (uint32_t k = 0; k < count; k++)
+        names[k] = any_name(w, buffer[k]);
+    uint64_t *told = random_once_in(&w->random, 2) ? versions : NULL;
+    struct session *s = ask(w);
+    if (count > 1)
+        ask_array(w);
+    (void)answered(w, pool_lookup(w->fx.pool, s, names, count, ids, told));
 }
 
 static void op_store(struct workload *w)
@@ -239,8 +314,11 @@ static void op_store(struct workload *w)
     char buffer[HF_NAME_MAX + 1];
     uint64_t id, version;
     struct value_in value = any_value(w);
-    if (pool_store(w->fx.pool, any_name(w, buffer), &value, POOL_ANY_VERSION, (const uint8_t *)"t1",
-                   random_once_in(&w->random, 2) ? 2 : 0, &id, &version) == 0)
+    struct name_in name = any_name(w, buffer);
+    uint32_t tag_size = random_once_in(&w->random, 2) ? 2 : 0;
+    (void)ask(w);
+    if (answered(w, pool_store(w->fx.pool, name, &value, POOL_ANY_VERSION, (const uint8_t *)"t1", tag_size, &id,
+                               &version)) == 0)
         tell(w, id);
 }
 
@@ -250,6 +328,7 @@ static void op_session(struct workload *w)
     unsigned k = 1 + (unsigned)random_below(&w->random, WORKLOAD_SESSIONS - 1);
     if (w->session[k] == NULL) {
         w->key[k] = 10 + w->keys_used++ % 200;
+        w->fx.replay = !random_once_in(&w->random, 4);
         w->session[k] = fixture_session(&w->fx, w->key[k], 1000, w);
     } else if (random_once_in(&w->random, 3)) {
         uint64_t sid = session_sid(w->session[k]);
@@ -297,10 +376,9 @@ static void op_guard(struct workload *w)
             break;
     if (pool_inspect(w->fx.pool, id, &row) != 0 || !row.sealed || row.slots != 0)
         return;
-    if (random_once_in(&w->random, 3))
-        (void)pool_unguard(w->fx.pool, any_session(w), id);
-    else
-        (void)pool_guard(w->fx.pool, any_session(w), id);
+    struct session *s = ask(w);
+    (void)answered(w, random_once_in(&w->random, 3) ? pool_unguard(w->fx.pool, s, id)
+                                                    : pool_guard(w->fx.pool, s, id));
 }
 
 /* Collecting has no effect that a client could see, so a good piece of it is one operation; but each delivery of a
@@ -399,7 +477,9 @@ void workload_open(struct workload *w, uint64_t seed, uint64_t max_bytes)
     fixture_open_with(&w->fx, &options);
     w->fx.pool->gc.config.young_suspects = 2 * WORKLOAD_RING; /* some begin by themselves */
     w->key[0] = 9;
+    w->fx.replay = true;
     w->session[0] = fixture_session(&w->fx, 9, 1000, w);
+    fill_window(w, w->session[0], random_below(&w->random, REPLAY_SLOTS));
     /* versions soon take more than 32 bits */
     w->fx.pool->heap.sb->next_version = UINT32_MAX - 20;
     if (seed % 5 < 3)

@@ -25,6 +25,8 @@ struct workload {
     struct session *session[WORKLOAD_SESSIONS];
     unsigned key[WORKLOAD_SESSIONS]; /* of theirs, as fixture_session() makes it */
     unsigned keys_used;
+    struct session *asker; /* of the request under way; NULL: it has no window */
+    uint32_t msgid;        /* of the last request */
     uint64_t ids[WORKLOAD_OBJECTS];
     unsigned ids_count;
     uint8_t ticket[WORKLOAD_TICKETS][HF_KEY_SIZE];

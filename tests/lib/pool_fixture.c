@@ -106,7 +106,8 @@ void fixture_key(unsigned number, uint8_t ret_key[HF_KEY_SIZE])
 
 struct session *fixture_session(struct fixture *fx, unsigned number, uint32_t lease_ms, void *owner)
 {
-    struct session_spec spec = {.pid = 1000 + number, .lease_ms = lease_ms, .owner = owner};
+    struct session_spec spec = {
+        .pid = 1000 + number, .lease_ms = lease_ms, .replay = fx->replay, .owner = owner};
     struct session *session;
     fixture_key(number, spec.key);
     must(fx, pool_session_open(fx->pool, &spec, &session), "pool_session_open");

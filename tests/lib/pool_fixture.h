@@ -26,6 +26,7 @@ struct fixture {
     struct session *a, *b; /* two sessions with keys, both attached */
     uint64_t now_ms, lease_ms;
     struct grow_io grow;
+    bool replay;          /* sessions made from now on have a window */
     int owner_a, owner_b; /* stand for connections: only their addresses matter */
 };
 
