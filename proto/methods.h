@@ -19,42 +19,42 @@ enum hf_method_flags {
     HF_M_MANY = 2,    /* its first positional may be an array: all or nothing, the result an array */
     HF_M_STEPS = 4,   /* may need many turns: later requests of its connection wait for it */
     HF_M_ADMIN = 8,   /* about the daemon or all of a pool rather than about single objects */
-    HF_M_REPLAY = 16  /* changes what one session and its pool have: its answer is kept in the replay window */
+    HF_M_REPLAY = 16 /* changes what one session and its pool have: its answer is kept in the replay window */
 };
 
 #define HF_METHODS(X)                                                                                        \
-    X(hello, "", "name, pid, pool, session, lease_ms, replay", 0, "0.1")                                             \
+    X(hello, "", "name, pid, pool, session, lease_ms, replay", 0, "0.1")                                     \
     X(ping, "", "", 0, "0.1")                                                                                \
     X(bye, "", "", 0, "0.1")                                                                                 \
     X(methods, "", "", 0, "0.1")                                                                             \
-    X(put, "value", "refs, tag, site, size, seal", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                      \
-    X(put_many, "items", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                            \
+    X(put, "value", "refs, tag, site, size, seal", HF_M_CHANGES | HF_M_REPLAY, "0.1")                        \
+    X(put_many, "items", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                              \
     X(get, "id*", "offset, len, version", HF_M_MANY, "0.1")                                                  \
-    X(set, "id, value", "if_version", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                   \
-    X(write, "id, offset, bytes", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                   \
-    X(seal, "id", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                                   \
+    X(set, "id, value", "if_version", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                     \
+    X(write, "id, offset, bytes", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                     \
+    X(seal, "id", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                     \
     X(refs, "id", "", 0, "0.1")                                                                              \
-    X(link, "id, slot, target", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                     \
-    X(retain, "id*, n?", "site", HF_M_CHANGES | HF_M_REPLAY | HF_M_MANY, "0.1")                                            \
-    X(release, "id*, n?", "", HF_M_CHANGES | HF_M_REPLAY | HF_M_MANY, "0.1")                                               \
-    X(share, "id", "ttl_ms, uses", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                      \
-    X(claim, "ticket", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                              \
-    X(unshare, "ticket", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                            \
-    X(name, "name, id", "if_version", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                   \
-    X(lookup, "name*", "version", HF_M_CHANGES | HF_M_REPLAY | HF_M_MANY, "0.1")                                           \
-    X(unname, "name*", "if_version", HF_M_CHANGES | HF_M_REPLAY | HF_M_MANY, "0.1")                                        \
+    X(link, "id, slot, target", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                       \
+    X(retain, "id*, n?", "site", HF_M_CHANGES | HF_M_REPLAY | HF_M_MANY, "0.1")                              \
+    X(release, "id*, n?", "", HF_M_CHANGES | HF_M_REPLAY | HF_M_MANY, "0.1")                                 \
+    X(share, "id", "ttl_ms, uses", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                        \
+    X(claim, "ticket", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                \
+    X(unshare, "ticket", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                              \
+    X(name, "name, id", "if_version", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                     \
+    X(lookup, "name*", "version", HF_M_CHANGES | HF_M_REPLAY | HF_M_MANY, "0.1")                             \
+    X(unname, "name*", "if_version", HF_M_CHANGES | HF_M_REPLAY | HF_M_MANY, "0.1")                          \
     X(names, "cursor?", "prefix, limit", 0, "0.1")                                                           \
-    X(store, "name, value", "if_version, tag", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                          \
+    X(store, "name, value", "if_version, tag", HF_M_CHANGES | HF_M_REPLAY, "0.1")                            \
     X(fetch, "name*", "version", HF_M_MANY, "0.1")                                                           \
     X(inspect, "id", "", 0, "0.1")                                                                           \
     X(holders, "id", "limit", 0, "0.1")                                                                      \
     X(referrers, "id, cursor?", "limit", HF_M_STEPS, "0.1")                                                  \
     X(why, "id", "", HF_M_STEPS, "0.1")                                                                      \
     X(scan, "cursor?", "tag, min_size, sid, limit", 0, "0.1")                                                \
-    X(watch, "id*", "", HF_M_CHANGES | HF_M_REPLAY | HF_M_MANY, "0.1")                                                     \
-    X(unwatch, "id*", "", HF_M_CHANGES | HF_M_REPLAY | HF_M_MANY, "0.1")                                                   \
-    X(guard, "id", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                                  \
-    X(unguard, "id", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                                \
+    X(watch, "id*", "", HF_M_CHANGES | HF_M_REPLAY | HF_M_MANY, "0.1")                                       \
+    X(unwatch, "id*", "", HF_M_CHANGES | HF_M_REPLAY | HF_M_MANY, "0.1")                                     \
+    X(guard, "id", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                    \
+    X(unguard, "id", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                  \
     X(subscribe, "topics", "from_seq, prefix", HF_M_CHANGES, "0.1")                                          \
     X(unsubscribe, "topics", "", HF_M_CHANGES, "0.1")                                                        \
     X(sessions, "", "pool, limit, ended", HF_M_ADMIN, "0.1")                                                 \

@@ -20,11 +20,11 @@
 #include <assert.h>
 #include <stdint.h>
 
-#define PAGE_BYTES   4096u
-#define ARENA_BYTES  262144u
-#define ARENA_PAGES  64u
-#define IMAGE_MAGIC  0x3130746661646c68ull /* "hldaft01" */
-#define IMAGE_FORMAT 2u                    /* 1: the same without windows; recovery makes it 2 */
+#define PAGE_BYTES         4096u
+#define ARENA_BYTES        262144u
+#define ARENA_PAGES        64u
+#define IMAGE_MAGIC        0x3130746661646c68ull /* "hldaft01" */
+#define IMAGE_FORMAT       2u                    /* 1: the same without windows; recovery makes it 2 */
 #define IMAGE_FORMAT_FIRST 1u
 
 /* ---- superblock, offset 0 of meta ---- */
@@ -255,8 +255,7 @@ struct cell_window {
     uint64_t head;           /* T records ever written */
     struct replay_record record[REPLAY_SLOTS];
 };
-static_assert(sizeof(struct replay_record) == 32 && sizeof(struct cell_window) == 2064,
-              "7 windows a run");
+static_assert(sizeof(struct replay_record) == 32 && sizeof(struct cell_window) == 2064, "7 windows a run");
 
 /* Why an object ended (PROTOCOL.md section 4, reasons). */
 enum reason {

@@ -207,7 +207,8 @@ static const char *check_superblock(const struct superblock *sb)
     if (sb->magic != IMAGE_MAGIC)
         return "no heap image: the magic number is missing";
     if (sb->format > IMAGE_FORMAT)
-        return "the image has a newer format than this version reads; use the version that made it, or a newer one";
+        return "the image has a newer format than this version reads; use the version that made it, or a "
+               "newer one";
     if (sb->format < IMAGE_FORMAT_FIRST)
         return "the image has a format that this version does not read";
     if (!checksum_fits(sb))

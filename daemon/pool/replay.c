@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-static_assert(HF_REPLAY_WINDOW == REPLAY_SLOTS, "fewer than HF_REPLAY_WINDOW unanswered: as many as are valid");
+static_assert(HF_REPLAY_WINDOW == REPLAY_SLOTS,
+              "fewer than HF_REPLAY_WINDOW unanswered: as many as are valid");
 
 static struct cell_window *window_of(const struct pool *pool, const struct session *s)
 {
@@ -49,8 +50,8 @@ void window_drop(struct pool *pool, struct session *s)
 void pool_replay_begin(struct pool *pool, struct session *s, uint32_t msgid, uint64_t hash)
 {
     struct cell_window *window = window_of(pool, s);
-    pool->replay = (struct replay_record_next){
-        .window = window, .in_force = window, .msgid = msgid, .hash = hash};
+    pool->replay =
+        (struct replay_record_next){.window = window, .in_force = window, .msgid = msgid, .hash = hash};
 }
 
 void pool_replay_shape(struct pool *pool, unsigned shape)
@@ -149,10 +150,11 @@ void pool_replay_end(struct pool *pool)
 
 static bool is_record(const struct replay_record *record, uint32_t msgid, uint64_t hash)
 {
-    return record->msgid == msgid && record->hash == hash;
+    return record->msgid == msgid &&
+           (record->hash == hash || record->hash == REPLAY_ANY || hash == REPLAY_ANY);
 }
 
-/* What was sent again is the end of what was sent, in the old order: once one of them is found, the others follow it. */
+/* What was sent again is the end of what was sent, in the old order: once one is found, the others follow it. */
 bool pool_replay_find(struct pool *pool, const struct session *s, struct replay_match *match, uint32_t msgid,
                       uint64_t hash, struct replay_answer *ret)
 {

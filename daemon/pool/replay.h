@@ -19,6 +19,9 @@ enum replay_shape {
     REPLAY_ARRAY = 1, /* the argument was an array, so is the result */
 };
 
+/* The hash of a request that could not be hashed: its msgid alone tells it. */
+#define REPLAY_ANY 0u
+
 /* An answer of the window. */
 struct replay_answer {
     enum replay_kind kind;

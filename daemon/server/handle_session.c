@@ -99,10 +99,11 @@ static int hello_resume(struct call *call, const struct hello *hello)
                          "the session has ended and what it held is released; say hello without a key",
                          "option=session");
     if (hello->replay && !session_replays(session))
-        return call_fail(call, HF_E_BADARG,
-                         "the session was opened without `replay`: what was sent before may be done twice; resume it "
-                         "without, too",
-                         "option=replay");
+        return call_fail(
+            call, HF_E_BADARG,
+            "the session was opened without `replay`: what was sent before may be done twice; resume it "
+            "without, too",
+            "option=replay");
     return conn_session_resume(call, pool, session, hello->replay);
 }
 

@@ -190,7 +190,8 @@ static inline bool execute_hot(struct conn *conn, const struct request *request)
         return hot_fetch(conn, request);
     if (conn->worker->draining)
         return false;
-    return likely(conn->replay == CONN_REPLAY_OFF) ? change_hot(conn, request) : change_recorded(conn, request);
+    return likely(conn->replay == CONN_REPLAY_OFF) ? change_hot(conn, request)
+                                                   : change_recorded(conn, request);
 }
 
 /* ---- pass 1 ---- */

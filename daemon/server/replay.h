@@ -25,7 +25,8 @@ enum conn_replay {
 /* Of a frame of a bounded size. */
 static inline uint64_t replay_hash(const uint8_t *at, size_t size)
 {
-    return XXH3_64bits(at, size);
+    uint64_t hash = XXH3_64bits(at, size);
+    return hash != REPLAY_ANY ? hash : 1;
 }
 
 /* Whether the answer of this request belongs into its session's window. */

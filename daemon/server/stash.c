@@ -568,9 +568,8 @@ static bool starve(struct conn *conn)
     uint64_t need = hfp_scan_needed(&stash->scan);
     char keys[64];
     struct hfp_frame frame;
-    /* one that cannot be recorded would be done anew, with all behind it, when it is sent again */
-    if (conn->replay != CONN_REPLAY_OFF)
-        return false;
+    size_t method_at;
+    stash->refusal_method = (uint16_t)frame_method(bytes, count, &method_at);
     if (count < HFP_FRAME_MIN || hfp_scan_abandon(&stash->scan, count, &frame) != HFP_TOOBIG ||
         hfp_scan_discard(&stash->scan, bytes + stash->scan.used, count - stash->scan.used) != HFP_MORE)
         return false;
@@ -630,16 +629,29 @@ static void run_shared(struct conn *conn, const uint8_t *bytes, size_t count, st
         begin_stream(conn);
 }
 
+/* What there was no memory for has no hash. */
+static void answer_starved(struct conn *conn)
+{
+    struct stash *stash = conn->stash;
+    const struct request request = {.frame = {.kind = HFP_REQUEST, .msgid = stash->refusal_msgid},
+                                    .method = stash->refusal_method};
+    bool replays = replay_wanted(conn, &request);
+    stash->refused = false;
+    conn->requested = true;
+    if (replays && replay_answer(conn, &request, REPLAY_ANY))
+        return;
+    if (replays)
+        replay_refused(conn, &request, REPLAY_ANY, stash->refusal_code);
+    dispatch_error(conn->worker, stash->refusal_msgid, stash->refusal_code, stash->refusal,
+                   stash->refusal_size);
+    book_done(&conn->worker->book, (enum hf_method)stash->refusal_method, stash->refusal_code);
+}
+
 static void arrived_discarded(struct conn *conn, const uint8_t *at, size_t count)
 {
     struct stash *stash = conn->stash;
-    if (stash->refused) {
-        dispatch_error(conn->worker, stash->refusal_msgid, stash->refusal_code, stash->refusal,
-                       stash->refusal_size);
-        book_done(&conn->worker->book, HF_METHOD_NONE, stash->refusal_code);
-        stash->refused = false;
-        conn->requested = true;
-    }
+    if (stash->refused)
+        answer_starved(conn);
     enum hfp_result result = hfp_scan_discard(&stash->scan, at, count);
     if (result == HFP_MORE)
         return;

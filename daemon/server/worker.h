@@ -177,6 +177,7 @@ struct stash {
     uint64_t hash;
     int refusal_code;
     uint32_t refusal_msgid; /* discarding, and refused: this one is owed an answer */
+    uint16_t refusal_method;
     uint32_t refusal_size;
     char refusal[CALL_ERROR_MAX];
 };

@@ -21,7 +21,10 @@ OBJECTS, FEW, MANY = 20000, 4096, 45056
 ROWS = (("get, one object", 1, ["--work", "get"]), ("get, random objects", 1, ["--work", "get", "--random"]),
         ("retain+release, one object", 2, ["--work", "count"]),
         ("retain+release, random objects", 2, ["--work", "count", "--random"]),
-        ("put+release", 2, ["--work", "put"]))
+        ("put+release", 2, ["--work", "put"]),
+        ("get, one object; with a replay window", 1, ["--work", "get", "--replay"]),
+        ("retain+release, one object; with a window", 2, ["--work", "count", "--replay"]),
+        ("put+release; with a window", 2, ["--work", "put", "--replay"]))
 
 
 def instructions_of(programs, units, arguments, depth):

@@ -33,11 +33,12 @@ struct options {
 
 static int usage(void)
 {
-    fprintf(stderr,
-            "usage: load fill|run --server redis|memcached|holdfast|echo --address unix:PATH|tcp:HOST:PORT\n"
-            "  fill: [--item value|counter|named] [--objects N] [--value BYTES] [--ids FILE]\n"
-            "  run:  [--work get|count|put] [--random] [--objects N] [--value BYTES] [--ids FILE]\n"
-            "        [--connections N] [--depth N] [--seconds S] [--warmup S] [--units N] [--pid PID]\n");
+    fprintf(
+        stderr,
+        "usage: load fill|run --server redis|memcached|holdfast|echo --address unix:PATH|tcp:HOST:PORT\n"
+        "  fill: [--item value|counter|named] [--objects N] [--value BYTES] [--ids FILE]\n"
+        "  run:  [--work get|count|put] [--random] [--replay] [--objects N] [--value BYTES] [--ids FILE]\n"
+        "        [--connections N] [--depth N] [--seconds S] [--warmup S] [--units N] [--pid PID]\n");
     return 2;
 }
 
@@ -76,6 +77,7 @@ static bool set_option(struct options *options, int option, const char *text)
     case 'w': return set_work(options, text);
     case 'k': return set_item(options, text);
     case 'r': options->spec.random = true; return true;
+    case 'y': options->spec.replay = true; return true;
     case 'o': options->spec.objects = number; return number > 0;
     case 'v': options->spec.value_bytes = number; return number >= 8;
     case 'i': options->ids_path = text; return true;
@@ -97,6 +99,7 @@ static bool parse(struct options *options, int argc, char **argv)
         {"work", required_argument, NULL, 'w'},
         {"item", required_argument, NULL, 'k'},
         {"random", no_argument, NULL, 'r'},
+        {"replay", no_argument, NULL, 'y'},
         {"objects", required_argument, NULL, 'o'},
         {"value", required_argument, NULL, 'v'},
         {"ids", required_argument, NULL, 'i'},

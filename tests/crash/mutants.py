@@ -153,10 +153,10 @@ MUTANTS = [
     ("a retain that is not committed", "daemon/pool/holds.c",
      "        image_commit(&pool->heap); /* nothing to give back", "        ; /* nothing to give back"),
     ("a session's birth that is not committed", "daemon/pool/sessions.c",
-     "SESSION_OPEN);\n    image_commit(&pool->heap);\n", "SESSION_OPEN);\n"),
+     "        window_born(pool, s);\n    image_commit(&pool->heap);\n", "        window_born(pool, s);\n"),
     ("a sid admitted after its use", "daemon/pool/sessions.c",
      "    image_set(&pool->heap, &pool->heap.sb->next_sid, sid_after(pool, s->sid));\n"
-     "    image_store(&pool->heap, cell_at(&pool->heap, ref), (uint64_t)s->slot << 32 | SESSION_OPEN);\n    image_commit(&pool->heap);\n",
+     "    image_store(&pool->heap, cell_at(&pool->heap, ref), (uint64_t)s->slot << 32 | SESSION_OPEN);\n",
      "    image_store(&pool->heap, cell_at(&pool->heap, ref), (uint64_t)s->slot << 32 | SESSION_OPEN);\n    image_commit(&pool->heap);\n"
      "    image_set(&pool->heap, &pool->heap.sb->next_sid, sid_after(pool, s->sid));\n"),
     ("a ticket's number that is not admitted", "daemon/pool/tickets.c",
@@ -187,6 +187,41 @@ MUTANTS = [
     ("recovery ends sessions before it voids their holds", "daemon/heap/recover.c",
      "    (void)cells_each(heap, settle_hold, r);\n", "    (void)cells_each(heap, end_session, r);\n"
      "    (void)cells_each(heap, settle_hold, r);\n"),
+    ("a window's head outside the log", "daemon/pool/replay.c",
+     "    image_store(&pool->heap, &window->head, window->head + 1);", "    image_set(&pool->heap, &window->head, window->head + 1);"),
+    ("a record in a second commit", "daemon/pool/replay.c",
+     "    image_store(&pool->heap, &window->head, window->head + 1);",
+     "    image_commit(&pool->heap);\n    image_store(&pool->heap, &window->head, window->head + 1);"),
+    ("the record before its effect, in a commit of its own", "daemon/pool/objects.c",
+     "    image_store(heap, &hot->value, payload.value);\n",
+     "    replay_uint(pool, version);\n    image_commit(heap);\n    image_store(heap, &hot->value, payload.value);\n"),
+    ("a window of all its slots", "daemon/heap/heap.h",
+     "    return window->head < REPLAY_SLOTS ? 0 : window->head - (REPLAY_SLOTS - 1);",
+     "    return window->head < REPLAY_SLOTS ? 0 : window->head - REPLAY_SLOTS;"),
+    ("a window's head before its record", "daemon/pool/replay.c",
+     "    struct cell_window *window = next->in_force;\n",
+     "    struct cell_window *window = next->in_force;\n    image_store(&pool->heap, &window->head, window->head + 1);\n"
+     "    image_commit(&pool->heap);\n    window->head--;\n"),
+    ("an answer's block written after its record", "daemon/pool/replay.c",
+     "    replay_put(pool, second == NULL ? REPLAY_UINTS : REPLAY_PAIRS, count, inside);",
+     "    replay_put(pool, second == NULL ? REPLAY_UINTS : REPLAY_PAIRS, count, inside);\n    if (outside) {\n"
+     "        uint64_t kept = words[0];\n        words[0] = 0;\n        image_commit(&pool->heap);\n        words[0] = kept;\n    }"),
+    ("an answer's block given back inside the operation", "daemon/pool/replay.c",
+     "    if (record_block_alloc(&pool->heap, words * 8, &next->block) != 0)",
+     "    struct replay_record *oldest = window_at(next->window, window_first(next->window));\n"
+     "    if (record_block_bytes(oldest) != 0) {\n        record_block_free(&pool->heap, record_block_bytes(oldest), oldest->word[0]);\n"
+     "        oldest->kind = REPLAY_NIL;\n    }\n"
+     "    if (record_block_alloc(&pool->heap, words * 8, &next->block) != 0)"),
+    ("a window born without its session", "daemon/pool/replay.c",
+     "    image_store(&pool->heap, (uint64_t *)(void *)window_of(pool, s), 1ull << 32 | s->ref);",
+     "    image_set(&pool->heap, (uint64_t *)(void *)window_of(pool, s), 1ull << 32 | s->ref);"),
+    ("a dying session's cell freed before its window", "daemon/pool/sessions.c",
+     "    if (s->window != 0) {\n        window_drop(pool, s);",
+     "    if (s->window != 0) {\n        image_set(&pool->heap, cell_at(&pool->heap, s->ref), 0);\n        window_drop(pool, s);"),
+    ("recovery keeps the windows of sessions that end", "daemon/heap/recover.c",
+     "    if (goes_on(r, window->session)) {\n        window_at", "    if (true) {\n        window_at"),
+    ("recovery claims no blocks of answers", "daemon/heap/recover.c",
+     "        err = cells_each(heap, claim_window, r);", "        err = 0;"),
     ("recovery keeps first holders that end", "daemon/heap/recover.c",
      "                image_set(heap, &hot->holder, 0);\n", "                ;\n"),
 ]
@@ -326,7 +361,7 @@ class Attack:
     def sound(self):
         """None, or how the unchanged tree fails."""
         self.compile(self.objects, self.sources)
-        code, line = self.run(self.objects, {**self.environment, "HF_SEEDS": "2"})
+        code, line = self.run(self.objects, {**self.environment, "HF_SEEDS": "3"})
         return None if code == 0 else line
 
     def try_mutant(self, mutant):

@@ -317,8 +317,8 @@ static void op_store(struct workload *w)
     struct name_in name = any_name(w, buffer);
     uint32_t tag_size = random_once_in(&w->random, 2) ? 2 : 0;
     (void)ask(w);
-    if (answered(w, pool_store(w->fx.pool, name, &value, POOL_ANY_VERSION, (const uint8_t *)"t1", tag_size, &id,
-                               &version)) == 0)
+    if (answered(w, pool_store(w->fx.pool, name, &value, POOL_ANY_VERSION, (const uint8_t *)"t1", tag_size,
+                               &id, &version)) == 0)
         tell(w, id);
 }
 

@@ -273,7 +273,7 @@ STORE_MUTANTS = [
      "    if (!goes_on(r, cell->session) || is_marked(r, cell->object))\n        return 0;\n    set_bit",
      "    if (!goes_on(r, cell->session))\n        return 0;\n    set_bit"),
     ("a guard born before its cell is whole", "daemon/pool/guards.c",
-     "    image_store(&pool->heap, cell_at(&pool->heap, ref), birth);\n    image_commit(&pool->heap);\n",
+     "    image_store(&pool->heap, cell_at(&pool->heap, ref), birth);\n    replay_true(pool);\n    image_commit(&pool->heap);\n",
      "    cell->count = 0;\n    image_store(&pool->heap, cell_at(&pool->heap, ref), birth);\n"
      "    image_commit(&pool->heap);\n    region_stored(&pool->heap.meta);\n    cell->count = COUNT_GUARD;\n"),
     ("a cancelled guard's cell given back as it is", "daemon/pool/guards.c",

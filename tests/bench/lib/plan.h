@@ -34,6 +34,7 @@ struct load_spec {
     uint32_t objects;     /* preloaded objects, numbered from 0 */
     uint32_t value_bytes; /* at least 8 */
     uint32_t depth;       /* units of a batch */
+    bool replay;          /* Holdfast: each connection has a session with a replay window */
     const uint64_t *ids;  /* Holdfast: id of each object; owned by the caller, alive as long as the plan */
 };
 
