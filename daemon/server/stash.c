@@ -644,7 +644,7 @@ static void answer_starved(struct conn *conn)
         replay_refused(conn, &request, REPLAY_ANY, stash->refusal_code);
     dispatch_error(conn->worker, stash->refusal_msgid, stash->refusal_code, stash->refusal,
                    stash->refusal_size);
-    book_done(&conn->worker->book, (enum hf_method)stash->refusal_method, stash->refusal_code);
+    book_done(&conn->worker->book, HF_METHOD_NONE, stash->refusal_code);
 }
 
 static void arrived_discarded(struct conn *conn, const uint8_t *at, size_t count)
