@@ -56,6 +56,7 @@
     X(WARMUP, "--warmup", "TIME", "how long to run before that (1 s)")                                       \
     X(COUNT, "--count", "N", "end after so many operations, events or lines")                                \
     X(INTERVAL, "--interval", "TIME", "how long from one look to the next, such as 500ms, 5, 1m (1 s)")      \
+    X(RESET, "--reset", NULL, "forget them")                                                                 \
     X(ONCE, "--once", NULL, "print one page, of one interval, and end")                                      \
     X(SORT, "--sort", "COLUMN", "order of the sessions: bytes, held, sid, name, pid, pool, state, age")      \
     X(FILTER, "--filter", "TEXT", "only rows with this in them, in upper or lower case")                     \

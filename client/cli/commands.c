@@ -102,8 +102,9 @@ const struct cli_command cli_commands[] = {
     {"pool_drop", "NAME", "end a pool and all objects in it", NULL, CLI_BIT(FORCE), 1, 1, false,
      cli_pool_drop},
     {"stats", "[SECTION]", "print figures of the pool and the daemon", NULL, 0, 0, 1, false, cli_stats},
-    {"slowlog", "[OPTIONS]", "print the requests that took long",
-     "OPTIONS is JSON: {\"limit\": 5}, {\"reset\": true} forgets them.", 0, 0, 1, false, cli_slowlog},
+    {"slowlog", "", "print the requests that took long, the latest first",
+     "ALIKE is how many were answered together with it. --reset forgets them, after they are printed.",
+     CLI_BIT(LIMIT) | CLI_BIT(RESET), 0, 0, false, cli_slowlog},
     {"verify", "[PATH]", "check every invariant of the pool, or of pools in files",
      "Without PATH the daemon checks the pool while it goes on. PATH is the folder of a daemon that does "
      "not\n"

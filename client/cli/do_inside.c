@@ -319,11 +319,6 @@ int cli_gc_collect(struct cli *cli, const struct cli_args *args)
     return cli_call_json(cli, "gc_collect", args->count > 0 ? args->positional[0] : "{}", true);
 }
 
-int cli_slowlog(struct cli *cli, const struct cli_args *args)
-{
-    return cli_call_json(cli, "slowlog", args->count > 0 ? args->positional[0] : "{}", true);
-}
-
 int cli_gc_config(struct cli *cli, const struct cli_args *args)
 {
     return cli_call_json(cli, "gc_config", args->count > 0 ? args->positional[0] : "{}", true);

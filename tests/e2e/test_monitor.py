@@ -169,6 +169,25 @@ class Once(Case):
         self.assertIn("--once", self.run_cli("top", code=USAGE).stderr)  # no terminal
 
 
+class Slowlog(Case):
+    def setUp(self):
+        self.daemon = self.enterContext(Daemon("--slowlog-us", "1", tcp=False))
+        self.address = "unix:" + self.daemon.unix
+
+    def test_rows(self):
+        with self.daemon.client(hello={"name": "\u00e4 slow one"}) as client:
+            for number in range(300):
+                client.call("put", "x" * number)
+        lines = self.run_cli("slowlog", "--limit", 5).stdout.splitlines()
+        self.assertRegex(lines[0], r"^\d{3} requests took 1 us or longer")
+        self.assertEqual(len(lines), 2 + 5)
+        self.assertIn("\u00e4 slow one", "\n".join(self.run_cli("slowlog", "--limit", 256).stdout.splitlines()))
+        log = json.loads(self.run_cli("--json", "slowlog", "--limit", 3, "--reset").stdout)
+        self.assertEqual(len(log["rows"]), 3)
+        self.assertLess(len(self.run_cli("slowlog", "--limit", 256).stdout.splitlines()), 20)
+        self.run_cli("slowlog", "--limit", "x", code=USAGE)
+
+
 class Screen(Case):
     INTERVAL = ["--interval", "100ms"]
 
