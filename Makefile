@@ -456,7 +456,7 @@ format: packages-all ## Apply .clang-format to every C file.
 
 # ---- Installing -------------------------------------------------------------------------------------
 
-.PHONY: deb install uninstall clean distclean help
+.PHONY: pictures deb install uninstall clean distclean help
 
 BINDIR = $(DESTDIR)$(PREFIX)/bin
 LIB    = $(DESTDIR)$(LIBDIR)
@@ -511,6 +511,11 @@ uninstall: ## Remove what `make install` with the same options put there; a chan
 	@rm -f $(WORDSDIR)/holdfast $(WORDSDIR)/holdfastd
 	@rmdir --ignore-fail-on-non-empty $(DOCDIR) 2>/dev/null || true
 	$(if $(SERVICE),$(uninstall_service))
+
+pictures: packages-check ## Make the pictures of README.md anew.
+	@$(MAKE) all
+	@deploy/picture.py make demo >build/demo.svg && mv build/demo.svg deploy/demo.svg
+	@deploy/picture_top.py >build/top.svg && mv build/top.svg deploy/top.svg
 
 # The sources as they are here, with deploy/debian as debian/. The version of the package is that of this tree.
 DEB = build/deb

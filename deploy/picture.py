@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """picture.py COMMAND... > FILE.svg: runs a command on a terminal and draws it and what it printed.
 
-The picture of README.md is made by:  deploy/picture.py make demo > deploy/demo.svg
+`make pictures` makes those of README.md.
 """
 import os
 import pty
@@ -12,7 +12,10 @@ import sys
 from xml.sax.saxutils import escape
 
 CHARACTER, LINE, MARGIN, SIZE = 8.4, 19, 18, 14
-INK = {"0": ("#d8dee9", False), "1": ("#ffffff", True), "36": ("#88c0d0", False), "1;33": ("#ebcb8b", True)}
+PAPER = "#22272e"
+INK = {"0": ("#d8dee9", False), "1": ("#ffffff", True), "36": ("#88c0d0", False), "1;33": ("#ebcb8b", True),
+       "31": ("#ef6b73", True), "7": (PAPER, False)}
+REVERSE = "7"
 
 
 def record(command):
@@ -52,11 +55,14 @@ def draw(text):
     width = max(len(re.sub(r"\033\[[0-9;]*m", "", line)) for line in lines)
     yield ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="DejaVu Sans Mono, Menlo, '
            'Consolas, monospace" font-size="%d">' % (width * CHARACTER + 2 * MARGIN, len(lines) * LINE + 2 * MARGIN, SIZE))
-    yield '<rect width="100%" height="100%" rx="8" fill="#22272e"/>'
+    yield '<rect width="100%%" height="100%%" rx="8" fill="%s"/>' % PAPER
     ink = "0"
     for row, line in enumerate(lines):
         runs, ink = spans(line, ink)
         for column, colour, part in runs:
+            if colour == REVERSE:
+                yield ('<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s"/>'
+                       % (MARGIN + column * CHARACTER, MARGIN + row * LINE, len(part) * CHARACTER, LINE, INK["0"][0]))
             if part.strip():
                 fill, bold = INK.get(colour, INK["0"])
                 yield ('<text x="%.1f" y="%d" fill="%s"%s textLength="%.1f" xml:space="preserve">%s</text>'

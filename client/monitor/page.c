@@ -122,7 +122,7 @@ static void add_latency(struct monitor_page *page, const struct monitor_change *
     if (monitor_durations(change, MONITOR_ALL, counts) == 0)
         return;
     monitor_page_add(
-        page, MONITOR_PLAIN, "Latency    %5s us half of them  90%% %s  99%% %s  slow requests %s",
+        page, MONITOR_PLAIN, "Latency    %5s us for 50%%  %s for 90%%  %s for 99%%  slow requests %s",
         monitor_us(monitor_percentile(counts, 0.5), p50), monitor_us(monitor_percentile(counts, 0.9), p90),
         monitor_us(monitor_percentile(counts, 0.99), p99), NUMBER(change->counters.slow));
 }
