@@ -55,7 +55,7 @@ enum hf_method_flags {
     X(unwatch, "id*", "", HF_M_CHANGES | HF_M_REPLAY | HF_M_MANY, "0.1")                                     \
     X(guard, "id", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                    \
     X(unguard, "id", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                  \
-    X(subscribe, "topics", "from_seq, prefix", HF_M_CHANGES, "0.1")                                          \
+    X(subscribe, "topics", "from_seq, prefix, rate", HF_M_CHANGES, "0.1")                                    \
     X(unsubscribe, "topics", "", HF_M_CHANGES, "0.1")                                                        \
     X(sessions, "", "pool, limit, ended", HF_M_ADMIN, "0.1")                                                 \
     X(kill, "sid", "", HF_M_CHANGES | HF_M_ADMIN, "0.1")                                                     \

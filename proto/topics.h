@@ -22,7 +22,8 @@ enum hf_topic_kind { HF_T_OWN, HF_T_RING };
     X(unreachable, "id", HF_T_NO_KEY, HF_T_OWN, "0.1")                                                       \
     X(gap, "of, from, to", HF_T_NO_KEY, HF_T_OWN, "0.1")                                                     \
     X(gc, "phase, kind, trigger, dry_run, candidates, unreachable, collected, bytes, delivered, units", 0,   \
-      HF_T_RING, "0.1")
+      HF_T_RING, "0.1")                                                                                      \
+    X(ops, "method, sid, name, pid, args, bytes, duration_us, passed", 0, HF_T_RING, "0.1")
 
 /* X(CODE, word): why an object ended, `reason` of the topic `freed`. */
 #define HF_REASONS(X)                                                                                        \

@@ -53,6 +53,7 @@ struct outbox *outbox_of(struct pool *pool, struct session *s)
     if (o == NULL)
         return NULL;
     list_init(&o->link);
+    list_init(&o->in_ring);
     o->session = s;
     /* as in the ring: above all numbers of a start before */
     o->next_seq = (pool->heap.sb->starts << 32) + 1;
@@ -66,6 +67,7 @@ void outbox_free(struct pool *pool, struct session *s)
     if (o == NULL)
         return;
     list_remove(&o->link);
+    list_remove(&o->in_ring);
     if (o->prefixes != NULL)
         mem_free(&pool->mem, o->prefixes, HF_TOPIC_COUNT * sizeof *o->prefixes);
     mem_free(&pool->mem, o, sizeof *o);
@@ -269,6 +271,33 @@ void events_collections(struct pool *pool)
     if (pool->young_told.done != young->ended)
         collection(pool, false, true, young->dry_run);
     pool->young_told = (struct runs_told){.begun = young->begun, .done = young->ended};
+}
+
+/* ---- requests ---- */
+
+/* In the order of the topic's fields. */
+void pool_tell_op(struct pool *pool, const struct op *op)
+{
+    const struct event_value nil = {.kind = EVENT_NIL};
+    const struct event_value values[] = {
+        text(op->method),
+        op->sid == 0 ? nil : number(op->sid),
+        op->name_size == 0
+            ? nil
+            : (struct event_value){.kind = EVENT_TEXT, .text = op->name, .size = op->name_size},
+        op->pid == 0 ? nil : number(op->pid),
+        op->args[0] == '\0' ? nil : text(op->args),
+        number(op->bytes),
+        number(op->duration_us),
+        number(op->passed),
+    };
+    if (ring_wants(pool, HF_TOPIC_ops))
+        ring_add_spare(pool, HF_TOPIC_ops, values, sizeof values / sizeof values[0]);
+}
+
+uint32_t pool_ops_rate(const struct pool *pool)
+{
+    return pool->ring.ops_rate;
 }
 
 /* ---- facts ---- */

@@ -51,6 +51,29 @@ int pool_subscribe(struct pool *pool, struct session *s, const struct topic_in *
                    uint64_t from_seq, uint64_t *ret_seq);
 void pool_unsubscribe(struct pool *pool, struct session *s, const struct topic_in *topics, uint32_t count);
 
+/* ---- requests as events: the topic `ops`, a sample of them ---- */
+
+/* Subscribers to it are told at most so many a second; the pool keeps the highest wish. Whoever makes the events takes care
+ * of it, since a pool has no clock. */
+#define POOL_OPS_RATE     100u
+#define POOL_OPS_RATE_MAX 10000u
+
+struct op {
+    const char *method;
+    uint64_t sid; /* 0: none any more */
+    const uint8_t *name;
+    uint32_t name_size, pid; /* 0: none, not known */
+    const char *args;
+    uint64_t bytes; /* of the request */
+    uint64_t duration_us;
+    uint64_t passed; /* requests since the last one told, this one included */
+};
+/* For a session that is subscribed to `ops`: it wants so many a second. */
+void pool_want_ops(struct pool *pool, uint32_t rate);
+uint32_t pool_ops_rate(const struct pool *pool);
+/* Tells one, if there is room beside what others are still to be told. */
+void pool_tell_op(struct pool *pool, const struct op *op);
+
 /* ---- taking events ---- */
 
 enum event_value_kind { EVENT_NIL, EVENT_UINT, EVENT_BOOL, EVENT_TEXT };

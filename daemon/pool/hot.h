@@ -68,6 +68,12 @@ static inline void pool_prefetch_name(const struct pool *pool, struct name_in na
     index_prefetch(&pool->names, name_hash(pool, name));
 }
 
+/* Whether somebody wants to be told of requests. */
+static inline bool pool_wants_ops(const struct pool *pool)
+{
+    return ring_wants(pool, HF_TOPIC_ops);
+}
+
 /* As pool_work(). */
 static inline uint64_t pool_work_hot(const struct pool *pool)
 {

@@ -13,7 +13,8 @@ struct topic_prefix {
 
 /* A session's part in events. Notices are named by the refs of their cells, 0: none. */
 struct outbox {
-    struct list link; /* in pool->ready, pool->caught_up, or nowhere */
+    struct list link;    /* in pool->ready, pool->caught_up, or nowhere */
+    struct list in_ring; /* in ring->readers while it has topics */
     struct session *session;
     uint32_t armed;       /* its watches, in a list without order */
     uint32_t first, last; /* notices that have fired, in order of seq */
@@ -40,6 +41,9 @@ struct ring {
     uint64_t first, next;
     uint64_t since[HF_TOPIC_COUNT]; /* a topic is recorded from this seq on */
     uint64_t subscribers[HF_TOPIC_COUNT], sessions;
+    struct list readers; /* outboxes with topics */
+    uint32_t
+        ops_rate; /* events of topic ops a second, the most that a subscriber asked for; 0: none is subscribed */
 };
 
 /* Collections that were made events of. */
@@ -93,6 +97,9 @@ void ring_init(struct pool *pool);
 void ring_done(struct pool *pool);
 /* Records an event. For those who cannot know whether somebody wants it at less cost than ring_wants(). */
 void ring_add(struct pool *pool, enum hf_topic topic, const struct event_value *values, unsigned count);
+/* The same for an event that is dropped when it would push out one, of another topic, that a connected subscriber has not been
+ * sent. */
+void ring_add_spare(struct pool *pool, enum hf_topic topic, const struct event_value *values, unsigned count);
 /* Takes the next event of the session's topics, or a gap. False: none, or not found in a bounded number of looks. */
 bool ring_next(struct pool *pool, struct outbox *o, struct event *ret);
 void ring_leave(struct pool *pool, struct outbox *o, uint32_t topics);

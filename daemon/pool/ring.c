@@ -10,7 +10,9 @@
 
 #define RING_LOOK   256u /* events of other topics passed in one call */
 #define RECORD_HEAD 4u
-#define VALUE_MOST  (3u + HF_NAME_MAX)
+/* Subscribers looked at before one of them is given up to chance. */
+#define READERS_LOOK 64u
+#define VALUE_MOST   (3u + HF_NAME_MAX)
 
 static uint32_t bit_of(enum hf_topic topic)
 {
@@ -99,9 +101,13 @@ static void append(struct ring *ring, const uint8_t *record, uint16_t size)
     ring->next++;
 }
 
-static void record(struct ring *ring, enum hf_topic topic, const struct event_value *values, unsigned count)
+#define RECORD_MOST (RECORD_HEAD + EVENT_VALUES_MAX * VALUE_MOST)
+
+/* Writes a record of RECORD_MOST bytes at most. Returns its size. */
+static uint16_t write_record(uint8_t *bytes, enum hf_topic topic, const struct event_value *values,
+                             unsigned count)
 {
-    uint8_t bytes[RECORD_HEAD + EVENT_VALUES_MAX * VALUE_MOST], *end = bytes + RECORD_HEAD;
+    uint8_t *end = bytes + RECORD_HEAD;
     assert(count <= EVENT_VALUES_MAX);
     for (unsigned k = 0; k < count; k++)
         end = write_value(end, &values[k]);
@@ -109,7 +115,28 @@ static void record(struct ring *ring, enum hf_topic topic, const struct event_va
     memcpy(bytes, &size, sizeof size);
     bytes[2] = (uint8_t)topic;
     bytes[3] = (uint8_t)count;
-    append(ring, bytes, size);
+    return size;
+}
+
+static void record(struct ring *ring, enum hf_topic topic, const struct event_value *values, unsigned count)
+{
+    uint8_t bytes[RECORD_MOST];
+    append(ring, bytes, write_record(bytes, topic, values, count));
+}
+
+/* Whether a connected subscriber of another topic than this one has not come past the oldest record: that it is lost
+ * would be told as a gap, whatever it is. Of more than READERS_LOOK one may be such. */
+static bool first_is_needed(const struct ring *ring, enum hf_topic spare)
+{
+    unsigned looked = 0;
+    for (struct list *at = ring->readers.next; at != &ring->readers; at = at->next) {
+        const struct outbox *o = list_entry(at, struct outbox, in_ring);
+        if (looked++ == READERS_LOOK)
+            return true;
+        if (o->listening && (o->topics & ~bit_of(spare)) != 0 && o->sent <= ring->first)
+            return true;
+    }
+    return false;
 }
 
 /* ---- life ---- */
@@ -117,6 +144,7 @@ static void record(struct ring *ring, enum hf_topic topic, const struct event_va
 void ring_init(struct pool *pool)
 {
     /* Numbers of this start are above those of all before: whoever names one of them learns that events are lost. */
+    list_init(&pool->ring.readers);
     pool->ring.first = pool->ring.next = (pool->heap.sb->starts << 32) + 1;
 }
 
@@ -151,7 +179,28 @@ void ring_add(struct pool *pool, enum hf_topic topic, const struct event_value *
     list_join(&pool->ready, &pool->caught_up);
 }
 
+void ring_add_spare(struct pool *pool, enum hf_topic topic, const struct event_value *values, unsigned count)
+{
+    struct ring *ring = &pool->ring;
+    uint8_t bytes[RECORD_MOST];
+    uint16_t size = write_record(bytes, topic, values, count);
+    while (room_for(ring, size) == UINT32_MAX) {
+        if (first_is_needed(ring, topic))
+            return;
+        ring->first++;
+    }
+    append(ring, bytes, size);
+    list_join(&pool->ready, &pool->caught_up);
+}
+
 /* ---- subscriptions ---- */
+
+void pool_want_ops(struct pool *pool, uint32_t rate)
+{
+    struct ring *ring = &pool->ring;
+    if (ring_wants(pool, HF_TOPIC_ops) && rate > ring->ops_rate)
+        ring->ops_rate = rate;
+}
 
 /* From here on the topic is recorded. A number of its own stands for what was not: who asks for it learns that. */
 static void begin_topic(struct ring *ring, enum hf_topic topic)
@@ -190,6 +239,7 @@ static void join(struct pool *pool, struct outbox *o, const struct topic_in *top
     if (before != 0 || o->topics == 0)
         return;
     ring->sessions++;
+    list_append(&ring->readers, &o->in_ring);
     o->read = o->sent = ring->next;
 }
 
@@ -246,8 +296,11 @@ void ring_leave(struct pool *pool, struct outbox *o, uint32_t topics)
     for (unsigned topic = 0; topic < HF_TOPIC_COUNT; topic++)
         ring->subscribers[topic] -= gone >> topic & 1;
     o->topics &= ~topics;
+    if (ring->subscribers[HF_TOPIC_ops] == 0)
+        ring->ops_rate = 0;
     if (gone == 0 || o->topics != 0)
         return;
+    list_remove(&o->in_ring);
     if (--ring->sessions == 0)
         ring_done(pool);
 }

@@ -71,7 +71,7 @@ static void put_int(struct line *line, struct hfp_cursor *cursor)
 /* One value that is no array and no map, and passes it. False: it is one, or there is none. */
 static bool put_scalar(struct line *line, struct hfp_cursor *cursor, bool shown)
 {
-    struct hfp_bytes bytes = {.size = 0};
+    struct hfp_bytes bytes = {.at = (const uint8_t *)"", .size = 0};
     bool truth = false;
     double number = 0;
     int8_t type = 0;
@@ -148,19 +148,31 @@ static void put_param(struct line *line, struct hfp_cursor cursor, bool shown)
     put(line, array ? "]" : "}", 1);
 }
 
-/* Whether the texts in a param may be read by others: neither secrets nor what objects have as values. */
-static bool is_shown(enum hf_method method, uint32_t param)
+/* Whether the texts in its params may be read by others: no secrets, no values. */
+static bool is_shown(enum hf_method method)
 {
     switch (method) {
     case HF_METHOD_hello:
     case HF_METHOD_claim:
     case HF_METHOD_unshare:
     case HF_METHOD_put_many: return false;
-    case HF_METHOD_put: return param != 0;
-    case HF_METHOD_set:
-    case HF_METHOD_store: return param != 1;
     default: return true;
     }
+}
+
+/* Whether a param is a value, of which only the size is told. */
+static bool is_value(enum hf_method method, uint32_t param)
+{
+    return method == HF_METHOD_put ? param == 0
+                                   : (method == HF_METHOD_set || method == HF_METHOD_store) && param == 1;
+}
+
+static void put_size(struct line *line, struct hfp_cursor cursor)
+{
+    struct hfp_bytes bytes = {.size = (uint32_t)hfp_left(&cursor)};
+    if (hfp_peek_type(&cursor) == HFP_STR || hfp_peek_type(&cursor) == HFP_BIN)
+        hfp_read_bytes(&cursor, &bytes);
+    putf(line, "<%u bytes>", bytes.size);
 }
 
 void brief_params(char *to, enum hf_method method, const uint8_t *bytes, const struct hfp_frame *frame)
@@ -170,8 +182,11 @@ void brief_params(char *to, enum hf_method method, const uint8_t *bytes, const s
     for (uint32_t i = 0; i < count; i++) {
         const struct hfp_span *span = &frame->param[i];
         put(&line, ", ", i == 0 ? 0 : 2);
-        put_param(&line, (struct hfp_cursor){.at = bytes + span->at, .end = bytes + span->at + span->size},
-                  is_shown(method, i));
+        struct hfp_cursor cursor = {.at = bytes + span->at, .end = bytes + span->at + span->size};
+        if (is_value(method, i))
+            put_size(&line, cursor);
+        else
+            put_param(&line, cursor, is_shown(method));
     }
     if (line.cut || count < frame->param_count) {
         memcpy(line.at, DOTS, sizeof DOTS - 1);

@@ -206,6 +206,8 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
     if (begin_ns != 0 && uv_hrtime() - begin_ns > TURN_US * 1000 / 2)
         conn->turn_bytes = TURN_BYTES;
     output_flush(conn);
+    if (unlikely(worker->traced_count != 0))
+        trace_flushed(conn);
     book_flushed(conn);
     if (likely(conn->stash == NULL && conn->reading && !conn_blocked(conn) && conn->turn_bytes < TURN_BYTES))
         return;
@@ -250,6 +252,8 @@ void conn_run(struct conn *conn)
     if (!conn_blocked(conn))
         stash_run(conn);
     output_flush(conn);
+    if (unlikely(worker->traced_count != 0))
+        trace_flushed(conn);
     book_flushed(conn);
     settle(conn);
 }

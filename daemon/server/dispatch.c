@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* From a scanned frame to its handler, and from the handler's result to the reply. */
+#include "daemon/pool/hot.h"
 #include "daemon/server/handlers.h"
 #include "daemon/server/worker.h"
 #include "proto/rpc.h"
@@ -303,6 +304,8 @@ void dispatch_resume(struct conn *conn)
     }
     free_state(call);
     finish(call, r);
+    if (unlikely(pool_wants_ops(conn->entry->pool)))
+        trace_resumed(conn);
     book_resumed(conn->worker, (enum hf_method)call->method, conn->pending->args);
     drop_pending(conn);
 }

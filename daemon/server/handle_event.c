@@ -128,11 +128,22 @@ static int call_topics(struct call *call, struct topics *ret)
     return r;
 }
 
+static bool has_topic(const struct topics *topics, enum hf_topic topic)
+{
+    bool has = false;
+
+    for (uint32_t i = 0; i < topics->count; i++)
+        has |= topics->in[i].topic == topic;
+    return has;
+}
+
 int handle_subscribe(struct call *call)
 {
     struct name_in prefix = {NULL, 0};
-    uint64_t from_seq = 0, seq;
+    uint64_t from_seq = 0, rate = POOL_OPS_RATE, seq;
+    bool rated = false;
     const struct option_spec specs[] = {
+        {"rate", OPTION_UINT, &rate, &rated, 1, POOL_OPS_RATE_MAX},
         {"from_seq", OPTION_UINT, &from_seq, NULL, 1, HF_ID_MAX},
         {"prefix", OPTION_BYTES, &prefix, NULL, 0, HF_NAME_MAX},
     };
@@ -141,11 +152,15 @@ int handle_subscribe(struct call *call)
 
     if ((r = call_topics(call, &topics)) || (r = call_options(call, specs, COUNT_OF(specs))))
         return r;
+    if (rated && !has_topic(&topics, HF_TOPIC_ops))
+        return call_fail(call, HF_E_BADARG, "only the topic ops has a rate", "option=rate");
     for (uint32_t i = 0; i < topics.count; i++)
         topics.in[i].prefix = prefix;
     r = asked(call, pool_subscribe(call->pool, call->session, topics.in, topics.count, from_seq, &seq));
     if (r)
         return call_pool_error(call, r);
+    if (has_topic(&topics, HF_TOPIC_ops))
+        pool_want_ops(call->pool, (uint32_t)rate);
     reply_uint(call, seq);
     return 0;
 }

@@ -112,7 +112,9 @@ struct pool_entry {
     uint32_t slot, now_place, lease_place; /* in worker.pace */
     uint64_t now_due, lease_due;           /* as noted there; UINT64_MAX: nothing */
     uint64_t ticked;                       /* turn in which it was told the time */
-    uint64_t worked;                       /* pool_work() at the last worker_count_units() */
+    uint64_t ops_ns, ops_left; /* of topic ops: when the allowance was last counted; it, in 1/1000 events */
+    uint64_t ops_passed;       /* requests since the last one that was told */
+    uint64_t worked;           /* pool_work() at the last worker_count_units() */
     struct errand errand;
     uint64_t collected_ns; /* of this turn's steps in which its collector may have worked */
     bool dropped;
@@ -280,6 +282,14 @@ struct conn {
 
 /* ---- the worker ---- */
 
+/* Requests of the topic `ops` that were executed and whose replies are not written yet. */
+#define TRACED_MAX 16u
+struct traced {
+    enum hf_method method;
+    uint64_t bytes, passed;
+    char args[BRIEF_MAX];
+};
+
 /* What a worker tells now and then to whoever wants to know without asking (relaxed: each a figure by itself). */
 struct published {
     _Atomic uint64_t pools, objects, object_bytes, sessions, memory_used;
@@ -341,6 +351,8 @@ struct worker {
     uint64_t due_ms;     /* when `due` fires, loop time; 0: not armed */
     struct counters counters;
     struct book book;
+    struct traced traced[TRACED_MAX];
+    unsigned traced_count;
 };
 
 struct listener {
@@ -567,6 +579,14 @@ void output_flush(struct conn *conn);
  * forgotten. CLOSED: the client is gone. */
 enum flushed { FLUSH_DONE, FLUSH_QUEUED, FLUSH_KEPT, FLUSH_CLOSED };
 enum flushed output_flush_events(struct conn *conn);
+
+/* trace.c: a sample of requests for the topic `ops`, while somebody is subscribed to it */
+/* The first `count` requests of the batch were executed. */
+void trace_batch(struct conn *conn, unsigned count);
+/* A call of more than one turn is done. */
+void trace_resumed(struct conn *conn);
+/* The replies are written: tells those that were chosen. */
+void trace_flushed(struct conn *conn);
 
 /* events.c */
 /* Sends what the pools of this turn have to tell; true while there is more. */

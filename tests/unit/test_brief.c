@@ -84,6 +84,10 @@ START_TEST(what_is_not_shown)
     end = hfp_put_text(end, "site");
     end = hfp_put_text(end, "here");
     ck_assert_str_eq(shown(), "<7 bytes>, {site: \"here\"}");
+    begin("set", 2);
+    end = hfp_put_uint(end, 5);
+    end = hfp_put_uint(end, 65536);
+    ck_assert_str_eq(shown(), "5, <5 bytes>");
     begin("hello", 1);
     end = hfp_put_map_head(end, 1);
     end = hfp_put_text(end, "session");

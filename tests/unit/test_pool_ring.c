@@ -132,6 +132,8 @@ START_TEST(no_memory_for_the_ring)
 {
     struct topic_in topic = {.topic = HF_TOPIC_gc, .prefix = name_of("x")};
     uint64_t seq;
+    /* what is kept of sessions that have ended is there from the first one on */
+    pool_session_end(fx.pool, fixture_session(&fx, 9, 1000, &fx.owner_a), REASON_SESSION_END);
     for (unsigned at = 1; at <= 5; at++) {
         struct session *s = fixture_session(&fx, 10 + at, 1000, &fx.owner_a);
         drain(&fx); /* so that there is nothing to make room with */
@@ -495,6 +497,92 @@ START_TEST(a_young_collection_by_itself_says_why)
 }
 END_TEST
 
+/* ---- the topic ops ---- */
+
+static void subscribe_ops(struct session *s, uint32_t rate)
+{
+    struct topic_in topic = {.topic = HF_TOPIC_ops};
+    uint64_t seq;
+    ck_assert_int_eq(pool_subscribe(fx.pool, s, &topic, 1, 0, &seq), 0);
+    pool_listen(fx.pool, s);
+    pool_want_ops(fx.pool, rate);
+}
+
+static void tell_ops(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        pool_tell_op(fx.pool, &(struct op){.method = "get", .args = "5", .bytes = 17, .passed = 1});
+}
+
+START_TEST(an_op_is_told)
+{
+    struct event event;
+    subscribe_ops(fx.a, 10);
+    tell_ops(1);
+    ck_assert(take_event(&fx, fx.a, &event));
+    ck_assert_int_eq(event.topic, HF_TOPIC_ops);
+    ck_assert(text_is(&event.values[0], "get"));
+    ck_assert_int_eq(event.values[1].kind, EVENT_NIL);
+    ck_assert(text_is(&event.values[4], "5"));
+    ck_assert_uint_eq(event.values[7].number, 1);
+}
+END_TEST
+
+/* What a connected subscriber of another topic has not been sent stays, however many ops there are. */
+START_TEST(ops_push_nothing_out)
+{
+    uint64_t seq = subscribe(fx.a);
+    subscribe_ops(fx.b, 10);
+    add("x", 1);
+    tell_ops(3 * RING_EVENTS);
+    expect(fx.a, seq + 2, "x", 1); /* behind the begin of ops */
+    ck_assert_uint_eq(events().ring_next - events().ring_first, RING_EVENTS);
+    uint64_t next = events().ring_next;
+    tell_ops(2 * RING_EVENTS); /* it has been sent, so they go on */
+    ck_assert_uint_eq(events().ring_next, next + 2 * RING_EVENTS);
+}
+END_TEST
+
+/* Each other's are no reason to be dropped: who is slow is told a gap. */
+START_TEST(ops_push_ops_out)
+{
+    struct event event;
+    subscribe_ops(fx.a, 10);
+    tell_ops(3 * RING_EVENTS);
+    ck_assert(take_event(&fx, fx.a, &event));
+    ck_assert_int_eq(event.topic, HF_TOPIC_gap);
+}
+END_TEST
+
+/* A subscriber that is away does not stop the others. */
+START_TEST(who_is_away_may_lose_by_ops)
+{
+    subscribe(fx.a);
+    add("x", 1);
+    pool_session_detach(fx.pool, fx.a);
+    subscribe_ops(fx.b, 10);
+    uint64_t next = events().ring_next;
+    tell_ops(3 * RING_EVENTS);
+    ck_assert_uint_eq(events().ring_next, next + 3 * RING_EVENTS);
+}
+END_TEST
+
+START_TEST(the_highest_rate_holds)
+{
+    struct topic_in topic = {.topic = HF_TOPIC_ops};
+    ck_assert_uint_eq(pool_ops_rate(fx.pool), 0);
+    pool_want_ops(fx.pool, 7); /* nobody is subscribed */
+    ck_assert_uint_eq(pool_ops_rate(fx.pool), 0);
+    subscribe_ops(fx.a, 50);
+    subscribe_ops(fx.b, 10);
+    ck_assert_uint_eq(pool_ops_rate(fx.pool), 50);
+    pool_unsubscribe(fx.pool, fx.a, &topic, 1);
+    ck_assert_uint_eq(pool_ops_rate(fx.pool), 50);
+    pool_unsubscribe(fx.pool, fx.b, &topic, 1);
+    ck_assert_uint_eq(pool_ops_rate(fx.pool), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pool ring");
@@ -520,5 +608,11 @@ int main(void)
     tcase_add_test(gc, the_start_is_told_before_the_end_is_near);
     tcase_add_test(gc, a_collection_by_itself_says_why);
     tcase_add_test(gc, a_young_collection_by_itself_says_why);
+    TCase *tcase = suite_case(suite, "ops", setup, teardown);
+    tcase_add_test(tcase, an_op_is_told);
+    tcase_add_test(tcase, ops_push_nothing_out);
+    tcase_add_test(tcase, ops_push_ops_out);
+    tcase_add_test(tcase, who_is_away_may_lose_by_ops);
+    tcase_add_test(tcase, the_highest_rate_holds);
     return suite_run(suite);
 }

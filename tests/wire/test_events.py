@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """Events on the wire: watch, guard, subscribe; who is told what, when, and nothing else."""
+import time
+
 from common import Raw, WireTest, encode, poll, unittest
 
 # Their events are more than a socket takes.
@@ -503,6 +505,75 @@ class DroppedPools(EventTest):
 
 class SeveralWorkers(DroppedPools):
     daemon_args = ("--workers", "2")
+
+
+class Ops(EventTest):
+    """The topic ops: a sample of the requests of a pool."""
+
+    def pair(self, **options):
+        c = self.pool_client(name="worker", pid=7)
+        w = self.session(pool=c.hello_result["pool"], name="tracer")
+        w.call("subscribe", ["ops"], options)
+        if "prefix" not in options:
+            w.next_event()  # the subscription itself
+        return w, c
+
+    def test_every_request_when_they_are_few(self):
+        w, c = self.pair(rate=10000)
+        obj = c.call("put", "private", {"tag": "t"})
+        c.call("get", obj)
+        self.assertEqual(c.code("get", 5), "GONE")
+        for method, args in (("put", '<7 bytes>, {tag: "t"}'), ("get", str(obj)), ("get", "5")):
+            event = w.next_event()
+            self.assertEqual(event.topic, "ops")
+            self.assertEqual((event.map["method"], event.map["args"]), (method, args))
+            self.assertEqual((event.map["sid"], event.map["name"], event.map["pid"], event.map["passed"]),
+                             (c.hello_result["sid"], "worker", 7, 1))
+            self.assertGreater(event.map["bytes"], 5)
+            self.assertIn("duration_us", event.map)
+
+    def test_calls_of_several_turns(self):
+        w, c = self.pair(rate=10000)
+        c.call("gc_collect")
+        self.assertEqual(w.next_event().map["method"], "gc_collect")
+
+    def test_a_sample_of_many(self):
+        """What was passed adds up, and no more are told than the rate allows: a tenth of a second's worth at once, and
+        what time brings."""
+        w, c = self.pair(rate=20)
+        obj = c.call("put", "x")
+        begin = time.monotonic()
+        c.pipeline([("get", obj)] * 20000)
+        took_s = time.monotonic() - begin
+        w.call("unsubscribe", ["ops"])
+        told = [event.map for event in w.events]
+        self.assertLessEqual(len(told), 20 * (took_s + 2))
+        self.assertLessEqual(sum(op["passed"] for op in told), 20003)
+        self.assertGreaterEqual(sum(op["passed"] for op in told), 1)
+
+    def test_prefix_and_pools(self):
+        w, c = self.pair(rate=10000, prefix="put")
+        other = self.client()
+        other.call("put", 1)
+        c.call("ping")
+        c.call("put_many", [[1]])
+        event = w.next_event()
+        self.assertEqual((event.map["method"], event.map["args"]), ("put_many", "[[1]]"))
+
+    def test_rate(self):
+        w = self.session()
+        for rate in (0, 10001, "x"):
+            self.assertCode("BADARG", w, "subscribe", ["ops"], {"rate": rate})
+        self.assertCode("BADARG", w, "subscribe", ["gc"], {"rate": 5})
+        self.assertCode("BADARG", w, "subscribe", [], {"rate": 5})
+
+    def test_nobody_listens_any_more(self):
+        w, c = self.pair(rate=10000)
+        w.call("unsubscribe", ["ops"])
+        del w.events[:]
+        c.call("ping")
+        w.no_event()
+        self.assertEqual(w.call("stats", "events")["subscribers"], 0)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class General(WireTest):
                               ("sessions", "pool limit ended"),
                               ("slowlog", "limit reset"),
                               ("pool_create", "max_bytes"), ("pool_drop", "force"),
-                              ("subscribe", "from_seq prefix")):
+                              ("subscribe", "from_seq prefix rate")):
             for name in names.split():
                 self.assertIn(name, options[method], method)
         for method in ("name", "store"):
