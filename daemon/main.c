@@ -262,6 +262,10 @@ static int run(struct program *program)
         .slowlog_us = program->options.slowlog_us,
         .workers = program->options.workers,
         .heap_dir = program->options.heap_dir,
+        .save_dir = program->options.save_dir,
+        .save_every_ms = program->options.save_every_ms,
+        .save_keep = program->options.save_keep,
+        .load = program->options.load,
         .log = &program->log,
     };
     if (config.heap_dir != NULL) /* which takes as long as reading them */

@@ -27,6 +27,7 @@
 #define HF_TICKETS_MAX   1000000u       /* tickets of one pool that no one has used up */
 #define HF_WATCHES_MAX   1000000u       /* limits.watches: objects that one session watches */
 #define HF_POOLS_MAX     1024u          /* pools of one daemon */
+#define HF_SAVE_FILE_MAX 128u           /* bytes of the name of a file that `save` writes */
 #define HF_KEY_SIZE      16u            /* bytes of a session key and of a ticket */
 #define HF_ID_MAX        ((1ull << 53) - 1)
 #define HF_SERIAL_BITS   21u

@@ -147,6 +147,7 @@ int cli_pool_drop(struct cli *cli, const struct cli_args *args);
 int cli_stats(struct cli *cli, const struct cli_args *args);
 int cli_verify(struct cli *cli, const struct cli_args *args);
 int cli_verify_offline(struct cli *cli, const char *path);
+int cli_save(struct cli *cli, const struct cli_args *args);
 int cli_gc(struct cli *cli, const struct cli_args *args);
 int cli_gc_collect(struct cli *cli, const struct cli_args *args);
 int cli_slowlog(struct cli *cli, const struct cli_args *args);

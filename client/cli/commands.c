@@ -111,6 +111,11 @@ const struct cli_command cli_commands[] = {
      "run (its --heap), or one pool in it as FOLDER/NAME: `holdfastd --verify` looks at it, and only reads.\n"
      "The exit code is 1 if something is found.",
      0, 0, 1, true, cli_verify},
+    {"save", "[FILE]", "write the pool as it is now to a file of the daemon's folder for saves",
+     "Others are served meanwhile. FILE is a name in that folder (--save-dir), POOL.save if none is given; "
+     "an\n"
+     "older one of that name stays until the new one is whole. A daemon started with --load reads it.",
+     0, 0, 1, false, cli_save},
     {"gc", "", "collect objects that only refer to each other, and tell what was found",
      "Others are served meanwhile. --json prints all that gc_collect answers.",
      CLI_BIT(DRY_RUN) | CLI_BIT(EXPLAIN), 0, 0, false, cli_gc},

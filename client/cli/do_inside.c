@@ -324,6 +324,20 @@ int cli_gc_config(struct cli *cli, const struct cli_args *args)
     return cli_call_json(cli, "gc_config", args->count > 0 ? args->positional[0] : "{}", true);
 }
 
+int cli_save(struct cli *cli, const struct cli_args *args)
+{
+    struct cli_params params;
+    hf_reply *reply = NULL;
+    cli_params_init(&params, cli, args->count);
+    if (args->count > 0)
+        cli_pack_text(&params, args->positional[0]);
+    int exit_code = cli_params_call(&params, "save", &reply);
+    if (exit_code == CLI_OK)
+        cli_show(cli, hf_reply_item(reply));
+    hf_reply_free(reply);
+    return exit_code;
+}
+
 int cli_verify(struct cli *cli, const struct cli_args *args)
 {
     return args->count > 0 ? cli_verify_offline(cli, args->positional[0])

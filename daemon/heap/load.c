@@ -71,12 +71,11 @@ static enum load_result judge_header(const struct saved_header *header, char *er
     if (header->checksum != saved_header_checksum(header))
         return fail(LOAD_DAMAGED, error, error_size,
                     "the header, at byte 0, is damaged: its checksum is wrong");
-    if (header->image_format != IMAGE_FORMAT)
+    if (header->image_format < IMAGE_FORMAT_FIRST || header->image_format > IMAGE_FORMAT)
         return fail(LOAD_DAMAGED, error, error_size,
-                    "the image in it has format %u, this version reads format %u", header->image_format,
-                    IMAGE_FORMAT);
+                    "the image in it has format %u, this version reads formats %u to %u",
+                    header->image_format, IMAGE_FORMAT_FIRST, IMAGE_FORMAT);
     if (header->piece != SAVED_PIECE || header->header != SAVED_HEADER ||
-        header->superblock.checksum != superblock_checksum(&header->superblock) ||
         memchr(header->superblock.name, '\0', sizeof header->superblock.name) == NULL)
         return fail(LOAD_DAMAGED, error, error_size, "the sizes or the superblock in its header are none");
     return LOAD_FINE;

@@ -142,6 +142,7 @@ struct pool {
     struct runs_told told[2]; /* by gc.runs */
     struct runs_told young_told;
 
+    struct save *save; /* under way; NULL: none */
     struct after after;
     struct reserve scratch; /* targets and indexes of a put_many */
     struct verify *verify;
@@ -310,6 +311,8 @@ bool names_init(struct pool *pool);
 bool tickets_init(struct pool *pool);
 /* Ends one ticket whose time is over; false: none is due. */
 bool ticket_expire(struct pool *pool);
+/* Ends all of them. */
+void tickets_end(struct pool *pool);
 bool sessions_init(struct pool *pool);
 void sessions_done(struct pool *pool);
 /* Of a pool that is being dropped: frees a chunk of one session's vector, or a session. False: none is left. */

@@ -137,6 +137,7 @@ void pool_close(struct pool *pool)
 {
     if (pool == NULL)
         return;
+    pool_save_end(pool);
     verify_done(pool);
     sessions_done(pool);
     index_done(&pool->names);

@@ -21,6 +21,7 @@
 
 #include "daemon/gc/facts.h"
 #include "daemon/heap/format.h"
+#include "daemon/heap/save.h"
 #include "proto/errors.h"
 #include "proto/limits.h"
 
@@ -452,6 +453,26 @@ void pool_gc_stats(const struct pool *pool, struct gc_stats *ret);
 const struct gc_config *pool_gc_config(const struct pool *pool);
 /* In force at once. */
 void pool_gc_set_config(struct pool *pool, const struct gc_config *config);
+
+/* ---- saves: the image as it is at one instant, written to a file in steps ---- */
+
+/* Begins one; fd: an empty file, the caller's. The rest is heap/save.h's: save_take(), save_write(), save_given_back()
+ * move the bytes, until save_is_done() or save_error(). One at a time: -HF_E_BUSY; -HF_E_OOM. */
+int pool_save_begin(struct pool *pool, int fd, struct save **ret);
+/* Ends it, done or not, when no chain is out. */
+void pool_save_end(struct pool *pool);
+/* Copies a few pieces; false: there was none, or no buffer for one. */
+bool pool_save_step(struct pool *pool);
+bool pool_save_has_work(const struct pool *pool);
+#define POOL_UNITS_SAVE 32u /* of work (pool_work()) for a piece */
+
+/* Makes a pool from the file of a saved image, as pool_open() does from an image: config has two empty files, or -1
+ * for memfds, its name, epoch, serial_base (any random number) and first_sid. Nobody has it any more: its sessions and
+ * tickets have ended, what only they kept goes in pool_step(), names live. Errors as pool_open(); INTERNAL: the file
+ * is damaged, or of another format. The file stays the caller's; the two are the pool's on success. */
+int pool_load(struct pool **ret, const struct pool_config *config, int fd, char *error, size_t error_size);
+/* The name of the pool in such a file. 0; -HF_E_INTERNAL as above. */
+int pool_saved_name(int fd, char ret[HF_POOL_NAME_MAX + 1], char *error, size_t error_size);
 
 /* ---- verify: walks every invariant in steps while the pool goes on ---- */
 

@@ -160,6 +160,14 @@ int pool_unshare(struct pool *pool, const uint8_t key[HF_KEY_SIZE])
     return 0;
 }
 
+void tickets_end(struct pool *pool)
+{
+    for (const struct deadline *first; (first = deadlines_first(&pool->ticket_deadlines)) != NULL;) {
+        ticket_end(pool, first->key);
+        pool_commit_as(pool, REASON_TICKET);
+    }
+}
+
 bool ticket_expire(struct pool *pool)
 {
     const struct deadline *first = deadlines_first(&pool->ticket_deadlines);

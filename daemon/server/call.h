@@ -373,6 +373,12 @@ int worker_pool_create(struct call *call, const char *name, uint32_t number, uin
  * caller's after its reply; the memory goes back in steps. */
 int worker_pool_drop(struct call *call, struct pool *pool, bool force);
 
+/* Saves call->pool to a file of that name in the folder for saves; size 0: the pool's. The result to be returned; the reply
+ * is reply_saved()'s. -HF_E_NOPERM, BADARG, BUSY, OOM, INTERNAL, noted in the call. */
+struct save_figures;
+int call_save(struct call *call, struct name_in file);
+void call_save_figures(const struct call *call, struct save_figures *ret);
+
 /* Facts for `hello` and `stats`. */
 const char *server_name(const struct server *server);
 unsigned server_workers(const struct server *server);

@@ -202,6 +202,12 @@ static void section_gc(struct call *call, const struct figures *f)
     reply_gc_stats(call, f->pool.backlog);
 }
 
+static void section_save(struct call *call, const struct figures *f)
+{
+    (void)f;
+    reply_save_stats(call);
+}
+
 static void section_requests(struct call *call, const struct figures *f)
 {
     reply_requests(call, f->counters, f->book);
@@ -242,17 +248,12 @@ static const struct section {
     const char *name;
     void (*reply)(struct call *call, const struct figures *figures);
 } sections[] = {
-    {"pool", section_pool},
-    {"objects", section_objects},
-    {"memory", section_memory},
-    {"sessions", section_sessions},
-    {"names", section_names},
-    {"tickets", section_tickets},
-    {"events", section_events},
-    {"gc", section_gc},
-    {"requests", section_requests},
-    {"durations", section_durations},
-    {"connections", section_connections},
+    {"pool", section_pool},           {"objects", section_objects},
+    {"memory", section_memory},       {"sessions", section_sessions},
+    {"names", section_names},         {"tickets", section_tickets},
+    {"events", section_events},       {"gc", section_gc},
+    {"save", section_save},           {"requests", section_requests},
+    {"durations", section_durations}, {"connections", section_connections},
     {"server", section_server},
 };
 

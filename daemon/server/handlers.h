@@ -41,6 +41,10 @@ void reply_pair_str(struct call *call, const char *key, const uint8_t *data, uin
 void reply_pair_known(struct call *call, const char *key, uint64_t value);
 void reply_id_or_nil(struct call *call, uint64_t id);
 
+/* What `save` has done; the section `save` of stats. */
+void reply_saved(struct call *call, const struct save_figures *figures);
+void reply_save_stats(struct call *call);
+
 /* The section `gc` of stats. */
 void reply_gc_stats(struct call *call, uint64_t backlog);
 

@@ -134,14 +134,20 @@ static bool is_over(const struct steps *steps, const struct pool_entry *entry)
     return steps->units >= TURN_UNITS || (used_ns >= budget_ns && steps->last_ns != 0);
 }
 
-/* One step of a pool, and its time. True: there is more. */
+static bool has_work(const struct pool_entry *entry)
+{
+    return pool_has_work(entry->pool) || pool_save_has_work(entry->pool);
+}
+
+/* One step of a pool, and of a save of it, and their time. True: there is more. */
 static bool step_pool(struct steps *steps, struct pool_entry *entry)
 {
     bool collected = pool_is_collecting(entry->pool);
     if (collected && steps->cpu_ns == 0)
         steps->cpu_ns = own_cpu_ns();
     uint64_t work = pool_work(entry->pool);
-    bool more = pool_step(entry->pool, STEP_UNITS) >= STEP_UNITS;
+    bool more = pool_has_work(entry->pool) && pool_step(entry->pool, STEP_UNITS) >= STEP_UNITS;
+    more |= pool_save_step(entry->pool);
     uint64_t end_ns = uv_hrtime();
     steps->last_ns = end_ns - steps->now_ns;
     if (collected)
@@ -161,7 +167,7 @@ static bool step_pools(struct worker *worker, struct steps *steps)
         list_each(at, after, &worker->pace.touched)
         {
             struct pool_entry *entry = list_entry(at, struct pool_entry, in_touched);
-            if (!pool_has_work(entry->pool))
+            if (!has_work(entry))
                 continue;
             worker_clock(worker, entry);
             if (steps->begin_ns == 0)
@@ -212,7 +218,7 @@ void pace_settle(struct worker *worker)
         errand_send(entry);
         pool_next_due(entry->pool, &now_due, &lease_due);
         note_due(&worker->pace, entry, now_due, lease_due);
-        if (!pool_has_work(entry->pool) && !pool_has_events(entry->pool))
+        if (!has_work(entry) && !pool_has_events(entry->pool))
             list_remove(&entry->in_touched);
     }
 }

@@ -92,22 +92,27 @@ static int code_of(enum images_result result)
 
 /* Sids are unique in the daemon, so that `sessions` of all pools and `kill` speak of the same one: each pool has
  * a range of 2^32 of them, the first pool the small numbers. */
-static int open_pool(struct worker *worker, struct pool_entry *entry, const char *name, uint64_t max_bytes,
-                     char *error, size_t error_size)
+void pools_identity(struct pool_config *config, uint32_t number)
 {
-    const struct images *images = &worker->server->images;
-    struct pool_config config;
     struct {
         uint64_t epoch;
         uint32_t serial;
     } random;
     kernel_random((uint8_t *)&random, sizeof random);
+    config->epoch = random.epoch % (HF_ID_MAX) + 1;
+    config->serial_base = random.serial % ((1u << HF_SERIAL_BITS) - 1) + 1;
+    config->first_sid = (uint64_t)number << POOL_SID_BITS | 1;
+}
+
+static int open_pool(struct worker *worker, struct pool_entry *entry, const char *name, uint64_t max_bytes,
+                     char *error, size_t error_size)
+{
+    const struct images *images = &worker->server->images;
+    struct pool_config config;
     pools_config(worker, name, &config);
+    pools_identity(&config, entry->number);
     config.limited = max_bytes != 0 && max_bytes < config.max_bytes;
     config.max_bytes = config.limited ? max_bytes : config.max_bytes;
-    config.epoch = random.epoch % (HF_ID_MAX) + 1;
-    config.serial_base = random.serial % ((1u << HF_SERIAL_BITS) - 1) + 1;
-    config.first_sid = (uint64_t)entry->number << POOL_SID_BITS | 1;
     config.create = images->path != NULL;
     int r = config.create
                 ? code_of(images_create(images, name, &config.fd_meta, &config.fd_values, error, error_size))
@@ -173,6 +178,7 @@ struct pool_entry *pools_create(struct worker *worker, const char *name, uint32_
     }
     list_append(&worker->pools, &entry->link);
     directory_ready(worker->server, number);
+    saving_add(entry);
     return entry;
 }
 
@@ -188,7 +194,20 @@ struct pool_entry *pools_adopt(struct worker *worker, struct pool *pool, uint32_
     }
     list_append(&worker->pools, &entry->link);
     directory_ready(worker->server, number);
+    saving_add(entry);
     return entry;
+}
+
+void pools_forget(struct pool_entry *entry)
+{
+    struct worker *worker = entry->worker;
+    if (worker->first == entry)
+        worker->first = NULL;
+    pace_remove(&worker->pace, entry);
+    directory_remove(worker->server, entry->number);
+    list_remove(&entry->link);
+    pool_close(entry->pool);
+    mem_free(worker->mem, entry, sizeof *entry);
 }
 
 int worker_pool_create(struct call *call, const char *name, uint32_t number, uint64_t max_bytes)
@@ -227,6 +246,7 @@ static void drop(struct call *call, struct pool_entry *entry)
         else if (conn != call->conn)
             conn_close(conn, "its pool was dropped");
     }
+    saving_abort(entry, "its pool was dropped");
     worker_wake(worker);
 }
 
@@ -287,7 +307,7 @@ bool pools_dispose(struct worker *worker)
     list_each(at, after, &worker->disposals)
     {
         struct pool_entry *entry = list_entry(at, struct pool_entry, link);
-        if (entry->pins > 0 || !list_empty(&entry->conns) || entry->errand.running)
+        if (entry->pins > 0 || !list_empty(&entry->conns) || entry->errand.running || entry->saving != NULL)
             continue; /* the last of them wakes the worker */
         more = true;
         if (!pool_dispose_step(entry->pool, DISPOSE_PIECES))

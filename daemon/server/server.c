@@ -234,12 +234,35 @@ static int start_workers(struct server *server, char *error, size_t error_size)
     return 0;
 }
 
+static void log_leftover(void *data, const char *file)
+{
+    const struct server *server = data;
+    log_write(server->log, LOG_LEVEL_WARN, "leftover_removed",
+              "file=%s/%s msg=\"a save that was interrupted; older ones are as they were\"", server->save_dir,
+              file);
+}
+
+static int open_saves(struct server *server, const struct server_config *config, char *error,
+                      size_t error_size)
+{
+    if (config->save_dir == NULL)
+        return 0;
+    server->save_dir = strdup(config->save_dir);
+    server->save_every_ms = config->save_every_ms;
+    server->save_keep = config->save_keep;
+    if (server->save_dir == NULL)
+        return -1;
+    return saves_prepare(server->save_dir, log_leftover, server, error, error_size) == SAVES_FINE ? 0 : -1;
+}
+
 static int open_parts(struct server *server, const struct server_config *config, char *error,
                       size_t error_size)
 {
     unsigned workers = config->workers == 0 ? 1 : config->workers;
     if (open_workers(server, workers, error, error_size) != 0 ||
+        open_saves(server, config, error, error_size) != 0 ||
         (config->heap_dir != NULL && folder_open(server, config->heap_dir, error, error_size) != 0) ||
+        (config->load != NULL && load_open(server, config->load, error, error_size) != 0) ||
         open_default(server, error, error_size) != 0 ||
         open_listeners(server, config, error, error_size) != 0)
         return -1;
@@ -409,6 +432,7 @@ void server_close(struct server *server)
     uv_loop_close(&server->loop);
     if (server->reserve_fd >= 0)
         close(server->reserve_fd);
+    free(server->save_dir);
     free(server);
 }
 

@@ -32,7 +32,11 @@ struct server_config {
     unsigned workers;    /* 1 ... SERVER_WORKERS_MAX; 0: 1 */
     const char *
         heap_dir; /* the folder of the pools' files, opened by recovery; NULL: memfds, gone with the server */
-    struct log *log; /* outlives the server */
+    const char *save_dir;   /* the folder of saves; copied; NULL: there are none */
+    uint64_t save_every_ms; /* each pool is saved by itself so often; 0: not */
+    unsigned save_keep;     /* so many of these files of each pool are kept, at least 1 */
+    const char *load;       /* the file of a save that becomes a pool; NULL: none */
+    struct log *log;        /* outlives the server */
 };
 
 /* Makes the workers, recovers the pools of the folder, makes `default` if it is missing, and listens. On failure returns -1

@@ -115,6 +115,7 @@ static void close_handles(struct worker *worker)
     uv_close((uv_handle_t *)&worker->busy, NULL);
     uv_close((uv_handle_t *)&worker->due, NULL);
     uv_close((uv_handle_t *)&worker->watch, NULL);
+    uv_close((uv_handle_t *)&worker->save_due, NULL);
     mailbox_close_handle(&worker->mailbox);
 }
 
@@ -129,6 +130,7 @@ static void close_all(struct worker *worker)
     {
         conn_close(list_entry(at, struct conn, link), "the daemon ends");
     }
+    saving_abort_all(worker, "the daemon ends");
     close_handles(worker);
 }
 
@@ -153,6 +155,7 @@ static void on_drain(struct worker *worker, struct message *message)
 {
     (void)message;
     worker->draining = true;
+    saving_abort_all(worker, "the daemon goes down");
     worker_wake(worker);
 }
 
@@ -301,6 +304,7 @@ static void on_check(uv_check_t *check)
     bool more = pace_step(worker);
     more |= events_send(worker);
     pace_settle(worker);
+    saving_turn(worker);
     more |= pools_dispose(worker);
     more |= stash_dispose(worker);
     more |= !list_empty(&worker->runnable);
@@ -345,8 +349,9 @@ static void init_handles(struct worker *worker)
     uv_idle_init(&worker->loop, &worker->busy);
     uv_timer_init(&worker->loop, &worker->due);
     uv_timer_init(&worker->loop, &worker->watch);
+    uv_timer_init(&worker->loop, &worker->save_due);
     worker->prepare.data = worker->check.data = worker->busy.data = worker->due.data = worker->watch.data =
-        worker;
+        worker->save_due.data = worker;
     uv_prepare_start(&worker->prepare, on_prepare);
     uv_check_start(&worker->check, on_check);
 }
@@ -372,6 +377,7 @@ int worker_open(struct worker **ret, struct server *server, unsigned index)
     list_init(&worker->conns);
     list_init(&worker->runnable);
     list_init(&worker->watched);
+    list_init(&worker->savings);
     worker->input = malloc(INPUT_SIZE);
     worker->scratch = malloc(sizeof *worker->scratch);
     if (!pace_open(&worker->pace, worker->mem) || output_init(&worker->out) != 0 || worker->input == NULL ||

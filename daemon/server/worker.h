@@ -24,6 +24,7 @@
 #include "daemon/server/call.h"
 #include "daemon/server/mailbox.h"
 #include "daemon/server/replay.h"
+#include "daemon/server/saving.h"
 #include "daemon/server/server.h"
 #include "daemon/server/slowlog.h"
 #include "daemon/transport/transport.h"
@@ -118,6 +119,9 @@ struct pool_entry {
     struct errand errand;
     uint64_t collected_ns; /* of this turn's steps in which its collector may have worked */
     bool dropped;
+    struct saving *saving; /* under way; NULL: none */
+    struct save_figures saved;
+    uint64_t save_due_ms; /* of the next periodic one, by uv_hrtime() */
 };
 
 /* Which of a worker's pools have something to do now, or later (pace.c). */
@@ -192,7 +196,14 @@ struct prepared {
     uint64_t hash; /* see replay.h */
 };
 
-enum staging_phase { STAGING_HASH, STAGING_BEGIN, STAGING_WALK, STAGING_ALLOCATE, STAGING_COPY, STAGING_DONE };
+enum staging_phase {
+    STAGING_HASH,
+    STAGING_BEGIN,
+    STAGING_WALK,
+    STAGING_ALLOCATE,
+    STAGING_COPY,
+    STAGING_DONE
+};
 
 /* A whole frame in the stash whose large values are being copied into the heap, some in each turn. */
 struct staging {
@@ -315,9 +326,11 @@ struct worker {
     unsigned quiet_turns; /* in a row, while draining */
     uv_prepare_t prepare;
     uv_check_t check;
-    uv_idle_t busy;   /* active while there is work that must not wait for I/O */
-    uv_timer_t due;   /* the next thing a pool wants to be told the time for */
-    uv_timer_t watch; /* active while a connection is watched */
+    uv_idle_t busy;      /* active while there is work that must not wait for I/O */
+    uv_timer_t due;      /* the next thing a pool wants to be told the time for */
+    uv_timer_t watch;    /* active while a connection is watched */
+    uv_timer_t save_due; /* the next periodic save */
+    struct list savings; /* saves under way */
     struct list pools, disposals;
     struct pace pace;
     struct list conns, runnable, watched;
@@ -371,7 +384,10 @@ struct server {
     struct directory directory;
     struct slowlog slowlog;
     struct images
-        images; /* of a daemon with files, else its path is NULL; does not change while threads run */
+        images;     /* of a daemon with files, else its path is NULL; does not change while threads run */
+    char *save_dir; /* where saves go; NULL: nowhere. Neither do these change */
+    uint64_t save_every_ms; /* 0: none by itself */
+    unsigned save_keep;
 
     /* The main thread's own. */
     uv_loop_t loop;
@@ -618,16 +634,24 @@ void directory_remove(struct server *server, uint32_t number);
 /* Opens the folder and every pool in it. 0, or -1 with a text for a person. */
 int folder_open(struct server *server, const char *path, char *error, size_t error_size);
 
+/* load.c */
+/* Makes a pool from the file of a save. 0, or -1 with a text for a person. */
+int load_open(struct server *server, const char *path, char *error, size_t error_size);
+
 /* pools.c: a worker's own pools, on its thread */
 struct pool_entry *pools_entry(struct worker *worker, const struct pool *pool);
 struct pool_entry *pools_numbered(struct worker *worker, uint32_t number);
 /* What every pool of this daemon has in common, whether it is made or recovered. */
 void pools_config(struct worker *worker, const char *name, struct pool_config *ret);
+/* What a new one has of its own: an epoch, a base of serials, its first sid. */
+void pools_identity(struct pool_config *config, uint32_t number);
 /* Makes the pool of a reserved place and lets the directory know; on failure the place is given up. */
 struct pool_entry *pools_create(struct worker *worker, const char *name, uint32_t number, uint64_t max_bytes,
                                 char *error, size_t error_size, int *ret_code);
 /* Takes over a pool that was recovered for a reserved place. NULL: no memory; the pool stays the caller's. */
 struct pool_entry *pools_adopt(struct worker *worker, struct pool *pool, uint32_t number);
+/* Before there are threads: takes an empty one back, its place too; its files are the caller's. */
+void pools_forget(struct pool_entry *entry);
 /* A step of the pools that were dropped; true while there is more. */
 bool pools_dispose(struct worker *worker);
 void pools_close(struct worker *worker);

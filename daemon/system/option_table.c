@@ -11,7 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MEMORY_MIN (16ull << 20) /* below it not even an empty pool is of use */
+#define MEMORY_MIN     (16ull << 20) /* below it not even an empty pool is of use */
+#define TIME_MOST      100000u       /* of any unit */
+#define SAVE_EVERY_MIN 1000u
+#define SAVE_EVERY_MAX (366 * 86400000ull)
 
 /* ---- what values mean ---- */
 
@@ -45,6 +48,57 @@ static bool set_heap(struct options *options, const char *text)
 {
     options->heap_dir = strcmp(text, "memfd") == 0 ? NULL : text;
     return options->heap_dir == NULL || strchr(text, '/') != NULL;
+}
+
+uint64_t options_time(const char *text)
+{
+    static const struct {
+        char unit;
+        uint32_t ms;
+    } units[] = {{'s', 1000}, {'m', 60000}, {'h', 3600000}, {'d', 86400000}};
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    if (errno != 0 || !isdigit((unsigned char)text[0]) || *end == '\0' || end[1] != '\0' ||
+        number > TIME_MOST)
+        return 0;
+    for (unsigned i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (units[i].unit == *end)
+            return number * units[i].ms;
+    return 0;
+}
+
+/* A path with a slash, as above, or NULL for `word`. */
+static bool set_path(const char **ret, const char *word, const char *text)
+{
+    *ret = strcmp(text, word) == 0 ? NULL : text;
+    return *ret == NULL || strchr(text, '/') != NULL;
+}
+
+static bool set_load(struct options *options, const char *text)
+{
+    return set_path(&options->load, "none", text);
+}
+
+static bool set_save_dir(struct options *options, const char *text)
+{
+    return set_path(&options->save_dir, "none", text);
+}
+
+static bool set_save_every(struct options *options, const char *text)
+{
+    bool never = strcmp(text, "never") == 0;
+    options->save_every_ms = never ? 0 : options_time(text);
+    return never || (options->save_every_ms >= SAVE_EVERY_MIN && options->save_every_ms <= SAVE_EVERY_MAX);
+}
+
+static bool set_save_keep(struct options *options, const char *text)
+{
+    char *end;
+    errno = 0;
+    unsigned long number = strtoul(text, &end, 10);
+    options->save_keep = (unsigned)number;
+    return errno == 0 && isdigit((unsigned char)text[0]) && *end == '\0' && number >= 1 && number <= 1000;
 }
 
 static bool set_workers(struct options *options, const char *text)
@@ -131,6 +185,14 @@ const struct option_row option_rows[OPTIONS_COUNT] = {
                      .help = "where pools live: memfd (memory that is gone with the daemon; default), or a\n"
                              "folder on tmpfs or disk (a path with a slash), whose pools outlive the\n"
                              "daemon; it is made if its last part is missing"},
+    [OPTION_LOAD] = {.name = "load",
+                     .section = "daemon",
+                     .argument = "FILE",
+                     .standard = "none",
+                     .set = set_load,
+                     .fix = "give the path of a file that `save` wrote, with a slash, as ./default.save",
+                     .help = "makes a pool from a file that `save` wrote, under the name it had; refused if\n"
+                             "there is one of that name with something in it (a path with a slash)"},
     [OPTION_WORKERS] = {.name = "workers",
                         .section = "daemon",
                         .argument = "N",
@@ -151,6 +213,30 @@ const struct option_row option_rows[OPTIONS_COUNT] = {
          .fix = "give at least 16m: bytes, or with k, m, g, t, or a percentage as 60%",
          .help = "for all that clients cause: bytes, or with k, m, g, t, or % of the machine's\n"
                  "(or its cgroup's) memory; default 60%"},
+    [OPTION_SAVE_DIR] = {.name = "save-dir",
+                         .section = "save",
+                         .argument = "DIR",
+                         .standard = "none",
+                         .set = set_save_dir,
+                         .fix = "give a folder: a path with a slash, as ./saves",
+                         .help =
+                             "folder of the files that `save` writes (a path with a slash); it is made if\n"
+                             "its last part is missing. Without it nothing can be saved"},
+    [OPTION_SAVE_EVERY] = {.name = "save-every",
+                           .section = "save",
+                           .argument = "TIME",
+                           .standard = "never",
+                           .set = set_save_every,
+                           .fix = "give a number with s, m, h or d, as 1h, or never",
+                           .help = "saves each pool so often: a number with s, m, h or d; never (default)"},
+    [OPTION_SAVE_KEEP] = {.name = "save-keep",
+                          .section = "save",
+                          .argument = "N",
+                          .standard = "7",
+                          .set = set_save_keep,
+                          .fix = "give a number from 1 to 1000",
+                          .help =
+                              "of the files that --save-every makes of a pool the newest N stay; default 7"},
     [OPTION_SLOWLOG_US] = {.name = "slowlog-us",
                            .section = "log",
                            .argument = "US",

@@ -26,5 +26,7 @@ const struct option_row *option_nearest(const char *name);
 
 /* Bytes that SIZE means: digits with k, m, g, t (of 1024) or % of `whole`. 0: it means none. */
 uint64_t options_size(const char *text, uint64_t whole);
+/* Milliseconds that TIME means: digits with s, m, h or d. 0: it means none. */
+uint64_t options_time(const char *text);
 
 #endif

@@ -27,8 +27,12 @@
 enum option_id {
     OPTION_LISTEN, /* may be given several times; each other one once in a file */
     OPTION_HEAP,
+    OPTION_LOAD,
     OPTION_WORKERS,
     OPTION_MAX_MEMORY,
+    OPTION_SAVE_DIR,
+    OPTION_SAVE_EVERY,
+    OPTION_SAVE_KEEP,
     OPTION_SLOWLOG_US,
     OPTION_LOG_LEVEL,
     OPTIONS_COUNT
@@ -52,9 +56,12 @@ struct options {
     struct option_value listen[OPTIONS_LISTEN_MAX];
     unsigned listen_count;
     /* The same, understood. */
-    const char *heap_dir; /* of values[OPTION_HEAP]; NULL: memfds */
-    uint64_t max_memory;  /* bytes */
-    uint64_t slowlog_us;  /* 0: off */
+    const char *heap_dir;        /* of values[OPTION_HEAP]; NULL: memfds */
+    const char *load, *save_dir; /* the same; NULL: none */
+    uint64_t save_every_ms;      /* 0: not */
+    unsigned save_keep;
+    uint64_t max_memory; /* bytes */
+    uint64_t slowlog_us; /* 0: off */
     unsigned workers;
     enum log_level log_level;
 };

@@ -7,10 +7,10 @@ from common import Raw, RpcError, WireTest, poll, request_bytes, unittest, walk_
 
 METHODS = """hello ping bye methods put put_many get set write seal refs link retain release share claim unshare
     name lookup unname names store fetch inspect holders referrers why scan sessions kill pools pool_create
-    pool_drop stats verify gc_collect gc_config watch unwatch guard unguard subscribe unsubscribe
+    pool_drop stats verify gc_collect gc_config save watch unwatch guard unguard subscribe unsubscribe
     slowlog""".split()
 
-LATER = """top census doctor attach view save drain config""".split()
+LATER = """top census doctor attach view drain config""".split()
 
 VALUE_MAX = 64 * 1024 * 1024
 IDS_MAX = 1024

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon/server/saving.h"
+
+#include "daemon/server/handlers.h"
+#include "daemon/server/worker.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What the thread is to do, or has done. */
+enum job { JOB_WRITE, JOB_PUBLISH };
+
+struct saving {
+    struct list link; /* in worker.savings */
+    struct pool_entry *entry;
+    struct save *save; /* NULL: all is written */
+    struct saves_file file;
+    char name[HF_SAVE_FILE_MAX + 1];
+    bool periodic;
+    uint64_t at_ms, began_ns; /* the instant */
+    struct save_facts facts;
+    struct list waiting; /* struct wait */
+    const char *abort;   /* why it comes to nothing; NULL: it goes on */
+
+    /* The thread's while `out` (but for entry and worker, which it leaves alone). */
+    bool out;
+    uv_work_t work;
+    enum job job;
+    struct save_buffer *chain;
+    int err; /* of a write: -errno */
+    enum saves_result result;
+    unsigned removed; /* old periodic ones */
+    const char *folder, *pool;
+    unsigned keep;
+    char error[SAVES_ERROR_MAX];
+};
+
+/* A call that waits for the end of one. */
+struct wait {
+    struct list link; /* in saving.waiting, or nowhere */
+    struct conn *conn;
+    bool done;
+    int code;
+    struct save_figures figures;
+};
+
+/* ---- the thread ---- */
+
+static void work(uv_work_t *request)
+{
+    struct saving *saving = request->data;
+    if (saving->job == JOB_WRITE) {
+        saving->err = save_write(saving->chain);
+        return;
+    }
+    saving->result = saves_publish(&saving->file, saving->error, sizeof saving->error);
+    if (saving->result == SAVES_FINE && saving->periodic)
+        saving->removed = saves_prune(saving->folder, saving->pool, saving->keep);
+}
+
+/* ---- the end of one ---- */
+
+static int code_of(enum saves_result result)
+{
+    switch (result) {
+    case SAVES_FINE: return 0;
+    case SAVES_BUSY: return -HF_E_BUSY;
+    default: return -HF_E_INTERNAL;
+    }
+}
+
+static void answer(struct saving *saving, int code)
+{
+    struct list *at, *after;
+    list_each(at, after, &saving->waiting)
+    {
+        struct wait *wait = list_entry(at, struct wait, link);
+        list_remove(&wait->link);
+        list_init(&wait->link);
+        wait->done = true;
+        wait->code = code;
+        wait->figures = saving->entry->saved;
+        dispatch_answered(wait->conn);
+    }
+}
+
+static void note_good(struct saving *saving)
+{
+    struct save_figures *figures = &saving->entry->saved;
+    figures->done++;
+    figures->at_ms = saving->at_ms;
+    figures->bytes = saving->facts.file_bytes;
+    figures->took_ms = (uv_hrtime() - saving->began_ns) / 1000000;
+    figures->pieces = saving->facts.copied;
+    figures->urgent = saving->facts.urgent;
+    figures->direct = saving->facts.direct;
+    snprintf(figures->file, sizeof figures->file, "%s", saving->name);
+    log_write(saving->entry->worker->log, LOG_LEVEL_INFO, "saved",
+              "pool=%s file=%s bytes=%" PRIu64 " ms=%" PRIu64 " pieces=%" PRIu64 " urgent=%" PRIu64
+              " direct=%" PRIu64 " removed=%u",
+              saving->pool, saving->name, figures->bytes, figures->took_ms, figures->pieces, figures->urgent,
+              figures->direct, saving->removed);
+}
+
+static void note_failed(struct pool_entry *entry, const char *name, uint64_t at_ms, const char *error)
+{
+    entry->saved.failed++;
+    entry->saved.error_at_ms = at_ms;
+    snprintf(entry->saved.error, sizeof entry->saved.error, "%s", error);
+    log_client(entry->worker->log, LOG_LEVEL_ERROR, LOG_POOL, "save_failed",
+               "pool=%s file=%s msg=\"%s; the pool goes on, and an older save is as it was\"",
+               pool_name(entry->pool), name, error);
+}
+
+static void finish(struct saving *saving)
+{
+    struct pool_entry *entry = saving->entry;
+    struct worker *worker = entry->worker;
+    bool good = saving->result == SAVES_FINE && saving->abort == NULL && saving->save == NULL;
+    if (saving->abort != NULL)
+        snprintf(saving->error, sizeof saving->error, "%s", saving->abort);
+    if (saving->save != NULL)
+        pool_save_end(entry->pool);
+    saves_discard(&saving->file);
+    if (good)
+        note_good(saving);
+    else
+        note_failed(entry, saving->name, saving->at_ms, saving->error);
+    answer(saving, good ? 0 : saving->abort != NULL ? -HF_E_DRAINING : -HF_E_INTERNAL);
+    list_remove(&saving->link);
+    entry->saving = NULL;
+    mem_free(worker->mem, saving, sizeof *saving);
+    worker_wake(worker); /* a dropped pool may go now */
+    saving_schedule(worker);
+}
+
+/* ---- its way ---- */
+
+static void after_work(uv_work_t *request, int status);
+
+static void give_out(struct saving *saving, enum job job)
+{
+    saving->job = job;
+    saving->out = true;
+    if (uv_queue_work(&saving->entry->worker->loop, &saving->work, work, after_work) == 0)
+        return;
+    saving->out = false; /* libuv refuses only a request without a function */
+    saving->abort = "the system gives no thread to write it";
+}
+
+static void advance(struct saving *saving)
+{
+    if (saving->out)
+        return;
+    if (saving->save != NULL && save_error(saving->save) != 0 && saving->abort == NULL) {
+        saving->result =
+            saves_explain(&saving->file, -save_error(saving->save), saving->error, sizeof saving->error);
+        finish(saving);
+        return;
+    }
+    if (saving->abort != NULL || saving->save == NULL) {
+        finish(saving);
+        return;
+    }
+    saving->chain = save_take(saving->save);
+    if (saving->chain != NULL) {
+        give_out(saving, JOB_WRITE);
+    } else if (save_is_done(saving->save)) {
+        save_facts(saving->save, &saving->facts);
+        pool_save_end(saving->entry->pool);
+        saving->save = NULL;
+        give_out(saving, JOB_PUBLISH);
+    }
+}
+
+static void after_work(uv_work_t *request, int status)
+{
+    struct saving *saving = request->data;
+    struct pool_entry *entry = saving->entry;
+    (void)status; /* nobody cancels it */
+    saving->out = false;
+    if (saving->job == JOB_WRITE)
+        save_given_back(saving->save, saving->chain, saving->err);
+    pace_touch(entry); /* it has room for more pieces */
+    worker_wake(entry->worker);
+    advance(saving);
+}
+
+void saving_turn(struct worker *worker)
+{
+    struct list *at, *after;
+    list_each(at, after, &worker->savings)
+    {
+        advance(list_entry(at, struct saving, link));
+    }
+}
+
+void saving_abort(struct pool_entry *entry, const char *why)
+{
+    if (entry->saving == NULL)
+        return;
+    entry->saving->abort = why;
+    advance(entry->saving);
+}
+
+void saving_abort_all(struct worker *worker, const char *why)
+{
+    struct list *at, *after;
+    list_each(at, after, &worker->savings)
+    {
+        saving_abort(list_entry(at, struct saving, link)->entry, why);
+    }
+}
+
+/* ---- beginning ---- */
+
+static int begin_save(struct pool_entry *entry, const char *name, bool periodic, char *error,
+                      size_t error_size)
+{
+    struct worker *worker = entry->worker;
+    struct server *server = worker->server;
+    snprintf(error, error_size, "a save of this pool is running; try again when it is done");
+    if (entry->saving != NULL)
+        return -HF_E_BUSY;
+    struct saving *saving = mem_zalloc(worker->mem, sizeof *saving);
+    snprintf(error, error_size, "no memory for a save");
+    if (saving == NULL)
+        return -HF_E_OOM;
+    worker_clock(worker, entry);
+    int r = code_of(saves_create(server->save_dir, name, &saving->file, error, error_size));
+    if (r == 0 && (r = pool_save_begin(entry->pool, saving->file.fd, &saving->save)) != 0) {
+        snprintf(error, error_size, "%s", pool_fault(entry->pool)->text);
+        saves_discard(&saving->file);
+    }
+    if (r != 0) {
+        mem_free(worker->mem, saving, sizeof *saving);
+        return r;
+    }
+    saving->entry = entry;
+    saving->periodic = periodic;
+    saving->at_ms = worker->now_ms;
+    saving->began_ns = uv_hrtime();
+    saving->work.data = saving;
+    saving->folder = server->save_dir;
+    saving->keep = server->save_keep;
+    saving->pool = pool_name(entry->pool);
+    snprintf(saving->name, sizeof saving->name, "%s", name);
+    list_init(&saving->waiting);
+    list_append(&worker->savings, &saving->link);
+    entry->saving = saving;
+    pace_touch(entry);
+    worker_wake(worker);
+    return 0;
+}
+
+/* ---- periodic ones ---- */
+
+static uint64_t now_ms(void)
+{
+    return uv_hrtime() / 1000000;
+}
+
+/* Multiples of the golden ratio lie evenly in a period, however many pools there are. */
+void saving_add(struct pool_entry *entry)
+{
+    struct worker *worker = entry->worker;
+    uint64_t every = worker->server->save_every_ms, part = entry->number * 0x9e3779b9u % 65536 + 1;
+    if (every == 0)
+        return;
+    entry->save_due_ms = now_ms() + every / 65536 * part + every % 65536 * part / 65536;
+    saving_schedule(worker);
+}
+
+static struct pool_entry *next_due(const struct worker *worker)
+{
+    struct list *at, *after;
+    struct pool_entry *first = NULL;
+    list_each(at, after, &worker->pools)
+    {
+        struct pool_entry *entry = list_entry(at, struct pool_entry, link);
+        if (first == NULL || entry->save_due_ms < first->save_due_ms)
+            first = entry;
+    }
+    return first;
+}
+
+static void on_due(uv_timer_t *timer)
+{
+    struct worker *worker = timer->data;
+    struct pool_entry *entry = next_due(worker);
+    char error[SAVES_ERROR_MAX], name[HF_SAVE_FILE_MAX + 1];
+    if (entry != NULL && entry->save_due_ms <= now_ms() && list_empty(&worker->savings)) {
+        uint64_t every = worker->server->save_every_ms, late = now_ms() - entry->save_due_ms;
+        entry->save_due_ms += (late / every + 1) * every;
+        worker_clock(worker, entry);
+        saves_name_at(pool_name(entry->pool), worker->now_ms, name);
+        if (begin_save(entry, name, true, error, sizeof error) != 0)
+            note_failed(entry, name, worker->now_ms, error);
+    }
+    saving_schedule(worker);
+}
+
+/* The next one waits for the end of one that is running, which calls this again. */
+void saving_schedule(struct worker *worker)
+{
+    const struct pool_entry *entry = worker->server->save_every_ms == 0 ? NULL : next_due(worker);
+    if (entry == NULL || worker->draining || worker->closed || !list_empty(&worker->savings)) {
+        if (!worker->closed)
+            uv_timer_stop(&worker->save_due);
+        return;
+    }
+    uint64_t now = now_ms();
+    uv_update_time(&worker->loop);
+    uv_timer_start(&worker->save_due, on_due, entry->save_due_ms > now ? entry->save_due_ms - now : 0, 0);
+}
+
+/* ---- for handlers ---- */
+
+void call_save_figures(const struct call *call, struct save_figures *ret)
+{
+    const struct pool_entry *entry = call->conn->entry;
+    const struct saving *saving = entry->saving;
+    struct save_facts facts = {.bytes_most = 1};
+    *ret = entry->saved;
+    ret->running = saving != NULL;
+    if (saving != NULL && saving->save != NULL)
+        save_facts(saving->save, &facts);
+    double share =
+        saving != NULL && saving->save == NULL ? 0.99 : (double)facts.bytes / (double)(facts.bytes_most + 1);
+    ret->percent = !ret->running ? 0 : share > 0.99 ? 99 : (unsigned)(share * 100);
+}
+
+static void wait_free(struct call *call, void *state)
+{
+    struct wait *wait = state;
+    (void)call;
+    list_remove(&wait->link);
+    free(wait);
+}
+
+static int wait_resume(struct call *call, void *state)
+{
+    const struct wait *wait = state;
+    if (!wait->done)
+        return CALL_AGAIN;
+    if (wait->code != 0)
+        return call_fail(call, -wait->code, wait->figures.error, "%s", "");
+    reply_saved(call, &wait->figures);
+    return 0;
+}
+
+int call_save(struct call *call, struct name_in file)
+{
+    struct pool_entry *entry = call->conn->entry;
+    char error[SAVES_ERROR_MAX], name[HF_SAVE_FILE_MAX + 1];
+    if (call->server->save_dir == NULL)
+        return call_fail(call, HF_E_NOPERM, "the daemon has no folder for saves; start it with --save-dir",
+                         "%s", "");
+    if (file.size != 0 && !saves_name_fits(file.data, file.size))
+        return call_badarg(call, "file", -1, "a name of letters, digits, '.', '_' and '-', without a folder");
+    if (call->worker->draining)
+        return -HF_E_DRAINING;
+    if (file.size != 0)
+        snprintf(name, sizeof name, "%.*s", (int)file.size, (const char *)file.data);
+    else
+        saves_name_of(pool_name(call->pool), name);
+    struct wait *wait = calloc(1, sizeof *wait);
+    if (wait == NULL)
+        return -HF_E_OOM;
+    int r = begin_save(entry, name, false, error, sizeof error);
+    if (r != 0) {
+        free(wait);
+        if (r != -HF_E_BUSY)
+            note_failed(entry, name, call->worker->now_ms, error);
+        return call_fail(call, -r, error, "pool=%s", pool_name(call->pool));
+    }
+    wait->conn = call->conn;
+    list_append(&entry->saving->waiting, &wait->link);
+    call->waits = true;
+    return call_later(call, wait_resume, wait, wait_free);
+}

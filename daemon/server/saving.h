@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Saves of pools to files, while they serve: by `save`, and periodically.
+ *
+ * The pool copies pieces in steps of its background work (pace.c); what is full of them is written by a thread of libuv's,
+ * one job a save at a time; that thread also brings the file to the disk and gives it its name. The worker waits for
+ * none of it. At most one save a pool; periodic ones one after the other in each worker.
+ *
+ * A save that fails, for whatever reason, is logged, shown in `stats`, answered to who waits for it; its file is removed. */
+#ifndef SERVER_SAVING_H
+#define SERVER_SAVING_H
+
+#include "daemon/base/list.h"
+#include "daemon/pool/pool.h"
+#include "daemon/pool/saves.h"
+
+struct worker;
+struct pool_entry;
+struct saving; /* one save under way */
+
+/* What `stats` tells of a pool's saves. */
+struct save_figures {
+    bool running;
+    unsigned percent;                /* of the running one */
+    uint64_t done, failed;           /* how many */
+    uint64_t at_ms;                  /* of the last good one: its instant, since 1970; 0: there was none */
+    uint64_t bytes, took_ms;         /* of its file; from the instant until it had its name */
+    uint64_t pieces, urgent, direct; /* of it, see struct save_facts */
+    char file[HF_SAVE_FILE_MAX + 1];
+    char error[160];      /* of the last one that failed; empty: none has */
+    uint64_t error_at_ms; /* its instant */
+};
+
+/* Of a pool that is being dropped, or a worker that ends: the save under way comes to nothing. While entry->saving is not
+ * NULL the pool must stay. */
+void saving_abort(struct pool_entry *entry, const char *why);
+void saving_abort_all(struct worker *worker, const char *why);
+/* Once a turn: gives away what is to be written. */
+void saving_turn(struct worker *worker);
+/* A pool is there: when its first periodic save is due. */
+void saving_add(struct pool_entry *entry);
+/* Arms the worker's timer for the next periodic save. */
+void saving_schedule(struct worker *worker);
+
+#endif

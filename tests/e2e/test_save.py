@@ -1,0 +1,325 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Saves of a pool while it serves, and daemons that load them: what comes back, what does not, what is refused, and what is
+left when a save fails or the daemon dies in the middle."""
+import os
+import random
+import shutil
+import sys
+import tempfile
+import threading
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+
+from daemon import Daemon, run  # noqa: E402
+from rpc import RpcError, poll  # noqa: E402
+
+LEASE_MS = 3600000
+MIB = 1 << 20
+
+
+class SaveTest(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(prefix="hf-")
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.saves = os.path.join(self.dir, "saves")
+
+    def start(self, *args, **options):
+        daemon = Daemon("--save-dir", self.saves, *args, tcp=False, **options).start()
+        self.addCleanup(daemon.kill)
+        return daemon
+
+    def path(self, name):
+        return os.path.join(self.saves, name)
+
+    def files(self):
+        return sorted(os.listdir(self.saves))
+
+    def refused(self, client, code, *args):
+        with self.assertRaises(RpcError) as raised:
+            client.call("save", *args)
+        self.assertEqual(raised.exception.code, code, raised.exception.text)
+        return raised.exception.text
+
+    def refused_start(self, *args):
+        with tempfile.TemporaryDirectory(prefix="hf-") as scratch:
+            code, out, err = run(*args, "--listen", "unix:" + os.path.join(scratch, "s"))
+        self.assertEqual((code, out), (1, ""), err)
+        self.assertNotIn("Sanitizer", err)
+        return err.splitlines()[-1]
+
+
+class Saved(SaveTest):
+    def fill(self, client):
+        values = {"n%d" % k: value for k, value in enumerate(
+            [None, 7, "text", b"bytes", [1, {"k": "v"}], "x" * 5000, b"z" * 300000, os.urandom(3 * MIB)])}
+        for name, value in values.items():
+            client.call("store", name, value, {"tag": "t"})
+        graph = client.call("put_many", [["leaf"], ["a", [-1, None]], ["root", [-1, -2]]])
+        client.call("name", "graph", graph[2])
+        client.call("release", graph)
+        return values
+
+    def check(self, client, values):
+        for name, value in values.items():
+            self.assertEqual(client.call("fetch", name), value, name)
+        root = client.call("lookup", "graph")
+        leaf, a = client.call("refs", root)
+        self.assertEqual((client.call("get", leaf), client.call("get", a), client.call("refs", a)),
+                         ("leaf", "a", [leaf, None]))
+        client.call("release", root)
+        self.assertTrue(client.call("verify")["ok"])
+
+    def test_a_save_is_loaded(self):
+        daemon = self.start()
+        owner = daemon.client({"name": "owner", "lease_ms": LEASE_MS})
+        values = self.fill(owner)
+        held = owner.call("put", "held")
+        ticket = owner.call("share", held, {"ttl_ms": LEASE_MS})
+        result = owner.call("save")
+        self.assertEqual((result["file"], result["epoch"]), ("default.save", owner.hello_result["epoch"]))
+        self.assertEqual(result["bytes"], os.path.getsize(self.path("default.save")))
+        self.assertEqual(self.files(), ["default.save"])
+        owner.call("store", "later", 1)
+        late = owner.call("put", "late")
+        after = self.start("--load", self.path("default.save"))
+        self.assertIn("event=loaded", after.stderr())
+        with after.client({"lease_ms": 0}) as client:
+            self.check(client, values)
+            self.assertNotEqual(client.hello_result["epoch"], owner.hello_result["epoch"])
+            for obj in (held, late):
+                with self.assertRaises(RpcError) as raised:
+                    client.call("get", obj)
+                self.assertEqual(raised.exception.code, "GONE")
+            for method, args, code in (("claim", [ticket], "NOTFOUND"), ("fetch", ["later"], "NOTFOUND")):
+                with self.assertRaises(RpcError) as raised:
+                    client.call(method, *args)
+                self.assertEqual(raised.exception.code, code)
+            poll(lambda: client.call("stats", "gc")["backlog"] == 0, "what the sessions held is freed")
+            self.assertEqual(client.call("stats", "objects")["count"], len(values) + 3, "what only a session held is gone")
+            self.assertEqual(client.call("sessions")[0]["name"], None)
+        with self.assertRaises(RpcError) as raised:
+            after.client({"session": owner.hello_result["session"]})
+        self.assertIn(raised.exception.code, ("EXPIRED", "NOTFOUND"))
+        self.check(owner, values)
+        for one in (daemon, after):
+            one.stop()
+
+    def test_into_a_folder(self):
+        daemon = self.start()
+        with daemon.client() as client:
+            client.call("pool_create", "other")
+        with daemon.client({"pool": "other", "lease_ms": 0}) as client:
+            values = self.fill(client)
+            client.call("save", "mine")
+        daemon.stop()
+        heap = os.path.join(self.dir, "heap")
+        load = ("--heap", heap, "--load", self.path("mine"))
+        self.start(*load).stop()
+        self.assertIn("the pool other is there already", self.refused_start(*load))
+        again = self.start("--heap", heap)
+        with again.client({"pool": "other", "lease_ms": 0}) as client:
+            self.check(client, values)
+        again.stop()
+
+    def test_an_empty_pool_gives_way(self):
+        daemon = self.start()
+        with daemon.client({"lease_ms": 0}) as client:
+            values = self.fill(client)
+            client.call("save")
+        daemon.stop()
+        heap = os.path.join(self.dir, "heap")
+        self.start("--heap", heap).stop()
+        after = self.start("--heap", heap, "--load", self.path("default.save"))
+        with after.client({"lease_ms": 0}) as client:
+            self.check(client, values)
+        after.stop()
+
+    def test_under_load_it_is_of_one_instant(self):
+        """Writers move an amount between two names, both in one call; in any instant the sum is the same."""
+        daemon = self.start()
+        with daemon.client({"lease_ms": 0}) as client:
+            for k in range(2000):
+                client.call("store", "fill%d" % k, os.urandom(3000))
+            client.call("name", "pair", client.call("put", [500, 500]))
+        ended = threading.Event()
+
+        def write(seed):
+            chance = random.Random(seed)
+            with daemon.client({"lease_ms": 0}) as writer:
+                while not ended.is_set():
+                    a = chance.randrange(1000)
+                    writer.call("set", writer.call("lookup", "pair"), [a, 1000 - a])
+                    writer.call("store", "fill%d" % chance.randrange(2000), os.urandom(chance.randrange(6000)))
+
+        threads = [threading.Thread(target=write, args=(k,)) for k in range(3)]
+        for thread in threads:
+            thread.start()
+        with daemon.client({"lease_ms": 0}) as client:
+            results = [client.call("save", "s%d" % k) for k in range(4)]
+        ended.set()
+        for thread in threads:
+            thread.join()
+        daemon.stop()
+        self.assertTrue(any(result["urgent"] for result in results), results)
+        for k in range(4):
+            after = self.start("--load", self.path("s%d" % k))
+            with after.client({"lease_ms": 0}) as client:
+                self.assertEqual(sum(client.call("fetch", "pair")), 1000)
+                self.assertEqual(client.call("stats", "names")["count"], 2001)
+                self.assertTrue(client.call("verify")["ok"])
+            after.stop()
+
+
+class Refused(SaveTest):
+    def test_where_and_what(self):
+        with Daemon(tcp=False) as daemon, daemon.client() as client:
+            self.assertIn("--save-dir", self.refused(client, "NOPERM"))
+        daemon = self.start()
+        with daemon.client() as client:
+            for name in ("../x", "a/b", ".hidden", "", "x" * 129, "ü", 7):
+                self.refused(client, "BADARG", name)
+            self.assertEqual(client.call("save", "x" * 128)["file"], "x" * 128)
+            shutil.rmtree(self.saves)
+            self.assertIn("No such file", self.refused(client, "INTERNAL"))
+            stats = client.call("stats", "save")
+            self.assertEqual((stats["done"], stats["failed"], stats["running"]), (1, 1, False))
+            self.assertIn("No such file", stats["error"])
+            os.mkdir(self.saves)
+            client.call("save")
+        daemon.stop()
+
+    def test_damaged_files(self):
+        daemon = self.start()
+        with daemon.client() as client:
+            client.call("store", "a", b"x" * 200000)
+            client.call("save")
+        daemon.stop()
+        with open(self.path("default.save"), "rb") as file:
+            whole = file.read()
+        heap = os.path.join(self.dir, "heap")
+        chance = random.Random(4)
+        places = [0, 8, 20, 100, 4096, 4100, len(whole) - 1] + [chance.randrange(4096, len(whole)) for _ in range(5)]
+        for at in places:
+            with open(self.path("bad"), "wb") as file:
+                file.write(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1:])
+            line = self.refused_start("--heap", heap, "--load", self.path("bad"))
+            self.assertIn("cannot be loaded", line)
+            self.assertEqual([name for name in os.listdir(heap) if name != "lock"], [], at)
+        for size in (0, 100, 4096, 30000, len(whole) - 1):
+            with open(self.path("bad"), "wb") as file:
+                file.write(whole[:size])
+            self.assertIn("cannot be loaded", self.refused_start("--load", self.path("bad")))
+        with open(self.path("bad"), "wb") as file:
+            file.write(whole[:8] + bytes([9, 0, 0, 0]) + whole[12:])
+        self.assertIn("format 9", self.refused_start("--load", self.path("bad")))
+        self.assertIn("No such file", self.refused_start("--load", self.path("none")))
+
+    @unittest.skipUnless(os.geteuid() == 0, "mounts a small file system")
+    def test_no_room(self):
+        """In a mount namespace of its own: the folder is a tmpfs of 1 MiB."""
+        os.mkdir(self.saves)
+        wrap = ("unshare", "--mount", "sh", "-c", "mount -t tmpfs -o size=1m none %s && exec \"$@\"" % self.saves, "-")
+        daemon = self.start(wrap=wrap)
+        with daemon.client() as client:
+            client.call("save", "small")
+            client.call("store", "a", os.urandom(3 * MIB))
+            self.assertIn("No space left", self.refused(client, "INTERNAL", "large"))
+            self.assertEqual(client.call("fetch", "a")[:0], b"")
+            self.assertTrue(client.call("verify")["ok"])
+            listed = os.listdir("/proc/%d/root%s" % (daemon.process.pid, self.saves))
+            self.assertEqual(listed, ["small"], "what failed is removed, what was there stays")
+            client.call("unname", "a")
+            client.call("save", "small")
+        daemon.stop()
+
+
+class Deaths(SaveTest):
+    def test_killed_in_the_middle(self):
+        daemon = self.start()
+        with daemon.client({"lease_ms": 0}) as client:
+            client.call("store", "old", b"o" * 1000)
+            client.call("save")
+            for k in range(40):
+                client.call("store", "n%d" % k, os.urandom(MIB))
+        client = daemon.client()
+        client.request("save")
+        poll(lambda: any(name.startswith(".default.save") for name in self.files()) or self.grown(), "the save begins")
+        daemon.process.kill()
+        daemon.process.wait()
+        after = self.start("--load", self.path("default.save"))
+        self.assertEqual(self.files(), ["default.save"], "leftovers are removed")
+        with after.client() as client:
+            self.assertEqual(client.call("fetch", "old"), b"o" * 1000)
+        after.stop()
+
+    def grown(self):
+        return os.path.getsize(self.path("default.save")) > 10 * MIB
+
+    def test_stopped_in_the_middle(self):
+        daemon = self.start()
+        with daemon.client({"lease_ms": 0}) as client:
+            for k in range(40):
+                client.call("store", "n%d" % k, os.urandom(MIB))
+            client.request("save")
+            daemon.terminate()
+            self.assertEqual(daemon.wait_exit(), 0)
+        daemon.check_log()
+        self.assertIn(self.files(), ([], ["default.save"]))
+
+    def test_dropped_in_the_middle(self):
+        daemon = self.start()
+        with daemon.client() as admin:
+            admin.call("pool_create", "other")
+            with daemon.client({"pool": "other", "lease_ms": 0}) as client:
+                for k in range(20):
+                    client.call("store", "n%d" % k, os.urandom(MIB))
+                client.request("save")
+                poll(lambda: self.files() != [], "the save begins")
+                admin.call("pool_drop", "other", {"force": True})
+            admin.call("pool_create", "other")
+            poll(lambda: not any(name.startswith(".") for name in self.files()), "it is gone")
+        daemon.stop()
+
+
+class Periodic(SaveTest):
+    def test_by_themselves(self):
+        daemon = self.start("--save-every", "1s", "--save-keep", "2", "--workers", "2")
+        with daemon.client() as client:
+            client.call("pool_create", "other")
+            client.call("store", "a", 1)
+
+            def of(pool):
+                return [name for name in self.files() if name.startswith(pool + ".")]
+
+            first = set()
+
+            def enough():
+                first.update(self.files())
+                return all(len([n for n in first if n.startswith(p + ".2")]) >= 4 for p in ("default", "other"))
+
+            poll(enough, "four saves of each pool")
+            poll(lambda: len(of("default")) == 2 and len(of("other")) == 2, "two are kept")
+            self.assertGreaterEqual(client.call("stats", "save")["done"], 3)
+        daemon.stop()
+        newest = [name for name in self.files() if name.startswith("default.")][-1]
+        self.assertRegex(newest, r"^default\.\d{8}T\d{6}Z\.save$")
+        after = self.start("--load", self.path(newest))
+        with after.client() as client:
+            self.assertEqual(client.call("fetch", "a"), 1)
+        after.stop()
+
+    def test_failures_are_told(self):
+        daemon = self.start("--save-every", "1s")
+        shutil.rmtree(self.saves)
+        daemon.wait_line("event=save_failed")
+        with daemon.client() as client:
+            self.assertGreaterEqual(client.call("stats", "save")["failed"], 1)
+        os.mkdir(self.saves)
+        daemon.wait_line("event=saved")
+        daemon.stop()
+
+
+if __name__ == "__main__":
+    unittest.main()
