@@ -483,6 +483,7 @@ HF_API int hf_unguard(hf_conn *conn, hf_id id);
 struct hf_subscribe_options {
     uint64_t from_seq;  /* from this event of the ring on, as far as they are still kept; 0: from now on */
     const char *prefix; /* only events whose key begins so; NULL: all */
+    uint64_t rate;      /* of the topic "ops", and only with it: at most so many events a second; 0: 100 */
 };
 
 /* Subscribes to topics of the pool, such as "gc". `*ret_seq` is the number of the latest event. Without topics it only
@@ -495,7 +496,7 @@ HF_API int hf_unsubscribe(hf_conn *conn, const char *const *topics, size_t count
 /* All of it is valid until the next hf_next_event or hf_close. */
 struct hf_event {
     uint64_t seq;       /* numbers of the session's own events rise, and so do those of the pool's ring */
-    const char *topic;  /* "freed", "unreachable", "gap", "gc"; others may be added */
+    const char *topic;  /* "freed", "unreachable", "gap", "gc", "ops"; others may be added */
     hf_id id;           /* of "freed" and "unreachable"; else 0 */
     const char *reason; /* of "freed"; else NULL */
     hf_item map;        /* all that it tells */

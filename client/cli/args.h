@@ -51,7 +51,7 @@
     X(MIX, "--mix", "MIX", "what to do: a mix, one operation, or OPERATION=WEIGHT,... (objects)")            \
     X(CONNECTIONS, "--connections", "N", "connections, each with a session of its own (50)")                 \
     X(DEPTH, "--depth", "N", "requests in flight on each connection (1; at most, with --rate: 256)")         \
-    X(RATE, "--rate", "N", "an open loop: so many requests a second, whatever the daemon does")              \
+    X(RATE, "--rate", "N", "so many requests a second: of an open loop; of ops and trace, to be told (100)") \
     X(DURATION, "--duration", "TIME", "how long to measure, such as 30, 500ms, 5m (10 s)")                   \
     X(WARMUP, "--warmup", "TIME", "how long to run before that (1 s)")                                       \
     X(COUNT, "--count", "N", "end after so many operations, events or lines")                                \

@@ -158,6 +158,7 @@ int cli_bye(struct cli *cli, const struct cli_args *args);
 int cli_methods(struct cli *cli, const struct cli_args *args);
 int cli_call(struct cli *cli, const struct cli_args *args);
 int cli_hold(struct cli *cli, const struct cli_args *args);
+int cli_trace(struct cli *cli, const struct cli_args *args);
 int cli_stat(struct cli *cli, const struct cli_args *args);
 int cli_top(struct cli *cli, const struct cli_args *args);
 int cli_bench(struct cli *cli, const struct cli_args *args);

@@ -88,9 +88,16 @@ const struct cli_command cli_commands[] = {
      "lets go.",
      CLI_BIT(COUNT), 1, 1024, false, cli_guard},
     {"unguard", "ID...", "end guards of the same shell", NULL, 0, 1, 1024, false, cli_unguard},
-    {"subscribe", "TOPIC...", "print what the pool tells of topics, such as gc",
+    {"trace", "[METHOD]", "print requests as clients make them: a sample of them",
+     "Only those whose method begins with METHOD, and whose line has the text of --filter. \"1 of 20\" says "
+     "that\n"
+     "19 others came since the line before. It ends with --count after so many lines, or by a signal, such "
+     "as\n"
+     "Ctrl-C. With --json a line is a map.",
+     CLI_BIT(RATE) | CLI_BIT(FILTER) | CLI_BIT(COUNT), 0, 1, false, cli_trace},
+    {"subscribe", "TOPIC...", "print what the pool tells of topics, such as gc and ops",
      EVENTS_TEXT "It ends with --count after so many events, or by a signal, such as Ctrl-C.",
-     CLI_BIT(PREFIX) | CLI_BIT(FROM_SEQ) | CLI_BIT(COUNT), 1, 16, false, cli_subscribe},
+     CLI_BIT(PREFIX) | CLI_BIT(FROM_SEQ) | CLI_BIT(RATE) | CLI_BIT(COUNT), 1, 16, false, cli_subscribe},
     {"unsubscribe", "TOPIC...", "end subscriptions of the same shell", NULL, 0, 1, 16, false,
      cli_unsubscribe},
     {"events", "", "in a shell, print the events that have come",

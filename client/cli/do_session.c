@@ -104,7 +104,7 @@ static int run_words(struct cli *cli, char **words, int count)
     if (command == NULL)
         return cli_error(cli, CLI_USAGE, "unknown command %s; `help` lists them", words[0]);
     if (command->run == cli_shell || command->run == cli_hold || command->run == cli_bench ||
-        command->run == cli_stat || command->run == cli_top)
+        command->run == cli_stat || command->run == cli_trace || command->run == cli_top)
         return cli_error(cli, CLI_USAGE, "%s: not in a shell, which is a session already", words[0]);
     int exit_code = CLI_USAGE;
     const char *wrong = cli_args_parse(words + 1, (unsigned)(count - 1), CLI_GENERAL_BITS | command->options,

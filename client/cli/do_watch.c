@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/cli/events.h"
 #include "client/cli/params.h"
 #include "client/cli/print.h"
 
@@ -34,8 +35,7 @@ static void print_text(const char *text)
     msgpack_sbuffer_destroy(&packed);
 }
 
-/* One map of seq, topic and what the event tells. */
-static void print_json(const struct hf_event *event)
+void cli_event_json(const struct hf_event *event)
 {
     hf_item key, value;
     printf("{\"seq\":%" PRIu64 ",\"topic\":", event->seq);
@@ -67,7 +67,7 @@ static void print_words(const struct hf_event *event)
 static bool show(struct watching *w, const struct hf_event *event)
 {
     if (w->cli->output == CLI_JSON)
-        print_json(event);
+        cli_event_json(event);
     else
         print_words(event);
     w->left -= w->left != UINT64_MAX;
@@ -219,7 +219,8 @@ int cli_unguard(struct cli *cli, const struct cli_args *args)
 static int ask_topics(struct cli *cli, const struct cli_args *args)
 {
     struct hf_subscribe_options options = {.prefix = args->value[CLI_OPT_PREFIX]};
-    if (!cli_option_uint(cli, args, CLI_OPT_FROM_SEQ, &options.from_seq))
+    if (!cli_option_uint(cli, args, CLI_OPT_FROM_SEQ, &options.from_seq) ||
+        !cli_option_uint(cli, args, CLI_OPT_RATE, &options.rate))
         return CLI_USAGE;
     int code = hf_subscribe(cli->conn, (const char *const *)args->positional, args->count, &options, NULL);
     return code != 0 ? cli_fail(cli, code) : CLI_OK;

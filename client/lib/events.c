@@ -201,7 +201,7 @@ static struct hf__topic **find_topic(struct hf__events *events, const char *name
     return at;
 }
 
-bool hf__topics_add(struct hf__events *events, const char *name, const char *prefix)
+bool hf__topics_add(struct hf__events *events, const char *name, const char *prefix, uint64_t rate)
 {
     size_t name_size = strlen(name) + 1, prefix_size = strlen(prefix) + 1;
     struct hf__topic *topic = malloc(sizeof *topic + name_size + prefix_size);
@@ -209,6 +209,7 @@ bool hf__topics_add(struct hf__events *events, const char *name, const char *pre
         return false;
     hf__topics_remove(events, name);
     topic->next = events->topics;
+    topic->rate = rate;
     memcpy(topic->name, name, name_size);
     topic->prefix = topic->name + name_size;
     memcpy(topic->prefix, prefix, prefix_size);

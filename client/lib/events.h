@@ -27,6 +27,7 @@ struct hf__event_node;
 struct hf__topic {
     struct hf__topic *next;
     char *prefix; /* behind the name */
+    uint64_t rate;
     char name[];
 };
 
@@ -51,7 +52,7 @@ bool hf__events_any(const struct hf__events *events);
 void hf__events_forget(struct hf__events *events, enum hf__source source);
 
 /* Remembers a subscription, instead of one to the same topic. False without memory: as it was. */
-bool hf__topics_add(struct hf__events *events, const char *name, const char *prefix);
+bool hf__topics_add(struct hf__events *events, const char *name, const char *prefix, uint64_t rate);
 void hf__topics_remove(struct hf__events *events, const char *name);
 void hf__topics_done(struct hf__events *events);
 

@@ -79,22 +79,27 @@ static int take_seq(const struct hf__sink *sink, hf_item result)
 static int subscribe(hf_conn *conn, const char *const *topics, size_t count,
                      const struct hf_subscribe_options *options, int64_t *ret_seq)
 {
-    uint32_t pairs = (options->from_seq != 0) + (options->prefix != NULL);
+    uint32_t pairs = (options->from_seq != 0) + (options->prefix != NULL) + (options->rate != 0);
     msgpack_packer *packer = hf__call(conn, "subscribe", 1 + (pairs != 0));
     pack_topics(packer, topics, count);
     if (pairs != 0)
         msgpack_pack_map(packer, pairs);
     hf__pack_option_uint(packer, "from_seq", options->from_seq);
     hf__pack_option_text(packer, "prefix", options->prefix);
+    hf__pack_option_uint(packer, "rate", options->rate);
     struct hf__sink sink = {.take = take_seq, .ret = {&conn->events, ret_seq}};
     return asking(conn, hf__call_end(conn, &sink));
 }
 
-static bool remember(hf_conn *conn, const char *const *topics, size_t count, const char *prefix)
+/* The rate is that of `ops` alone. */
+static bool remember(hf_conn *conn, const char *const *topics, size_t count,
+                     const struct hf_subscribe_options *options)
 {
+    const char *prefix = options->prefix != NULL ? options->prefix : "";
     bool ok = true;
     for (size_t k = 0; k < count; k++)
-        ok &= hf__topics_add(&conn->events, topics[k], prefix != NULL ? prefix : "");
+        ok &= hf__topics_add(&conn->events, topics[k], prefix,
+                             strcmp(topics[k], "ops") == 0 ? options->rate : 0);
     return ok;
 }
 
@@ -117,7 +122,7 @@ int hf_subscribe(hf_conn *conn, const char *const *topics, size_t count,
         events->seen[HF__RING] = seen;
         events->place = place;
     }
-    if (code == 0 && !remember(conn, topics, count, options->prefix))
+    if (code == 0 && !remember(conn, topics, count, options))
         code = hf__fail(conn, HF_ERR_MEMORY, NULL);
     return code;
 }
@@ -137,7 +142,7 @@ int hf_unsubscribe(hf_conn *conn, const char *const *topics, size_t count)
 static int subscribe_again(hf_conn *conn, const struct hf__topic *topic, uint64_t from)
 {
     const char *const names[] = {topic->name};
-    struct hf_subscribe_options options = {.from_seq = from, .prefix = topic->prefix};
+    struct hf_subscribe_options options = {.from_seq = from, .prefix = topic->prefix, .rate = topic->rate};
     int code = subscribe(conn, names, 1, &options, NULL);
     if (code != HF_ERR_BADARG)
         return code;

@@ -188,6 +188,38 @@ class Slowlog(Case):
         self.run_cli("slowlog", "--limit", "x", code=USAGE)
 
 
+class Trace(Case):
+    def test_lines(self):
+        with self.daemon.client(hello={"name": "a client", "pid": 4711}) as client, \
+                Background(self.command("trace", "--rate", "10000", "--filter", "A CLIENT", "--count", "3")) as trace:
+            self.assertIn(b"waiting for requests", trace.process.stderr.readline())
+            while trace.process.poll() is None:
+                client.call("names", 0)
+            lines = trace.process.stdout.read().decode().splitlines()
+            self.assertEqual(trace.process.returncode, OK)
+            self.assertEqual(len(lines), 3)
+            for line in lines:
+                self.assertRegex(line, r"^\d\d:\d\d:\d\d\.\d{3}  a client#\d+\[4711\]  names .* B  \d+ us")
+
+    def test_json_and_methods(self):
+        with self.daemon.client(hello={"name": "a client"}) as client, \
+                Background(self.command("--json", "-q", "trace", "put", "--rate", "10000")) as trace:
+            # Until it has subscribed nothing is told.
+            while not select.select([trace.process.stdout], [], [], 0.01)[0]:
+                client.call("ping")
+                client.call("put", "x")
+            event = trace.line()
+            self.assertEqual((event["topic"], event["method"], event["name"]), ("ops", "put", "a client"))
+            trace.process.send_signal(signal.SIGTERM)
+            trace.process.stdout.read()
+            self.assertEqual(trace.process.wait(DEADLINE_S), OK)
+
+    def test_what_is_wrong_is_told(self):
+        self.run_cli("trace", "--rate", "x", code=USAGE)
+        self.run_cli("trace", "--count", "0", code=USAGE)
+        self.run_cli("trace", "--rate", "1000000", code=ANSWER)
+
+
 class Screen(Case):
     INTERVAL = ["--interval", "100ms"]
 

@@ -207,12 +207,13 @@ END_TEST
 START_TEST(subscriptions_are_remembered_with_their_place)
 {
     events.place = 8; /* as the daemon told */
-    ck_assert(hf__topics_add(&events, "gc", ""));
-    ck_assert(hf__topics_add(&events, "names", "x"));
-    ck_assert(hf__topics_add(&events, "gc", "end"));
+    ck_assert(hf__topics_add(&events, "gc", "", 0));
+    ck_assert(hf__topics_add(&events, "names", "x", 7));
+    ck_assert(hf__topics_add(&events, "gc", "end", 0));
     ck_assert_str_eq(events.topics->name, "gc");
     ck_assert_str_eq(events.topics->prefix, "end");
     ck_assert_str_eq(events.topics->next->name, "names");
+    ck_assert_uint_eq(events.topics->next->rate, 7);
     ck_assert_str_eq(events.topics->next->prefix, "x");
     ck_assert_ptr_null(events.topics->next->next);
     ck_assert_uint_eq(hf__events_place(&events), 8);
