@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Those who make rings and let them go, so that there is always something for the collector.
  *
- * One has a pool of its own, in which it knows what is held, so all else that is alive is garbage: at no time more of it
- * than daemon/gc/README.md states, in objects and in bytes. Another one makes small rings among the clients' objects.
- * Members are watched and guarded now and then: each guard must be delivered, each death told, exactly once. */
+ * One has a pool of its own, where it knows what is held, so all else that is alive is garbage: at no time more of it
+ * than daemon/gc/README.md states, in objects and in bytes. Another one makes small rings among the clients'
+ * objects. Members are watched and guarded now and then: each guard must be delivered, each death told, once. */
 #include "tests/soak/actors.h"
 
 #include <inttypes.h>
@@ -158,8 +158,8 @@ static void check_one(struct maker *maker, uint64_t alive, uint64_t held, uint64
                   alive, what, held, *held_most, *held_most + 3 * least);
 }
 
-/* What is alive without being held, by the statement: what was alive at the end of the last full collection (what was held
- * then, and what became garbage while it ran), and twice the growth that is allowed, which is the least: so little is held. */
+/* What is alive without being held, by the statement: what was alive at the end of the last full collection (what was
+ * held then, and what became garbage while it ran), and twice the growth that is allowed, which is the least here. */
 static void check_bound(struct maker *maker)
 {
     hf_reply *reply;
