@@ -108,6 +108,50 @@ START_TEST(one_with_work_left_stays)
 }
 END_TEST
 
+/* A session that holds `count` objects of `size` bytes. */
+static struct session *put_values(struct pool_entry *entry, unsigned count, uint64_t size)
+{
+    struct session *session;
+    const struct session_spec spec = {.anonymous = true, .owner = entry};
+    uint8_t *bytes = calloc(1, size);
+    worker_clock(worker, entry);
+    ck_assert_int_eq(pool_session_open(entry->pool, &spec, &session), 0);
+    for (unsigned i = 0; i < count; i++) {
+        const struct put_spec put = {.value = {.form = FORM_BIN32, .data = bytes, .size = size}};
+        uint64_t id;
+        ck_assert_int_eq(pool_put(entry->pool, session, &put, &id), 0);
+    }
+    free(bytes);
+    return session;
+}
+
+/* To give memory back is no work that units count, so the clock must end such a turn: one that did not went on until all
+ * of it was back, 8 ms for the memory of a million objects. With the least budget there is more to give back than a turn
+ * can do, however fast the system is: each piece is a call of it. */
+START_TEST(a_turn_that_only_gives_memory_back_ends)
+{
+    struct pool *pool = entries[0]->pool;
+    struct gc_config config = *pool_gc_config(pool);
+    struct pool_stats stats;
+    uint64_t work;
+    unsigned turns = 0;
+    config.budget_us = GC_BUDGET_US_LEAST;
+    pool_gc_set_config(pool, &config);
+    pool_session_end(pool, put_values(entries[0], 400, 200000), REASON_SESSION_END);
+    do {
+        ck_assert(pace_step(worker));
+        pool_stats(pool, &stats);
+    } while (stats.backlog != 0);
+    for (bool more = true; more; turns++) {
+        work = pool_work(pool);
+        more = pace_step(worker);
+        ck_assert_uint_eq(pool_work(pool), work);
+    }
+    ck_assert_uint_ge(turns, 5);
+    ck_assert(!pool_has_work(pool));
+}
+END_TEST
+
 START_TEST(the_first_thing_due_ends_the_sleep_and_is_told)
 {
     leave_a_lease(entries[4], LEASE_MS);
@@ -155,6 +199,7 @@ int main(void)
     TCase *tcase = suite_case(suite, "pace", setup, teardown);
     tcase_add_test(tcase, pools_without_work_are_left_alone);
     tcase_add_test(tcase, one_with_work_left_stays);
+    tcase_add_test(tcase, a_turn_that_only_gives_memory_back_ends);
     tcase_add_test(tcase, the_first_thing_due_ends_the_sleep_and_is_told);
     tcase_add_test(tcase, what_others_wait_for_survives_a_pool_that_goes);
     return suite_run(suite);
