@@ -244,10 +244,23 @@ static inline void gc_unresolved(struct gc *gc, uint32_t index)
     gc->unresolved_bytes += value_size(gc->heap->hot[index].value);
 }
 
+/* The last full collection has seen it alive, or it has survived GC_OLD trials: no trial looks at it any more. */
+static inline bool gc_is_old(const struct gc *gc, uint32_t index, uint64_t w0)
+{
+    return (w0 & W0_AGE) >> W0_AGE_SHIFT >= GC_OLD || heap_is_marked(gc->heap, index);
+}
+
+/* It waits for a trial already: that it has lost one more reference is nothing new. */
+static inline bool gc_waits(const struct gc *gc, uint32_t index, uint64_t w0)
+{
+    return (w0 & W0_SUSPECT) != 0 && gc->phase < GC_MARK && !gc_is_old(gc, index, w0);
+}
+
 /* Only slots keep it. If they make a cycle with its own, nobody would ever free it. */
 static inline void gc_suspect(struct gc *gc, uint32_t index)
 {
-    if (w0_ns(gc->heap->hot[index].w0) != 0 && heap_may_have_cycles(gc->heap))
+    uint64_t w0 = gc->heap->hot[index].w0;
+    if (w0_ns(w0) != 0 && !gc_waits(gc, index, w0) && heap_may_have_cycles(gc->heap))
         young_suspect(gc, index);
 }
 

@@ -23,21 +23,26 @@ static bool ring_has_room(struct gc *gc)
     return likely(end <= young->ring.charged) || reserve_grow(&young->ring, gc->heap->mem, end);
 }
 
-void young_suspect(struct gc *gc, uint32_t index)
+/* Out of line, so that the others need no stack. */
+static __attribute__((noinline)) void wait_in_ring(struct gc *gc, uint32_t index)
 {
     struct gc_young *young = &gc->young;
-    struct hot *hot = &gc->heap->hot[index];
-    bool old = heap_is_marked(gc->heap, index) || (hot->w0 & W0_AGE) >> W0_AGE_SHIFT >= GC_OLD;
-    if (gc->phase < GC_MARK && !old && (hot->w0 & W0_SUSPECT) != 0)
-        return;
-    if (gc->phase >= GC_MARK || old || !ring_has_room(gc)) {
+    if (!ring_has_room(gc)) {
         gc_unresolved(gc, index);
         return;
     }
-    hot->w0 |= W0_SUSPECT;
+    gc->heap->hot[index].w0 |= W0_SUSPECT;
     if (waiting(young) == 0)
         young->since_ms = gc->now_ms;
     ((uint32_t *)(void *)young->ring.base)[young->pushed++ % GC_SUSPECTS] = index;
+}
+
+void young_suspect(struct gc *gc, uint32_t index)
+{
+    if (gc->phase >= GC_MARK || gc_is_old(gc, index, gc->heap->hot[index].w0))
+        gc_unresolved(gc, index);
+    else
+        wait_in_ring(gc, index);
 }
 
 /* ---- collections ---- */

@@ -642,7 +642,7 @@ static int link_once(struct pool *pool, uint32_t index, uint32_t slot, uint32_t 
     in_replace(&pool->heap, index, slot, previous, edge);
     if (edge != 0) {
         gc_linked(&pool->gc, index, target);
-        if (unlikely(w0_ns(pool->heap.hot[index].w0) == 1) && slot == 0)
+        if (slot == 0 && unlikely(w0_ns(pool->heap.hot[index].w0) == 1))
             gc_first_slot(&pool->gc, index);
     }
     if (previous != 0) {

@@ -203,11 +203,13 @@ MUTANTS = [
      "        gc_unresolved(gc, young_waiting(young, young->popped));\n", ""),
     # ---- the ring
     ("suspects of a running collection wait in the ring", "daemon/gc/young.c",
-     "    if (gc->phase >= GC_MARK || old || !ring_has_room(gc)) {", "    if (old || !ring_has_room(gc)) {"),
-    ("old suspects wait in the ring", "daemon/gc/young.c",
-     "    bool old = heap_is_marked(gc->heap, index) ||", "    bool old ="),
-    ("one that waits is not told of when it is old", "daemon/gc/young.c",
-     "    if (gc->phase < GC_MARK && !old &&", "    if (gc->phase < GC_MARK &&"),
+     "    if (gc->phase >= GC_MARK || gc_is_old(", "    if (gc_is_old("),
+    ("old suspects wait in the ring", "daemon/gc/gc.h",
+     ">= GC_OLD || heap_is_marked(gc->heap, index);", ">= GC_OLD || (0 & index);"),
+    ("one that waits is not told of when it is old", "daemon/gc/gc.h",
+     "gc->phase < GC_MARK && !gc_is_old(gc, index, w0);", "gc->phase < GC_MARK && index != 0;"),
+    ("one that waits is not told of while a collection runs", "daemon/gc/gc.h",
+     "    return (w0 & W0_SUSPECT) != 0 && gc->phase < GC_MARK && !", "    return (w0 & W0_SUSPECT) != 0 && !"),
     ("a young collection forgets its last suspect", "daemon/gc/young.c",
      "    young->until = young->pushed;", "    young->until = young->pushed;\n    young->popped += young->pushed - young->popped > 3;"),
 ]
@@ -242,9 +244,7 @@ UNIT_MUTANTS = [
      "    if (is_held_outside(hot))\n        return;\n    if (age_of", "    if (is_held_outside(hot)) {\n        t->cut = true;\n"
      "        return;\n    }\n    if (age_of"),
     ("a suspect for which the ring has no room is lost", "daemon/gc/young.c",
-     "    if (gc->phase >= GC_MARK || old || !ring_has_room(gc)) {\n        gc_unresolved(gc, index);\n        return;\n    }\n",
-     "    if (gc->phase >= GC_MARK || old) {\n        gc_unresolved(gc, index);\n        return;\n    }\n    if (!ring_has_room(gc))\n"
-     "        return;\n"),
+     "    if (!ring_has_room(gc)) {\n        gc_unresolved(gc, index);\n", "    if (!ring_has_room(gc)) {\n"),
     ("the ring does not begin again", "daemon/gc/young.c",
      "[young->pushed++ % GC_SUSPECTS] = index;", "[young->pushed < GC_SUSPECTS ? young->pushed : 0] = index;\n    young->pushed++;"),
     ("a search in a trial's table has no end", "daemon/gc/trial.c",

@@ -680,6 +680,21 @@ static void step(struct sim *sim)
     check(sim);
 }
 
+/* A session ends while marking goes on, and the collector comes to the flip before anything of it is freed. */
+static void end_amid_marking(struct sim *sim)
+{
+    struct pool *pool = sim->pool;
+    sim->operation = "the end of a session amid marking";
+    op_session(sim);
+    sim->totals->operations++;
+    check_changed(sim);
+    while (pool->dying != NULL && session_dying_step(pool))
+        check(sim);
+    while (pool->gc.phase >= GC_MARK && pool->gc.phase < GC_SWEEP &&
+           gc_step(&pool->gc, (unsigned)random_between(&sim->random, 1, 6)) != 0)
+        check(sim);
+}
+
 /* A step of the walk of all invariants; the pool changes between two of them. */
 static void verify_step(struct sim *sim)
 {
@@ -807,6 +822,8 @@ static void run(struct sim *sim, uint64_t seed, struct totals *totals)
     for (sim->number = 1; sim->number <= operations_most;) {
         if (sim->graph.made + 10 > GRAPH_OBJECTS)
             break;
+        if (sim->alone > 50 && sim->pool->gc.phase == GC_MARK && chance(sim, 5))
+            end_amid_marking(sim);
         if (chance(sim, step_percent)) {
             step(sim);
             continue;
