@@ -680,6 +680,75 @@ static void step(struct sim *sim)
     check(sim);
 }
 
+static void release_all(struct sim *sim, uint32_t object, int session)
+{
+    uint64_t *held = &sim->graph.holds[object][session], count;
+    if (sim->graph.objects[object].gone || *held == 0)
+        return;
+    int rc = pool_release(sim->pool, sim->session[session], &sim->graph.objects[object].id, 1,
+                          (uint32_t)*held, &count);
+    if (rc != 0)
+        fail(sim, "answered %d", rc);
+    *held = 0;
+    check_changed(sim);
+}
+
+static uint32_t find_object(const struct graph *g, bool (*fits)(const struct sim *sim, uint32_t object),
+                            const struct sim *sim)
+{
+    for (uint32_t k = g->made; k > 0; k--)
+        if (!g->objects[k].gone && fits(sim, k))
+            return k;
+    return 0;
+}
+
+static bool waits_for_delivery(const struct sim *sim, uint32_t object)
+{
+    return freeset_has(&sim->pool->gc.waiting, id_index(sim->graph.objects[object].id));
+}
+
+/* Somebody takes hold of a guarded object between the search for guards and its delivery. */
+static void retain_before_delivery(struct sim *sim)
+{
+    uint32_t object = find_object(&sim->graph, waits_for_delivery, sim);
+    int session = pick_session(sim);
+    uint64_t count;
+    sim->operation = "retain before a delivery";
+    if (object == 0)
+        return;
+    int rc =
+        pool_retain(sim->pool, sim->session[session], &sim->graph.objects[object].id, 1, 1, NULL, 0, &count);
+    if (went_well(sim, rc, object))
+        sim->graph.holds[object][session]++;
+    check_changed(sim);
+}
+
+static bool is_kept_by_garbage(const struct sim *sim, uint32_t object)
+{
+    const struct graph *g = &sim->graph;
+    bool by_garbage = false;
+    if (graph_held(g, object) == 0)
+        return false;
+    for (uint32_t k = 1; k <= g->made; k++)
+        for (uint32_t slot = 0; !g->objects[k].gone && slot < g->objects[k].count; slot++) {
+            if (g->objects[k].slots[slot] != object)
+                continue;
+            if (g->objects[k].reachable)
+                return false;
+            by_garbage = true;
+        }
+    return by_garbage;
+}
+
+/* What is marked because it was held loses that while marking goes on: only garbage keeps it then. */
+static void release_what_garbage_names(struct sim *sim)
+{
+    uint32_t object = find_object(&sim->graph, is_kept_by_garbage, sim);
+    sim->operation = "release amid marking";
+    for (int session = 0; object != 0 && session < GRAPH_SESSIONS; session++)
+        release_all(sim, object, session);
+}
+
 /* A session ends while marking goes on, and the collector comes to the flip before anything of it is freed. */
 static void end_amid_marking(struct sim *sim)
 {
@@ -693,6 +762,18 @@ static void end_amid_marking(struct sim *sim)
     while (pool->gc.phase >= GC_MARK && pool->gc.phase < GC_SWEEP &&
            gc_step(&pool->gc, (unsigned)random_between(&sim->random, 1, 6)) != 0)
         check(sim);
+}
+
+/* What must happen in one certain phase to be seen at all, so that it is met early. */
+static void rare_moment(struct sim *sim)
+{
+    enum gc_phase phase = sim->pool->gc.phase;
+    if (phase == GC_MARK && sim->alone > 50 && chance(sim, 5))
+        end_amid_marking(sim);
+    else if (phase == GC_MARK && chance(sim, 5))
+        release_what_garbage_names(sim);
+    else if (phase == GC_DELIVER && sim->weak && chance(sim, 30))
+        retain_before_delivery(sim);
 }
 
 /* A step of the walk of all invariants; the pool changes between two of them. */
@@ -730,7 +811,7 @@ static void begin(struct sim *sim)
     sim->guards = chance(sim, 50);
     sim->small_stack = chance(sim, 25);
     sim->fails = chance(sim, 20);
-    sim->verifies = chance(sim, 20);
+    sim->verifies = chance(sim, 30);
     sim->alone = chance(sim, 30) ? 90 : 20;
     struct gc_config gc = *pool_gc_config(sim->pool);
     gc.enabled = chance(sim, 70);
@@ -755,19 +836,6 @@ static uint32_t living(const struct sim *sim)
     for (uint32_t k = 1; k <= sim->graph.made; k++)
         count += !sim->graph.objects[k].gone;
     return count;
-}
-
-static void release_all(struct sim *sim, uint32_t object, int session)
-{
-    uint64_t *held = &sim->graph.holds[object][session], count;
-    if (sim->graph.objects[object].gone || *held == 0)
-        return;
-    int rc = pool_release(sim->pool, sim->session[session], &sim->graph.objects[object].id, 1,
-                          (uint32_t)*held, &count);
-    if (rc != 0)
-        fail(sim, "answered %d", rc);
-    *held = 0;
-    check_changed(sim);
 }
 
 /* All outside references go; then nothing may be left. What is delivered meanwhile is released too. */
@@ -822,8 +890,7 @@ static void run(struct sim *sim, uint64_t seed, struct totals *totals)
     for (sim->number = 1; sim->number <= operations_most;) {
         if (sim->graph.made + 10 > GRAPH_OBJECTS)
             break;
-        if (sim->alone > 50 && sim->pool->gc.phase == GC_MARK && chance(sim, 5))
-            end_amid_marking(sim);
+        rare_moment(sim);
         if (chance(sim, step_percent)) {
             step(sim);
             continue;
