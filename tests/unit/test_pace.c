@@ -125,9 +125,9 @@ static struct session *put_values(struct pool_entry *entry, unsigned count, uint
     return session;
 }
 
-/* To give memory back is no work that units count, so the clock must end such a turn: one that did not went on until all
- * of it was back, 8 ms for the memory of a million objects. With the least budget there is more to give back than a turn
- * can do, however fast the system is: each piece is a call of it. */
+/* To give memory back is no work that units count, so the clock must end such a turn: one that did not went on until
+ * all of it was back, 8 ms for the memory of a million objects. With the least budget there is more to give back than a
+ * turn can do, however fast the system is: each piece is a call of it. */
 START_TEST(a_turn_that_only_gives_memory_back_ends)
 {
     struct pool *pool = entries[0]->pool;
