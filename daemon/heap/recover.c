@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RING 16u /* marked objects prefetched ahead (measured: 7.5 times faster) */
+#define RING       16u    /* marked objects prefetched ahead (measured: 7.5 times faster) */
+#define DRAIN_AT   256u   /* so many wait before they are looked at: enough to keep the ring full */
+#define AHEAD      32u    /* entries between what is brought near and what is counted */
+#define TELL_EVERY 65536u /* entries between two words about the progress */
 
 struct recovery {
     struct heap *heap;
@@ -16,7 +19,9 @@ struct recovery {
     uint64_t *undone;    /* the words that the rollback has changed, in the order of the log */
     struct reserve marks, stack, counts; /* counts: slots that point at each object */
     struct reserve delivered;            /* one bit an object: its guard becomes a hold */
+    struct reserve roots;                /* one bit an object: something outside leads to it */
     uint64_t stack_count;
+    uint64_t alive, marked; /* entries that say so, and those found so far */
     uint32_t ring[RING];
     uint32_t ring_head, ring_count;
     char *error;
@@ -46,6 +51,26 @@ refused(struct recovery *r, const struct blocks *blocks, const char *format, ...
     vsnprintf(r->error, r->error_size, format, args);
     va_end(args);
     return -EINVAL;
+}
+
+/* ---- progress: what part of the work the passes are, measured with ten million objects ---- */
+
+enum pass { PASS_ENTRIES, PASS_ROOTS, PASS_MARK, PASS_COUNT, PASS_SETTLE, PASSES };
+static const unsigned begins[PASSES + 1] = {0, 80, 130, 400, 750, RECOVER_HEAP_SHARE};
+
+/* Now and then: how far a pass is. -ECANCELED: it is to end here. */
+static int tell(const struct recovery *r, enum pass pass, uint64_t done, uint64_t all)
+{
+    if (r->config.progress == NULL)
+        return 0;
+    unsigned whole = begins[pass + 1] - begins[pass];
+    unsigned part = all == 0 ? whole : (unsigned)(whole * (done < all ? done : all) / all);
+    return r->config.progress(r->config.owner, begins[pass] + part) ? 0 : -ECANCELED;
+}
+
+static int tell_entries(const struct recovery *r, enum pass pass, uint32_t index)
+{
+    return index % TELL_EVERY == 0 ? tell(r, pass, index, r->heap->sb->index_top) : 0;
 }
 
 /* ---- 1: extents and the log ---- */
@@ -166,6 +191,9 @@ static int check_entries(struct recovery *r)
     struct heap *heap = r->heap;
     for (uint32_t index = 1; index < heap->sb->index_top; index++) {
         const struct hot *hot = &heap->hot[index];
+        int err = tell_entries(r, PASS_ENTRIES, index);
+        if (err != 0)
+            return err;
         if (w0_state(hot->w0) == W0_FREE)
             continue;
         if (w0_state(hot->w0) == W0_STATE || w0_gen(hot->w0) == W0_GEN_LAST)
@@ -174,8 +202,10 @@ static int check_entries(struct recovery *r)
             return damaged(r, "object %u: its number of slots or form of value is none", index);
         if ((hot->w0 & W0_INLINE) != 0 && (value_size(hot->value) > 4 || (hot->w0 & W0_VERSIONED) != 0))
             return damaged(r, "object %u: an inline value of more than 4 bytes", index);
-        if (w0_state(hot->w0) == W0_ALIVE)
+        if (w0_state(hot->w0) == W0_ALIVE) {
+            r->alive++;
             reach_huge(r, hot);
+        }
     }
     return blocks_claim_begin(&heap->payloads, arenas_of(r->values_end)) ? 0 : -ENOMEM;
 }
@@ -318,31 +348,48 @@ static int push(struct recovery *r, uint32_t index)
     return 0;
 }
 
-static int mark_slots(struct recovery *r, uint32_t index)
+static int mark_slot(struct recovery *r, uint32_t index, uint32_t slot, uint32_t edge)
+{
+    uint32_t target = edge & SLOT_TARGET;
+    if (edge == 0)
+        return 0;
+    if (target == 0 || target >= r->heap->sb->index_top)
+        return damaged(r, "object %u, slot %u: points to entry %u, which is none", index, slot, target);
+    return push(r, target);
+}
+
+static int mark_list(struct recovery *r, uint32_t index)
 {
     struct heap *heap = r->heap;
     const char *wrong = slots_check(heap, index, SLOTS_ADMIT);
     if (wrong != NULL)
         return refused(r, &heap->lists, "object %u: %s", index, wrong);
     uint32_t count = slots_count(heap, index);
-    for (uint32_t slot = 0; slot < count; slot++) {
-        uint32_t edge = slots_edge(heap, index, slot), target = edge & SLOT_TARGET;
-        if (edge == 0)
-            continue;
-        if (target == 0 || target >= heap->sb->index_top)
-            return damaged(r, "object %u, slot %u: points to entry %u, which is none", index, slot, target);
-        int err = push(r, target);
-        if (err != 0)
-            return err;
-    }
-    return 0;
+    int err = 0;
+    for (uint32_t slot = 0; slot < count && err == 0; slot++)
+        err = mark_slot(r, index, slot, slots_edge(heap, index, slot));
+    return err;
+}
+
+/* What an object that is marked leads to. */
+static int look_at(struct recovery *r, uint32_t index)
+{
+    uint64_t w0 = r->heap->hot[index].w0, slots = r->heap->warm[index].slots;
+    unsigned ns = w0_ns(w0);
+    if (w0_state(w0) != W0_ALIVE)
+        return damaged(r, "object %u: is referred to, but not alive", index);
+    if (ns >= NS_BLOCK)
+        return mark_list(r, index);
+    int err = ns > 0 ? mark_slot(r, index, 0, (uint32_t)slots) : 0;
+    return ns > 1 && err == 0 ? mark_slot(r, index, 1, (uint32_t)(slots >> 32)) : err;
 }
 
 /* Through a ring: each object is prefetched when it leaves the stack and looked at RING objects later. */
 static int drain(struct recovery *r)
 {
     struct heap *heap = r->heap;
-    while (r->stack_count > 0 || r->ring_count > 0) {
+    int err = 0;
+    while ((r->stack_count > 0 || r->ring_count > 0) && err == 0) {
         while (r->stack_count > 0 && r->ring_count < RING) {
             uint32_t index = ((uint32_t *)(void *)r->stack.base)[--r->stack_count];
             bits_prefetch(&heap->hot[index]);
@@ -352,21 +399,39 @@ static int drain(struct recovery *r)
         uint32_t index = r->ring[r->ring_head];
         r->ring_head = (r->ring_head + 1) % RING;
         r->ring_count--;
-        if (w0_state(heap->hot[index].w0) != W0_ALIVE)
-            return damaged(r, "object %u: is referred to, but not alive", index);
-        int err = mark_slots(r, index);
-        if (err != 0)
-            return err;
+        err = look_at(r, index);
+        if (++r->marked % TELL_EVERY == 0 && err == 0)
+            err = tell(r, PASS_MARK, r->marked, r->alive);
     }
-    return 0;
+    return err;
 }
 
-static int mark_cell(void *owner, uint32_t ref, unsigned type)
+static int find_root(void *owner, uint32_t ref, unsigned type)
 {
     struct recovery *r = owner;
     const struct cell_hold *cell = cell_at(r->heap, ref);
     bool hold = type == CELL_HOLD && cell->count != COUNT_GUARD && goes_on(r, cell->session);
-    return hold || type == CELL_TICKET || cell_is_name(type) ? push(r, cell->object) : 0;
+    if (hold || type == CELL_TICKET || cell_is_name(type))
+        set_bit(&r->roots, cell->object);
+    return 0;
+}
+
+static int find_roots(struct recovery *r)
+{
+    struct heap *heap = r->heap;
+    for (uint32_t index = 1; index < heap->sb->index_top; index++) {
+        uint64_t holder = heap->hot[index].holder;
+        int err = tell_entries(r, PASS_ROOTS, index);
+        if (err != 0)
+            return err;
+        if (w0_state(heap->hot[index].w0) != W0_ALIVE || holder >> 32 == 0)
+            continue;
+        if (!is_session(heap, (uint32_t)holder))
+            return damaged(r, "object %u: its first holder is no session", index);
+        if (goes_on(r, (uint32_t)holder))
+            set_bit(&r->roots, index);
+    }
+    return cells_each(heap, find_root, r);
 }
 
 /* A guard whose object nothing else keeps becomes a hold. One after the other: what a hold keeps that was delivered
@@ -384,22 +449,24 @@ static int mark_guard(void *owner, uint32_t ref, unsigned type)
     return err != 0 ? err : drain(r);
 }
 
+/* Roots are marked first, all at once, and looked at in order of index: what many of them lead to is then found by its
+ * bit alone, and most of the entries are met one behind the other. */
 static int mark(struct recovery *r)
 {
     struct heap *heap = r->heap;
-    for (uint32_t index = 1; index < heap->sb->index_top; index++) {
-        uint64_t holder = heap->hot[index].holder;
-        if (w0_state(heap->hot[index].w0) != W0_ALIVE || holder >> 32 == 0)
-            continue;
-        if (!is_session(heap, (uint32_t)holder))
-            return damaged(r, "object %u: its first holder is no session", index);
-        int err = goes_on(r, (uint32_t)holder) ? push(r, index) : 0;
-        if (err == 0)
-            err = drain(r);
-        if (err != 0)
-            return err;
+    int err = find_roots(r);
+    const uint64_t *roots = (const void *)r->roots.base;
+    uint64_t words = err == 0 ? heap->sb->index_top / 64 + 1 : 0;
+    memcpy(r->marks.base, roots, words * 8);
+    for (uint64_t w = 0; w < words; w++) {
+        for (uint64_t left = roots[w]; left != 0 && err == 0; left &= left - 1) {
+            err = look_at(r, (uint32_t)(w * 64 + bits_lowest(left)));
+            if (++r->marked % TELL_EVERY == 0 && err == 0)
+                err = tell(r, PASS_MARK, r->marked, r->alive);
+            if (r->stack_count >= DRAIN_AT && err == 0)
+                err = drain(r);
+        }
     }
-    int err = cells_each(heap, mark_cell, r);
     if (err == 0)
         err = drain(r);
     return err != 0 ? err : cells_each(heap, mark_guard, r);
@@ -421,26 +488,71 @@ static int claim_value(struct recovery *r, uint32_t index)
     return ok ? 0 : refused(r, &heap->payloads, "object %u: its value's block is not its own", index);
 }
 
+static void count_slots(struct recovery *r, uint32_t index)
+{
+    struct heap *heap = r->heap;
+    uint32_t count = slots_count(heap, index);
+    for (uint32_t slot = 0; slot < count; slot++) {
+        uint32_t edge = slots_edge(heap, index, slot);
+        if (edge == 0)
+            continue;
+        ((uint32_t *)(void *)r->counts.base)[edge & SLOT_TARGET]++;
+        count_slot(heap, index, edge, 1);
+    }
+}
+
+/* The same, of a list that stands in the entry. */
+static void count_inline(struct recovery *r, uint32_t index, unsigned count)
+{
+    uint64_t slots = r->heap->warm[index].slots;
+    for (; count > 0; count--, slots >>= 32) {
+        uint32_t edge = (uint32_t)slots;
+        if (edge == 0)
+            continue;
+        ((uint32_t *)(void *)r->counts.base)[edge & SLOT_TARGET]++;
+        count_slot(r->heap, index, edge, 1);
+    }
+}
+
+/* What count_and_claim() will look at beside the entry itself. */
+static void bring_near(const struct recovery *r, uint32_t index)
+{
+    const struct heap *heap = r->heap;
+    const struct hot *hot = &heap->hot[index];
+    uint64_t slots = heap->warm[index].slots, bytes = value_block_bytes(hot->w0, hot->value);
+    unsigned ns = w0_ns(hot->w0);
+    if (!is_marked(r, index))
+        return;
+    if (ns == 1 || ns == 2) /* targets of marked objects have been looked at */
+        bits_prefetch((const uint32_t *)(const void *)r->counts.base + ((uint32_t)slots & SLOT_TARGET));
+    if (ns == 2)
+        bits_prefetch((const uint32_t *)(const void *)r->counts.base + (slots >> 32 & SLOT_TARGET));
+    if ((hot->w0 & W0_INLINE) == 0 && bytes != 0 && bytes <= BLOCK_MAX)
+        blocks_prefetch(&heap->payloads, payload_class(bytes), value_offset(bytes, hot->value));
+}
+
 static int count_and_claim(struct recovery *r)
 {
     struct heap *heap = r->heap;
-    for (uint32_t index = 1; index < heap->sb->index_top; index++) {
-        if (!is_marked(r, index))
+    uint32_t top = (uint32_t)heap->sb->index_top;
+    for (uint32_t index = 1; index < top; index++) {
+        if (index + AHEAD < top)
+            bring_near(r, index + AHEAD);
+        int err = tell_entries(r, PASS_COUNT, index);
+        if (err == 0 && !is_marked(r, index))
             continue;
-        int err = claim_value(r, index);
-        const char *wrong = err == 0 ? slots_check(heap, index, SLOTS_CLAIM) : NULL;
+        if (err == 0)
+            err = claim_value(r, index);
+        unsigned ns = w0_ns(heap->hot[index].w0);
+        const char *wrong = err == 0 && ns >= NS_BLOCK ? slots_check(heap, index, SLOTS_CLAIM) : NULL;
         if (wrong != NULL)
             err = refused(r, &heap->lists, "object %u: %s", index, wrong);
         if (err != 0)
             return err;
-        uint32_t count = slots_count(heap, index);
-        for (uint32_t slot = 0; slot < count; slot++) {
-            uint32_t edge = slots_edge(heap, index, slot);
-            if (edge == 0)
-                continue;
-            ((uint32_t *)(void *)r->counts.base)[edge & SLOT_TARGET]++;
-            count_slot(heap, index, edge, 1);
-        }
+        if (ns >= NS_BLOCK)
+            count_slots(r, index);
+        else
+            count_inline(r, index, ns);
         heap->alive++;
         heap->value_bytes += value_size(heap->hot[index].value);
     }
@@ -510,8 +622,10 @@ static void settle_entries(struct recovery *r)
 {
     struct heap *heap = r->heap;
     const uint32_t *counts = (const void *)r->counts.base;
-    for (uint32_t index = (uint32_t)heap->sb->index_top; index-- > 1;) {
+    uint32_t top = (uint32_t)heap->sb->index_top;
+    for (uint32_t index = top; index-- > 1;) {
         struct hot *hot = &heap->hot[index];
+        (void)tell_entries(r, PASS_SETTLE, top - index); /* it is too late to end it */
         hot->in = counts[index];
         hot->link = 0;
         hot->w0 &= ~W0_DERIVED;
@@ -538,10 +652,11 @@ static void settle_entries(struct recovery *r)
 static int verify(struct recovery *r)
 {
     struct heap *heap = r->heap;
-    uint64_t top = heap->sb->index_top, bits = top / 8 + 1;
-    if (!reserve_init(&r->marks, bits) || !reserve_init(&r->delivered, bits) ||
-        !reserve_init(&r->stack, top * 4) || !reserve_init(&r->counts, top * 4) ||
-        !reserve_grow(&r->marks, heap->mem, bits) || !reserve_grow(&r->delivered, heap->mem, bits) ||
+    uint64_t top = heap->sb->index_top, bits = (top / 64 + 1) * 8;
+    if (!reserve_init(&r->marks, bits) || !reserve_init(&r->roots, bits) ||
+        !reserve_init(&r->delivered, bits) || !reserve_init(&r->stack, top * 4) ||
+        !reserve_init(&r->counts, top * 4) || !reserve_grow(&r->marks, heap->mem, bits) ||
+        !reserve_grow(&r->roots, heap->mem, bits) || !reserve_grow(&r->delivered, heap->mem, bits) ||
         !reserve_grow(&r->counts, heap->mem, top * 4))
         return -ENOMEM;
     int err = check_entries(r);
@@ -635,6 +750,7 @@ int heap_recover(struct heap *heap, const struct recover_config *config, struct 
         err = settle(&r);
     mem_free(heap->mem, r.undone, r.result.undone * sizeof *r.undone);
     reserve_done(&r.marks, heap->mem);
+    reserve_done(&r.roots, heap->mem);
     reserve_done(&r.delivered, heap->mem);
     reserve_done(&r.stack, heap->mem);
     reserve_done(&r.counts, heap->mem);

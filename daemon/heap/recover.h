@@ -17,11 +17,17 @@
 
 #include "daemon/heap/heap.h"
 
+#define RECOVER_ALL        1000u
+#define RECOVER_HEAP_SHARE 850u /* the rest is the pool's */
+
 struct recover_config {
     bool keep_anonymous; /* tests: sessions without a key go on too */
     /* Step 7: looks at the image, writes nothing to it, makes what it likes of its own. 0; -ENOMEM; -EINVAL: damaged,
      * `error` says what. NULL: nothing to say. */
     int (*check)(void *owner, char *error, size_t error_size);
+    /* Told now and then how much is done, in parts of RECOVER_ALL; this here ends with RECOVER_HEAP_SHARE. False: it is
+     * to end, which it does with -ECANCELED while the image is as it was. NULL: nobody wants to know. */
+    bool (*progress)(void *owner, unsigned done);
     void *owner;
 };
 
@@ -31,7 +37,7 @@ struct recover_result {
     uint64_t voided; /* holds of sessions that did not go on */
 };
 
-/* 0; -ENOMEM; -EINVAL: damaged, `error` says which object or cell, which field, and what is wrong with it. */
+/* 0; -ENOMEM; -ECANCELED; -EINVAL: damaged, `error` says which object or cell, which field, and what is wrong with it. */
 int heap_recover(struct heap *heap, const struct recover_config *config, struct recover_result *ret,
                  char *error, size_t error_size);
 

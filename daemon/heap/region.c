@@ -176,6 +176,24 @@ static int cover_holes(const struct region *region, uint64_t offset, uint64_t en
     return 0;
 }
 
+/* Whether the file has no hole in [offset, end). To find the next hole is to look at all that lies before it, so what
+ * was found is kept; and whoever comes from above looks further back each time. */
+static bool is_solid(struct region *region, uint64_t offset, uint64_t end)
+{
+    if (offset >= region->solid_from && end <= region->solid_to)
+        return true;
+    uint64_t back = offset < region->solid_from ? 2 * (region->solid_to - region->solid_from) : 0;
+    uint64_t from = back < offset ? offset - back : 0;
+    off_t hole = lseek(region->fd, (off_t)from, SEEK_HOLE);
+    if (from < offset && (hole < 0 || (uint64_t)hole < end)) {
+        from = offset;
+        hole = lseek(region->fd, (off_t)from, SEEK_HOLE);
+    }
+    region->solid_from = from;
+    region->solid_to = hole < 0 ? from : (uint64_t)hole;
+    return end <= region->solid_to;
+}
+
 uint64_t region_file_size(const struct region *region)
 {
     struct stat status;
@@ -368,7 +386,7 @@ int region_admit(struct region *region, uint64_t offset, uint64_t size)
         end = file;
     if (offset >= end)
         return 0;
-    bool has_room = !region->granules && next_hole(region, offset, end) == end;
+    bool has_room = !region->granules && is_solid(region, offset, end);
     if (!has_room && make_room(region, offset, end - offset, true) != 0)
         return -ENOMEM;
     return set_access(region, offset, bits_round_up(end - offset, PAGE), PROT_OPEN) == 0 ? 0 : -ENOMEM;
@@ -377,6 +395,7 @@ int region_admit(struct region *region, uint64_t offset, uint64_t size)
 void region_punch(struct region *region, uint64_t offset, uint64_t size, bool backed)
 {
     region_touch(region, offset, size);
+    region->solid_from = region->solid_to = 0;
     if (region->is_private) {
         (void)cover(region, offset, offset + size, PROT_CLOSED);
         return;
@@ -390,6 +409,7 @@ void region_punch(struct region *region, uint64_t offset, uint64_t size, bool ba
 
 void region_drop(struct region *region, uint64_t offset, uint64_t size)
 {
+    region->solid_from = region->solid_to = 0;
     if (!region->is_private)
         (void)region->io->punch(region->io, region->fd, offset, size);
 }

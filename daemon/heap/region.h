@@ -41,7 +41,8 @@ struct region {
     int error;       /* errno of the last growth that the file refused; 0: none did since it last grew */
     bool is_private; /* a copy-on-write look at somebody's image: never changes the file */
     bool granules;
-    struct reserve used; /* of each granule: pages that are backed, uint16_t */
+    struct reserve used;           /* of each granule: pages that are backed, uint16_t */
+    uint64_t solid_from, solid_to; /* where the file was last seen to have no hole, see region_admit() */
     const struct region_io *io;
     struct mem *mem;
     struct save *save; /* of this image, under way: it sees pieces before they change */

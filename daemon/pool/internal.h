@@ -99,6 +99,7 @@ struct pool {
     char name[HF_POOL_NAME_MAX + 1];
     struct fault fault;
     uint64_t now_ms, lease_ms;
+    uint64_t lease_base_ms; /* of the loop clock, where lease_ms began; see pool_start_leases() */
     uint64_t random_state, hash_seed;
     void (*random)(uint8_t *out, size_t size);
 
@@ -346,7 +347,7 @@ void object_freed(void *owner, uint32_t index);
 struct recover_config;
 int pool_check(struct pool *pool, const struct recover_config *config, char *error, size_t error_size);
 /* Makes all that is private anew from a recovered heap that was checked. -HF_E_OOM. */
-int pool_rebuild(struct pool *pool);
+int pool_rebuild(struct pool *pool, const struct recover_config *config);
 
 /* ---- verify.c ---- */
 

@@ -55,8 +55,15 @@ static int create_heap(struct pool *pool, const struct pool_config *config)
 
 struct check {
     struct pool *pool;
+    const struct pool_config *pool_config;
     const struct recover_config *config;
 };
+
+static bool tell_progress(void *owner, unsigned done)
+{
+    const struct pool_config *config = ((const struct check *)owner)->pool_config;
+    return config->progress(config->progress_data, done * 1000 / RECOVER_ALL);
+}
 
 static int check_heap(void *owner, char *error, size_t error_size)
 {
@@ -66,8 +73,11 @@ static int check_heap(void *owner, char *error, size_t error_size)
 
 static int recover_heap(struct pool *pool, const struct pool_config *config, char *error, size_t error_size)
 {
-    struct check check = {.pool = pool};
-    const struct recover_config recover = {.keep_anonymous = false, .check = check_heap, .owner = &check};
+    struct check check = {.pool = pool, .pool_config = config};
+    const struct recover_config recover = {.keep_anonymous = false,
+                                           .check = check_heap,
+                                           .progress = config->progress != NULL ? tell_progress : NULL,
+                                           .owner = &check};
     struct recover_result result;
     const char *wrong = NULL;
     check.config = &recover;
@@ -81,7 +91,7 @@ static int recover_heap(struct pool *pool, const struct pool_config *config, cha
         err = -ENOMEM;
     if (err == 0)
         err = heap_recover(&pool->heap, &recover, &result, error, error_size);
-    return err == 0 && pool_rebuild(pool) != 0 ? -ENOMEM : err;
+    return err == 0 && pool_rebuild(pool, &recover) != 0 ? -ENOMEM : err;
 }
 
 /* That of the daemon, or the one the pool was made with if that is lower. */
@@ -94,7 +104,9 @@ static uint64_t limit_of(const struct pool *pool, const struct pool_config *conf
 static void tell_failure(const struct pool *pool, int err, char *error, size_t error_size)
 {
     int why = pool->heap.meta.error != 0 ? pool->heap.meta.error : pool->heap.values.error;
-    if (why != 0)
+    if (err == -ECANCELED)
+        snprintf(error, error_size, "the recovery of pool %s was ended", pool->name);
+    else if (why != 0)
         snprintf(error, error_size, "no room for pool %s: %s", pool->name, strerror(why));
     else if (err == -EMFILE || err == -ENFILE)
         snprintf(error, error_size, "no file descriptors left for pool %s", pool->name);
@@ -130,7 +142,13 @@ int pool_open(struct pool **ret, const struct pool_config *config, char *error, 
     if (config->fd_meta >= 0)
         pool->heap.meta.fd = pool->heap.values.fd = -1; /* they stay the caller's */
     pool_close(pool);
-    return err == -EINVAL ? -HF_E_INTERNAL : err == -EMFILE || err == -ENFILE ? -HF_E_LIMIT : -HF_E_OOM;
+    switch (err) {
+    case -EINVAL: return -HF_E_INTERNAL;
+    case -ECANCELED: return -HF_E_DRAINING;
+    case -EMFILE:
+    case -ENFILE: return -HF_E_LIMIT;
+    default: return -HF_E_OOM;
+    }
 }
 
 void pool_close(struct pool *pool)
@@ -347,8 +365,13 @@ void pool_tick(struct pool *pool, uint64_t now_ms, uint64_t lease_ms)
     if (now_ms > pool->now_ms)
         pool->now_ms = now_ms;
     gc_tick(&pool->gc, pool->now_ms);
-    if (lease_ms > pool->lease_ms)
-        pool->lease_ms = lease_ms;
+    if (lease_ms - pool->lease_base_ms > pool->lease_ms && lease_ms > pool->lease_base_ms)
+        pool->lease_ms = lease_ms - pool->lease_base_ms;
+}
+
+void pool_start_leases(struct pool *pool, uint64_t lease_ms)
+{
+    pool->lease_base_ms = lease_ms - pool->lease_ms;
 }
 
 static bool ticket_is_due(const struct pool *pool)
@@ -440,7 +463,7 @@ void pool_next_due(const struct pool *pool, uint64_t *ret_now_ms, uint64_t *ret_
     const struct deadline *lease = deadlines_first(&pool->leases);
     uint64_t collection = gc_next_due(&pool->gc);
     *ret_now_ms = ticket != NULL && ticket->at < collection ? ticket->at : collection;
-    *ret_lease_ms = lease != NULL ? lease->at : UINT64_MAX;
+    *ret_lease_ms = lease != NULL ? lease->at + pool->lease_base_ms : UINT64_MAX;
 }
 
 /* ---- facts ---- */

@@ -64,12 +64,17 @@ struct pool_config {
     int fd_meta, fd_values;     /* an image to recover; both -1: a new one in memfds */
     bool create;                /* a new one in these two files, which are empty (pool/images.h makes such) */
     bool look_only; /* recover a private copy: the files stay the caller's, untouched (walkers, tests) */
+    /* Told now and then, while an image is recovered, how much is done, in thousandths. False: it is to end, and
+     * pool_open() fails with -HF_E_DRAINING. NULL: nobody wants to know. */
+    bool (*progress)(void *data, unsigned done);
+    void *progress_data;
 };
 
 /* Makes a pool, or recovers one from an image (recovery is the only way to open an image). Its sessions are in grace
  * then; it has the limit it was made with, or max_bytes if that is lower.
  * Fails with -HF_E_OOM (memory, or the file system of its files), -HF_E_LIMIT (no file descriptors left), or
- * -HF_E_INTERNAL when the image is damaged: then no byte of it was changed. `error` says what, and where.
+ * -HF_E_INTERNAL when the image is damaged, -HF_E_DRAINING when it was to end: then no byte of it was changed. `error`
+ * says what, and where.
  * The pool owns the two fds on success, unless look_only. */
 int pool_open(struct pool **ret, const struct pool_config *config, char *error, size_t error_size);
 
@@ -86,6 +91,10 @@ bool pool_dispose_step(struct pool *pool, unsigned units);
  * most 1 s a turn, drives leases. Neither may go back (a smaller value is taken as no advance). What became
  * due is queued for pool_step(). */
 void pool_tick(struct pool *pool, uint64_t now_ms, uint64_t lease_ms);
+
+/* Of a pool that was recovered by someone who had no such clock, or has waited since: all its leases begin now, when the
+ * loop clock says `lease_ms`. */
+void pool_start_leases(struct pool *pool, uint64_t lease_ms);
 
 /* Does up to `units` units of pending work. A unit: an object freed, a slot dropped, a hold of an ended
  * session released, a ticket or lease expired; a piece of memory returned or made ready counts

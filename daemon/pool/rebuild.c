@@ -299,6 +299,13 @@ static int enter_sessions(struct pool *pool)
 
 /* ---- objects and cells ---- */
 
+#define TELL_EVERY 65536u
+
+static unsigned share_of(uint64_t done, uint64_t all)
+{
+    return RECOVER_HEAP_SHARE + (unsigned)((RECOVER_ALL - RECOVER_HEAP_SHARE) * done / all);
+}
+
 /* One more use; 0 if there is no such label any more. */
 static uint16_t use_label(struct pool *pool, uint16_t label)
 {
@@ -308,18 +315,27 @@ static uint16_t use_label(struct pool *pool, uint16_t label)
     return label;
 }
 
-static int enter_entries(struct pool *pool)
+static int enter_entries(struct pool *pool, const struct recover_config *config)
 {
     struct heap *heap = &pool->heap;
-    for (uint32_t index = 1; index < heap->sb->index_top; index++) {
+    uint32_t top = (uint32_t)heap->sb->index_top, last = 0;
+    struct session *s = NULL; /* of `last`: neighbours mostly have the same holder */
+    for (uint32_t index = 1; index < top; index++) {
         struct hot *hot = &heap->hot[index];
+        if (index % TELL_EVERY == 0 && config->progress != NULL)
+            (void)config->progress(config->owner, share_of(index, top)); /* it is too late to end it */
         if (w0_state(hot->w0) != W0_ALIVE)
             continue;
-        heap->warm[index].label = use_label(pool, heap->warm[index].label);
+        uint16_t label = heap->warm[index].label;
+        if (label != 0 && use_label(pool, label) == 0)
+            heap->warm[index].label = 0;
         heap->open += (hot->w0 & W0_OPEN) != 0;
         if (hot->holder >> 32 == 0)
             continue;
-        struct session *s = session_of_ref(pool, (uint32_t)hot->holder);
+        if (last != (uint32_t)hot->holder) {
+            last = (uint32_t)hot->holder;
+            s = session_of_ref(pool, last);
+        }
         if (!u32vec_prepare(&s->holds, &pool->mem, 1))
             return -HF_E_OOM;
         hot->link = u32vec_push(&s->holds, index);
@@ -410,12 +426,12 @@ static int settle(struct pool *pool)
     return 0;
 }
 
-int pool_rebuild(struct pool *pool)
+int pool_rebuild(struct pool *pool, const struct recover_config *config)
 {
     gc_recovered(&pool->gc);
     int err = enter_sessions(pool);
     if (err == 0)
-        err = enter_entries(pool);
+        err = enter_entries(pool, config);
     if (err == 0)
         err = cells_each(&pool->heap, enter_cell, pool);
     if (err == 0)

@@ -426,6 +426,64 @@ START_TEST(a_damaged_superblock_is_refused)
 }
 END_TEST
 
+/* ---- progress ---- */
+
+#define MANY 140000u /* entries: some words about each pass */
+
+struct listener {
+    unsigned calls, end_at; /* end_at: the call that is answered with no; 0: none */
+    unsigned last;
+};
+
+static bool listen(void *owner, unsigned done)
+{
+    struct listener *listener = owner;
+    ck_assert_uint_ge(done, listener->last);
+    ck_assert_uint_le(done, RECOVER_HEAP_SHARE);
+    listener->last = done;
+    return ++listener->calls != listener->end_at;
+}
+
+static int recover_listened(struct listener *listener, uint64_t *ret_log)
+{
+    const struct recover_config config = {.progress = listen, .owner = listener};
+    const struct heap *live = &fx.pool->heap;
+    struct heap heap;
+    struct mem mem;
+    const char *wrong;
+    mem_init(&mem, NULL, UINT64_MAX);
+    ck_assert_int_eq(heap_map(&heap, live->meta.fd, live->values.fd, true, NULL, &mem, &wrong), 0);
+    int err = heap_recover(&heap, &config, &result, error, sizeof error);
+    *ret_log = heap.log->n;
+    heap_close(&heap);
+    ck_assert_uint_eq(mem.private_bytes, 0);
+    return err;
+}
+
+START_TEST(progress_rises_and_each_word_can_be_the_last)
+{
+    struct listener all = {.end_at = 0};
+    struct heap *heap = &fx.pool->heap;
+    uint64_t log;
+    for (unsigned k = 0; k < MANY; k++)
+        (void)put_leaf(&fx, fx.a);
+    image_store(heap, &heap->hot[1].holder, 0); /* an operation under way */
+    ck_assert_int_eq(recover_listened(&all, &log), 0);
+    ck_assert_uint_ge(all.last, RECOVER_HEAP_SHARE * 9 / 10);
+    ck_assert_uint_ge(all.calls, 5 * (MANY / 65536));
+    unsigned ended = 0;
+    for (unsigned k = 1; k <= all.calls; k++) {
+        struct listener one = {.end_at = k};
+        int err = recover_listened(&one, &log);
+        ck_assert_uint_eq(log, err == 0 ? 0 : 1); /* as it was, or done: settling is not ended halfway */
+        ck_assert(err == 0 || (err == -ECANCELED && one.calls == k));
+        ended += err != 0;
+    }
+    ck_assert_uint_ge(ended, 4 * (MANY / 65536));
+    image_rollback(heap);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("recover");
@@ -445,5 +503,6 @@ int main(void)
     tcase_add_test(tc, a_damaged_cell_is_refused);
     tcase_add_test(tc, a_damaged_log_is_refused);
     tcase_add_test(tc, a_damaged_superblock_is_refused);
+    tcase_add_test(tc, progress_rises_and_each_word_can_be_the_last);
     return suite_run(suite);
 }

@@ -176,6 +176,24 @@ START_TEST(admitting_fills_holes_and_changes_no_byte)
 }
 END_TEST
 
+/* Whatever was seen before, and in whichever order pages are asked for. */
+START_TEST(a_hole_is_noticed_beside_what_had_none)
+{
+    static const unsigned order[] = {6, 5, 4, 7, 2, 3, 0, 1};
+    for (uint64_t page = 0; page < 8; page++)
+        if (page != 3 && page != 6)
+            write_page(page, 1);
+    for (size_t k = 0; k < sizeof order / sizeof order[0]; k++)
+        ck_assert_int_eq(region_admit(&region, order[k] * PAGE, PAGE), 0);
+    ck_assert_uint_eq(blocks_of(fd), 8 * PAGE);
+    ck_assert_int_eq(region_back(&region, 0, 8 * PAGE, false), 0);
+    region_punch(&region, 2 * PAGE, PAGE, true);
+    ck_assert_uint_eq(blocks_of(fd), 7 * PAGE);
+    ck_assert_int_eq(region_admit(&region, 2 * PAGE, PAGE), 0);
+    ck_assert_uint_eq(blocks_of(fd), 8 * PAGE);
+}
+END_TEST
+
 START_TEST(holes_that_cannot_be_filled_are_no_room)
 {
     struct grow_io grow;
@@ -349,6 +367,7 @@ int main(void)
     tcase_add_test(tc, a_file_that_cannot_grow_is_told_from_a_budget);
     tcase_add_test(tc, pages_that_cannot_be_given_back_are_cleared);
     tcase_add_test(tc, admitting_fills_holes_and_changes_no_byte);
+    tcase_add_test(tc, a_hole_is_noticed_beside_what_had_none);
     tcase_add_test(tc, holes_that_cannot_be_filled_are_no_room);
     tcase_add_test(tc, a_private_look_leaves_the_file_alone);
     tcase_add_test(tc, extents_are_told);
