@@ -17,11 +17,15 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define EXIT_FAILED 1
 #define EXIT_USAGE  2
+
+#define PROGRESS_MS   5000u /* between two lines about a start that takes long */
+#define STORE_WAIT_MS 5000u /* for systemd to say that it keeps what it was given */
 
 _Static_assert(OPTIONS_LISTEN_MAX == SERVER_LISTEN_MAX && OPTIONS_WORKERS_MAX == SERVER_WORKERS_MAX,
                "the options promise what the server keeps");
@@ -33,8 +37,13 @@ struct program {
     struct server *server;
     struct signals signals;
     struct systemd systemd;
-    bool activated; /* it was given sockets to listen at */
+    uv_timer_t progress; /* of a start that takes long, for the log */
+    bool activated;      /* it was given sockets to listen at */
+    bool loading;        /* pools are being recovered */
+    bool stores;         /* somebody keeps the pools' memory */
     bool stopping;
+    char refused[SYSTEMD_STATUS_MAX *
+                 4];       /* why the start failed after it had begun to listen; "": it did not */
     bool misread;          /* the last reload was refused */
     bool stuck;            /* a worker, stuck_worker, has not answered */
     unsigned stuck_worker; /* its number */
@@ -166,6 +175,21 @@ static const char *plural(uint64_t count)
     return count == 1 ? "" : "s";
 }
 
+/* "recovering pool default: 43 % of 10.0 M objects" */
+static void describe_loading(const struct program *program, char *text, size_t size)
+{
+    struct server_loading loading;
+    char objects[HUMAN_MAX];
+    server_loading(program->server, &loading);
+    human_count(objects, sizeof objects, loading.objects);
+    if (loading.of == 1 && loading.name != NULL)
+        snprintf(text, size, "recovering pool %s: %u %% of %s object%s", loading.name, loading.done / 10,
+                 objects, plural(loading.objects));
+    else
+        snprintf(text, size, "recovering %u of %u pools: %u %% of %s object%s", loading.pools, loading.of,
+                 loading.done / 10, objects, plural(loading.objects));
+}
+
 /* "serving 3 pools, 12 sessions, 1.20 M objects, 310 MiB of 14.0 GiB" */
 static void describe_serving(const struct program *program, const struct server_summary *summary, char *text,
                              size_t size)
@@ -200,6 +224,8 @@ static void describe(void *data, char *text, size_t size)
         describe_stopping(&summary, text, size);
     else if (program->stuck)
         snprintf(text, size, "worker %u has not answered", program->stuck_worker);
+    else if (program->loading)
+        describe_loading(program, text, size);
     else
         describe_serving(program, &summary, text, size);
 }
@@ -209,14 +235,20 @@ static void on_stopped(void *data)
     struct program *program = data;
     signals_stop(&program->signals);
     systemd_stop(&program->systemd, "stopping: the pools are being closed");
+    uv_close((uv_handle_t *)&program->progress, NULL);
 }
 
-/* Where it listens, and what to try next. Programs that start a daemon wait for these lines. */
-static void announce(struct program *program)
+/* Where it listens. Programs that start a daemon wait for these lines. */
+static void announce_addresses(struct program *program)
 {
     const char *address;
     for (unsigned i = 0; (address = server_address(program->server, i)) != NULL; i++)
         announce_address(program, address);
+}
+
+/* And what to try next. */
+static void announce_ready(struct program *program)
+{
     log_write(&program->log, LOG_LEVEL_INFO, "ready",
               "version=%s max_memory=%llu msg=\"try: %.*sholdfast -s %s ping\"", HF_VERSION,
               (unsigned long long)program->options.max_memory, program->folder_size, program->folder,
@@ -230,12 +262,106 @@ static int fail(struct program *program, const char *error)
     return EXIT_FAILED;
 }
 
+/* ---- a start that goes on while the loop runs ---- */
+
+static uint64_t progress_of(void *data)
+{
+    const struct program *program = data;
+    struct server_loading loading;
+    server_loading(program->server, &loading);
+    return loading.done;
+}
+
+static void log_progress(uv_timer_t *timer)
+{
+    struct program *program = timer->data;
+    char text[SYSTEMD_STATUS_MAX];
+    describe_loading(program, text, sizeof text);
+    log_write(&program->log, LOG_LEVEL_INFO, "recovering", "msg=\"%s\"", text);
+}
+
+static void on_loaded(void *data, const char *error)
+{
+    struct program *program = data;
+    program->loading = false;
+    uv_timer_stop(&program->progress);
+    if (error != NULL) {
+        snprintf(program->refused, sizeof program->refused, "%s", error);
+        return;
+    }
+    announce_ready(program);
+    systemd_ready(&program->systemd);
+}
+
+static void start_loading(struct program *program)
+{
+    server_on_loaded(program->server, on_loaded, program);
+    uv_timer_start(&program->progress, log_progress, PROGRESS_MS, PROGRESS_MS);
+}
+
+/* ---- what is handed over ---- */
+
+static int keep(void *data, const char *pool, int fd_meta, int fd_values)
+{
+    (void)data;
+    return systemd_keep(pool, fd_meta, fd_values);
+}
+
+static int forget(void *data, const char *pool)
+{
+    (void)data;
+    return systemd_forget(pool);
+}
+
+/* Only newer versions of systemd say how much they keep. */
+static void tell_store(struct program *program, unsigned kept, unsigned others)
+{
+    unsigned max;
+    program->stores = program->options.heap_dir == NULL && systemd_stores(&max);
+    if (kept > 0)
+        log_write(&program->log, LOG_LEVEL_INFO, "kept",
+                  "descriptors=%u msg=\"systemd has kept the memory of pools\"", kept);
+    if (others > 0)
+        log_write(&program->log, LOG_LEVEL_WARN, "kept_unknown",
+                  "descriptors=%u msg=\"systemd keeps files that are no pools'; they are left alone\"",
+                  others);
+    if (program->stores && max > 0 && kept + 2 > max)
+        log_write(&program->log, LOG_LEVEL_WARN, "store_full",
+                  "max=%u msg=\"systemd keeps no further pool; raise FileDescriptorStoreMax=, by 2 a pool\"",
+                  max);
+}
+
+/* What came back from systemd's fd store. The names stay the store's. 0, or -1 with a text. */
+static int take_kept(struct program *program, struct systemd_store *store, struct server_config *config,
+                     struct server_kept **ret, char *error, size_t error_size)
+{
+    unsigned count = 0;
+    *ret = calloc(store->count + 1, sizeof **ret);
+    if (*ret == NULL) {
+        snprintf(error, error_size, "no memory");
+        return -1;
+    }
+    for (unsigned k = 0; k < store->count; k++) {
+        struct systemd_kept *kept = &store->kept[k];
+        if (kept->pool == NULL)
+            continue;
+        (*ret)[count++] = (struct server_kept){.pool = kept->pool, .fd = kept->fd};
+        kept->fd = -1;
+    }
+    tell_store(program, count, store->count - count);
+    config->kept = *ret;
+    config->kept_count = count;
+    if (program->stores)
+        config->keeper = (struct server_keeper){.keep = keep, .forget = forget};
+    return 0;
+}
+
 /* What it listens at: the sockets that were handed over, and the addresses of the options. 0, or -1 with a text. */
 static int places(struct program *program, struct server_config *config, int *fds, const char **listen,
-                  char *error, size_t error_size)
+                  struct systemd_store *store, char *error, size_t error_size)
 {
     struct options *options = &program->options;
-    int count = systemd_sockets(fds, OPTIONS_LISTEN_MAX, error, error_size);
+    int count = systemd_sockets(fds, OPTIONS_LISTEN_MAX, store, error, error_size);
     if (count < 0)
         return -1;
     program->activated = count > 0;
@@ -252,11 +378,12 @@ static int places(struct program *program, struct server_config *config, int *fd
     return 0;
 }
 
-static int run(struct program *program)
+static int open_server(struct program *program, char *error, size_t error_size)
 {
-    char error[TRANSPORT_ERROR_MAX];
     const char *listen[OPTIONS_LISTEN_MAX];
     int fds[OPTIONS_LISTEN_MAX];
+    struct systemd_store store = {.count = 0};
+    struct server_kept *kept = NULL;
     struct server_config config = {
         .max_memory = program->options.max_memory,
         .slowlog_us = program->options.slowlog_us,
@@ -266,20 +393,50 @@ static int run(struct program *program)
         .save_every_ms = program->options.save_every_ms,
         .save_keep = program->options.save_keep,
         .load = program->options.load,
+        .set_aside = program->options.set_aside,
         .log = &program->log,
     };
-    if (config.heap_dir != NULL) /* which takes as long as reading them */
+    if (config.heap_dir != NULL)
         systemd_starting("opening the pools", config.heap_dir);
-    if (places(program, &config, fds, listen, error, sizeof error) != 0 ||
-        server_open(&program->server, &config, error, sizeof error) != 0)
+    int r = places(program, &config, fds, listen, &store, error, error_size);
+    if (r == 0)
+        r = take_kept(program, &store, &config, &kept, error, error_size);
+    if (r == 0)
+        r = server_open(&program->server, &config, error, error_size);
+    systemd_store_done(&store);
+    free(kept);
+    return r;
+}
+
+static int run(struct program *program)
+{
+    char error[TRANSPORT_ERROR_MAX + SYSTEMD_STATUS_MAX];
+    struct server_loading loading;
+    if (open_server(program, error, sizeof error) != 0)
         return fail(program, error);
+    if (program->stores && !systemd_wait(STORE_WAIT_MS))
+        log_write(&program->log, LOG_LEVEL_WARN, "store_slow",
+                  "msg=\"systemd has not yet said that it keeps the memory of pools\"");
+    server_loading(program->server, &loading);
+    program->loading = loading.of > 0;
     signals_start(&program->signals, server_loop(program->server), on_signal, program);
     server_on_stopped(program->server, on_stopped, program);
-    announce(program);
+    uv_timer_init(server_loop(program->server), &program->progress);
+    program->progress.data = program;
+    announce_addresses(program);
+    if (loading.of > 0)
+        start_loading(program);
+    else
+        announce_ready(program);
     systemd_start(&program->systemd, server_loop(program->server),
-                  &(struct systemd_source){.alive = alive, .describe = describe, .data = program});
+                  &(struct systemd_source){.alive = alive,
+                                           .describe = describe,
+                                           .progress = loading.of > 0 ? progress_of : NULL,
+                                           .data = program});
     server_run(program->server);
     server_close(program->server);
+    if (program->refused[0] != '\0')
+        return fail(program, program->refused);
     log_write(&program->log, LOG_LEVEL_INFO, "stopped", "msg=\"bye\"");
     return 0;
 }

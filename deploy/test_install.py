@@ -86,6 +86,7 @@ class Install(unittest.TestCase):
         there = files_below(os.path.join(self.root, "usr"))
         for path in ("bin/holdfastd", "bin/holdfast", "include/holdfast.h", "lib/libholdfast.a", "lib/libholdfast.so",
                      "lib/pkgconfig/libholdfast.pc", "share/man/man8/holdfastd.8", "share/man/man5/holdfast.conf.5",
+                     "share/doc/holdfast/OPERATIONS.md",
                      "share/doc/holdfast/python.md",
                      "lib/systemd/system/holdfast.service", "lib/systemd/system/holdfast.socket",
                      "lib/sysusers.d/holdfast.conf", "lib/tmpfiles.d/holdfast.conf"):

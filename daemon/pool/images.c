@@ -446,17 +446,38 @@ static enum images_result lock_file(const struct images *images, const char *nam
                 images->path, name, meta_end);
 }
 
-/* A superblock that is not sound is recovery's to refuse. */
+static bool read_superblock(int fd, struct superblock *ret)
+{
+    return pread(fd, ret, sizeof *ret, 0) == (ssize_t)sizeof *ret && ret->magic == IMAGE_MAGIC &&
+           ret->checksum == superblock_checksum(ret);
+}
+
+bool image_is_of_other(int fd_meta, const char *name, char ret_name[HF_POOL_NAME_MAX + 1])
+{
+    struct superblock sb;
+    if (!read_superblock(fd_meta, &sb) || strncmp(sb.name, name, sizeof sb.name) == 0)
+        return false;
+    snprintf(ret_name, HF_POOL_NAME_MAX + 1, "%.*s", (int)HF_POOL_NAME_MAX, sb.name);
+    return true;
+}
+
+void image_peek(int fd_meta, uint32_t *ret_number, uint64_t *ret_objects)
+{
+    struct superblock sb;
+    bool sound = read_superblock(fd_meta, &sb);
+    *ret_number = sound ? (uint32_t)(sb.next_sid >> POOL_SID_BITS) : UINT32_MAX;
+    *ret_objects = sound && sb.index_top > 0 && sb.index_top <= sb.index_end ? sb.index_top - 1 : 0;
+}
+
 static enum images_result check_name(const struct images *images, const char *name, int fd, char *error,
                                      size_t error_size)
 {
-    struct superblock sb;
-    if (pread(fd, &sb, sizeof sb, 0) != (ssize_t)sizeof sb || sb.magic != IMAGE_MAGIC ||
-        sb.checksum != superblock_checksum(&sb) || strncmp(sb.name, name, sizeof sb.name) == 0)
+    char other[HF_POOL_NAME_MAX + 1];
+    if (!image_is_of_other(fd, name, other))
         return IMAGES_FINE;
     return fail(IMAGES_DOUBTFUL, error, error_size,
-                "%s/%s%s is the image of pool %.64s; give both its files that name, or move them away",
-                images->path, name, meta_end, sb.name);
+                "%s/%s%s is the image of pool %s; give both its files that name, or move them away",
+                images->path, name, meta_end, other);
 }
 
 enum images_result images_files(const struct images *images, const char *name, int *ret_meta, int *ret_values,

@@ -28,6 +28,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define IMAGES_LOCK      "lock"
 #define IMAGES_FILE_MAX  (HF_POOL_NAME_MAX + 16) /* bytes of a file's name, with its end */
@@ -95,6 +96,12 @@ enum images_result images_clear(const struct images *images, const struct image 
  * them. BUSY; DOUBTFUL: no plain files, another user's, or the image of a pool of another name. */
 enum images_result images_files(const struct images *images, const char *name, int *ret_meta, int *ret_values,
                                 char *error, size_t error_size);
+
+/* What the superblock of an image says, wherever that is; one that is not sound says nothing, and is recovery's to refuse.
+ * Whether the image is of a pool of another name, and of which; and, without being sure of it, its pool's number
+ * (UINT32_MAX: not known) and how many objects there may be. */
+bool image_is_of_other(int fd_meta, const char *name, char ret_name[HF_POOL_NAME_MAX + 1]);
+void image_peek(int fd_meta, uint32_t *ret_number, uint64_t *ret_objects);
 
 /* Makes two empty files (mode 0600) for a new image; the caller closes them. When the image is in them images_publish()
  * gives them their names, from which moment on the pool exists; images_discard() removes them instead. */

@@ -358,6 +358,9 @@ struct place {
 /* Where the pool of that name, or number, is (directory.c); false: there is none. */
 bool server_place(struct server *server, const uint8_t *name, uint32_t name_size, struct place *ret);
 bool server_place_numbered(struct server *server, uint64_t number, struct place *ret);
+/* 0, or the error BUSY if the pool of that number, or name, is being recovered. */
+int server_busy(struct call *call, uint64_t number);
+int server_busy_named(struct call *call, const uint8_t *name, uint32_t name_size);
 /* Reserves a place for a new pool. -HF_E_EXISTS, LIMIT (HF_POOLS_MAX), OOM. It is given up when the pool cannot be made,
  * or by server_unreserve(), which does nothing if it is given up or in use. */
 int server_reserve(struct call *call, const uint8_t *name, uint32_t name_size, struct place *ret);

@@ -178,6 +178,24 @@ bool server_place_numbered(struct server *server, uint64_t number, struct place 
     return found;
 }
 
+static int fail_busy(struct call *call, const struct load *load)
+{
+    if (load == NULL)
+        return 0;
+    call->error_size = (uint32_t)loading_busy(load, call->error);
+    return -HF_E_BUSY;
+}
+
+int server_busy(struct call *call, uint64_t number)
+{
+    return fail_busy(call, loading_numbered(call->server, number));
+}
+
+int server_busy_named(struct call *call, const uint8_t *name, uint32_t name_size)
+{
+    return fail_busy(call, loading_find(call->server, name, name_size));
+}
+
 void server_unreserve(struct call *call, uint32_t number)
 {
     struct directory *directory = &call->server->directory;

@@ -110,6 +110,15 @@ static void free_state(struct call *call)
     call->state_free = NULL;
 }
 
+/* While `default` is being recovered. The session, which it has no pool for, comes later. */
+static int admit_early(struct call *call, enum hf_method method)
+{
+    if (method == HF_METHOD_hello || method == HF_METHOD_ping || method == HF_METHOD_methods)
+        return 0;
+    int r = server_busy(call, call->conn->entry->number);
+    return r != 0 ? r : -HF_E_BUSY; /* the pool is on its way here */
+}
+
 /* Checks that come before every handler. */
 static int admit(struct call *call, enum hf_method method, uint32_t param_count)
 {
@@ -118,6 +127,8 @@ static int admit(struct call *call, enum hf_method method, uint32_t param_count)
         return call_fail(call, HF_E_BADARG, "too many arguments; see `methods`", "params=%u", param_count);
     if (conn->worker->draining && (hfp_method_info(method)->flags & HF_M_CHANGES) != 0)
         return -HF_E_DRAINING;
+    if (unlikely(conn->entry->loading))
+        return admit_early(call, method);
     if (method == HF_METHOD_hello || conn->session != NULL)
         return 0;
     int r = conn_open_session(conn);
@@ -265,7 +276,7 @@ void dispatch(struct conn *conn, const struct request *request, const struct pre
         free_state(&call);
     finish(&call, r);
     /* A hello that failed may be tried again, or left: then all goes on in `default`. */
-    conn->requested |= !is_notification && (method != HF_METHOD_hello || r == 0);
+    conn->requested |= !is_notification && (method != HF_METHOD_hello || r == 0) && !conn->entry->loading;
     if (unlikely(method == HF_METHOD_hello && r != 0 && !conn->greeted && conn->entry != worker->first))
         move_home(conn);
 }

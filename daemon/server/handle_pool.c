@@ -113,6 +113,8 @@ int handle_pool_drop(struct call *call)
         return r;
     if (!pool_name_fits(name.data, name.size))
         return call_bad_pool_name(call, "arg", "name");
+    if ((r = server_busy_named(call, name.data, name.size)))
+        return r;
     if (!server_place(call->server, name.data, name.size, &place))
         return no_pool(call);
     args.number = place.number;

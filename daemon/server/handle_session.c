@@ -64,6 +64,8 @@ static int hello_open(struct call *call, const struct hello *hello)
     struct place place;
     int r;
 
+    if ((r = server_busy_named(call, name, size)))
+        return r;
     if (!server_place(call->server, name, size, &place))
         return call_fail(call, HF_E_NOTFOUND, "there is no pool of that name; `pool_create` makes one",
                          "pool=%.*s", (int)size, (const char *)name);
@@ -84,9 +86,12 @@ static int hello_resume(struct call *call, const struct hello *hello)
     struct session *session = NULL;
     struct pool *pool = NULL;
     struct place place;
+    int r;
 
     if (hello->key.size != HF_KEY_SIZE)
         return call_fail(call, HF_E_NOTFOUND, "a session's key has 16 bytes", "option=session");
+    if ((r = server_busy(call, number_of(hello->key.data))))
+        return r;
     if (server_place_numbered(call->server, number_of(hello->key.data), &place)) {
         if (place.worker != call->worker)
             return conn_move(call, &place);
@@ -330,6 +335,8 @@ int handle_sessions(struct call *call)
         .limit = (uint32_t)limit, .all = name.size == 1 && name.data[0] == '*', .ended = ended};
     if (!args.all && !pool_name_fits(name.data, name.size))
         return call_bad_pool_name(call, "option", "pool");
+    if (!args.all && (r = server_busy_named(call, name.data, name.size)))
+        return r;
     if (!args.all && !server_place(call->server, name.data, name.size, &place))
         return no_pool(call);
     args.number = place.number;
@@ -364,6 +371,8 @@ int handle_kill(struct call *call)
     int r;
 
     if ((r = call_uint(call, "sid", 1, HF_ID_MAX, CALL_REQUIRED, &sid)) || (r = call_options(call, NULL, 0)))
+        return r;
+    if ((r = server_busy(call, sid >> POOL_SID_BITS)))
         return r;
     if (!server_place_numbered(call->server, sid >> POOL_SID_BITS, &place))
         return no_session(call, sid);

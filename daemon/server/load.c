@@ -8,26 +8,40 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Whether there is something in the image of that name; the list of images has it no longer if there is nothing. 0, or -1
+ * with a text. */
+static int look_into(struct server *server, struct load *load, char *error, size_t error_size)
+{
+    struct pool_config config;
+    struct pool_stats stats;
+    struct pool *pool;
+    pools_config(server, load->name, &config);
+    config.fd_meta = load->fd_meta;
+    config.fd_values = load->fd_values;
+    if (pool_open(&pool, &config, error, error_size) != 0)
+        return -1;
+    load->fd_meta = load->fd_values = -1;
+    pool_stats(pool, &stats);
+    pool_close(pool);
+    if (stats.objects == 0 && stats.names == 0 && stats.sessions_grace == 0)
+        return 0;
+    snprintf(error, error_size,
+             "the pool %s is there already, with %" PRIu64 " objects; drop it, or start without --load",
+             load->name, stats.objects);
+    return -1;
+}
+
 /* The pool of that name that is there already, if nothing is in it, gives way; one with something in it does not. */
 static int make_way(struct server *server, const char *name, char *error, size_t error_size)
 {
-    struct place place;
-    struct pool_stats stats;
     bool left;
-    if (!server_place(server, (const uint8_t *)name, (uint32_t)strlen(name), &place))
+    struct load *load = loading_own(server, name);
+    if (load == NULL)
         return 0;
-    struct pool_entry *entry = pools_numbered(place.worker, place.number);
-    pool_stats(entry->pool, &stats);
-    if (stats.objects != 0 || stats.names != 0 || stats.sessions_grace != 0) {
-        snprintf(error, error_size,
-                 "the pool %s is there already, with %" PRIu64 " objects; drop it, or start without --load",
-                 name, stats.objects);
+    if (look_into(server, load, error, error_size) != 0 ||
+        pools_unpublish(server, name, &left, error, error_size) != 0)
         return -1;
-    }
-    if (server->images.path != NULL &&
-        images_remove(&server->images, name, &left, error, error_size) != IMAGES_FINE)
-        return -1;
-    pools_forget(entry);
+    loading_remove(server, load);
     return 0;
 }
 
@@ -35,25 +49,21 @@ static int make_way(struct server *server, const char *name, char *error, size_t
 static int load_pool(struct server *server, struct pool **ret, const char *name, uint32_t number, int fd,
                      char *error, size_t error_size)
 {
-    const struct images *images = &server->images;
     struct pool_config config;
-    pools_config(server->workers[0], name, &config);
+    pools_config(server, name, &config);
     pools_identity(&config, number);
-    bool files = images->path != NULL;
-    if (files &&
-        images_create(images, name, &config.fd_meta, &config.fd_values, error, error_size) != IMAGES_FINE)
+    if (pools_make_files(server, name, &config, error, error_size) != 0)
         return -1;
     int r = pool_load(ret, &config, fd, error, error_size);
-    if (r == 0 && (!files || images_publish(images, name, error, error_size) == IMAGES_FINE))
+    if (r == 0 && pools_publish(server, name, &config, error, error_size) == 0)
         return 0;
     if (r == 0) {
         pool_close(*ret);
-    } else if (files) {
+    } else {
         close(config.fd_meta);
         close(config.fd_values);
     }
-    if (files)
-        images_discard(images, name);
+    pools_discard(server, name);
     return -1;
 }
 
@@ -61,8 +71,6 @@ static int load_named(struct server *server, const char *name, int fd, char *err
 {
     struct place place;
     struct pool *pool;
-    if (make_way(server, name, error, error_size) != 0)
-        return -1;
     snprintf(error, error_size, "no memory for the list of pools");
     if (directory_reserve(server, name, &place) != 0)
         return -1;
@@ -88,7 +96,11 @@ static int load_named(struct server *server, const char *name, int fd, char *err
     return 0;
 }
 
-int load_open(struct server *server, const char *path, char *error, size_t error_size)
+/* Does something for the file and the pool it names. */
+static int with_file(struct server *server, const char *path,
+                     int (*act)(struct server *server, const char *name, int fd, char *error,
+                                size_t error_size),
+                     char *error, size_t error_size)
 {
     char name[HF_POOL_NAME_MAX + 1], why[SAVES_ERROR_MAX];
     int fd;
@@ -96,9 +108,25 @@ int load_open(struct server *server, const char *path, char *error, size_t error
         return -1;
     int r = pool_saved_name(fd, name, why, sizeof why);
     if (r == 0)
-        r = load_named(server, name, fd, why, sizeof why);
+        r = act(server, name, fd, why, sizeof why);
     if (r != 0)
         snprintf(error, error_size, "%s cannot be loaded: %s; nothing was changed", path, why);
     close(fd);
     return r == 0 ? 0 : -1;
+}
+
+static int make_way_for(struct server *server, const char *name, int fd, char *error, size_t error_size)
+{
+    (void)fd;
+    return make_way(server, name, error, error_size);
+}
+
+int load_make_way(struct server *server, const char *path, char *error, size_t error_size)
+{
+    return with_file(server, path, make_way_for, error, error_size);
+}
+
+int load_open(struct server *server, const char *path, char *error, size_t error_size)
+{
+    return with_file(server, path, load_named, error, error_size);
 }

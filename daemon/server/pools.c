@@ -4,6 +4,7 @@
  * A dropped pool is out of the directory at once (its name is free again). Its memory goes back in steps,
  * once the last connection in it is closed and the last value of it is sent. */
 #include "daemon/pool/events.h"
+#include "daemon/pool/memfds.h"
 #include "daemon/server/handlers.h"
 #include "daemon/server/worker.h"
 
@@ -64,16 +65,14 @@ static void kernel_random(uint8_t *out, size_t size)
     }
 }
 
-void pools_config(struct worker *worker, const char *name, struct pool_config *ret)
+void pools_config(struct server *server, const char *name, struct pool_config *ret)
 {
-    worker_clock(worker, NULL);
     *ret = (struct pool_config){
         .name = name,
-        .max_bytes = server_memory_limit(worker->server),
+        .max_bytes = server_memory_limit(server),
         .random = kernel_random,
-        .now_ms = worker->now_ms,
-        .lease_ms = worker->lease_ms,
-        .parent = &worker->server->pools_mem,
+        .now_ms = server_now_ms(server),
+        .parent = &server->pools_mem,
         .fd_meta = -1,
         .fd_values = -1,
     };
@@ -90,6 +89,52 @@ static int code_of(enum images_result result)
     }
 }
 
+int pools_make_files(const struct server *server, const char *name, struct pool_config *config, char *error,
+                     size_t error_size)
+{
+    const struct images *images = &server->images;
+    enum images_result result =
+        images->path != NULL
+            ? images_create(images, name, &config->fd_meta, &config->fd_values, error, error_size)
+            : memfds_create(name, &config->fd_meta, &config->fd_values, error, error_size);
+    return code_of(result);
+}
+
+int pools_publish(const struct server *server, const char *name, const struct pool_config *config,
+                  char *error, size_t error_size)
+{
+    const struct server_keeper *keeper = &server->keeper;
+    if (server->images.path != NULL)
+        return code_of(images_publish(&server->images, name, error, error_size));
+    if (keeper->keep == NULL)
+        return 0;
+    int r = keeper->keep(keeper->data, name, config->fd_meta, config->fd_values);
+    if (r != 0)
+        log_write(server->log, LOG_LEVEL_WARN, "not_kept",
+                  "pool=%s error=\"%s\" msg=\"its memory will be gone with this process\"", name,
+                  strerror(-r));
+    return 0;
+}
+
+void pools_discard(const struct server *server, const char *name)
+{
+    if (server->images.path != NULL)
+        images_discard(&server->images, name);
+}
+
+int pools_unpublish(const struct server *server, const char *name, bool *ret_left, char *error,
+                    size_t error_size)
+{
+    const struct server_keeper *keeper = &server->keeper;
+    *ret_left = false;
+    if (server->images.path != NULL)
+        return code_of(images_remove(&server->images, name, ret_left, error, error_size));
+    int r = keeper->forget == NULL ? 0 : keeper->forget(keeper->data, name);
+    if (r != 0)
+        snprintf(error, error_size, "who keeps its memory cannot be told: %s", strerror(-r));
+    return r == 0 ? 0 : -HF_E_INTERNAL;
+}
+
 /* Sids are unique in the daemon, so that `sessions` of all pools and `kill` speak of the same one: each pool has
  * a range of 2^32 of them, the first pool the small numbers. */
 void pools_identity(struct pool_config *config, uint32_t number)
@@ -104,27 +149,26 @@ void pools_identity(struct pool_config *config, uint32_t number)
     config->first_sid = (uint64_t)number << POOL_SID_BITS | 1;
 }
 
-static int open_pool(struct worker *worker, struct pool_entry *entry, const char *name, uint64_t max_bytes,
-                     char *error, size_t error_size)
+static int open_pool(struct worker *worker, uint32_t number, const char *name, uint64_t max_bytes,
+                     struct pool_config *config, struct pool **ret, char *error, size_t error_size)
 {
-    const struct images *images = &worker->server->images;
-    struct pool_config config;
-    pools_config(worker, name, &config);
-    pools_identity(&config, entry->number);
-    config.limited = max_bytes != 0 && max_bytes < config.max_bytes;
-    config.max_bytes = config.limited ? max_bytes : config.max_bytes;
-    config.create = images->path != NULL;
-    int r = config.create
-                ? code_of(images_create(images, name, &config.fd_meta, &config.fd_values, error, error_size))
-                : 0;
+    struct server *server = worker->server;
+    pools_config(server, name, config);
+    pools_identity(config, number);
+    worker_clock(worker, NULL);
+    config->lease_ms = worker->lease_ms;
+    config->limited = max_bytes != 0 && max_bytes < config->max_bytes;
+    config->max_bytes = config->limited ? max_bytes : config->max_bytes;
+    config->create = true;
+    int r = pools_make_files(server, name, config, error, error_size);
     if (r != 0)
         return r;
-    r = pool_open(&entry->pool, &config, error, error_size);
-    if (r != 0 && config.create) {
-        close(config.fd_meta);
-        close(config.fd_values);
-        images_discard(images, name);
-    }
+    r = pool_open(ret, config, error, error_size);
+    if (r == 0)
+        return 0;
+    close(config->fd_meta);
+    close(config->fd_values);
+    pools_discard(server, name);
     return r;
 }
 
@@ -132,19 +176,18 @@ static int open_pool(struct worker *worker, struct pool_entry *entry, const char
 static int make(struct worker *worker, struct pool_entry *entry, const char *name, uint64_t max_bytes,
                 char *error, size_t error_size)
 {
-    const struct images *images = &worker->server->images;
-    int r = open_pool(worker, entry, name, max_bytes, error, error_size);
+    struct pool_config config;
+    int r = open_pool(worker, entry->number, name, max_bytes, &config, &entry->pool, error, error_size);
     if (r != 0)
         return r;
     if (!pace_add(&worker->pace, entry))
         r = -HF_E_OOM;
-    else if (images->path != NULL && (r = code_of(images_publish(images, name, error, error_size))) != 0)
+    else if ((r = pools_publish(worker->server, name, &config, error, error_size)) != 0)
         pace_remove(&worker->pace, entry);
     if (r == 0)
         return 0;
     pool_close(entry->pool);
-    if (images->path != NULL)
-        images_discard(images, name);
+    pools_discard(worker->server, name);
     return r;
 }
 
@@ -182,32 +225,74 @@ struct pool_entry *pools_create(struct worker *worker, const char *name, uint32_
     return entry;
 }
 
-struct pool_entry *pools_adopt(struct worker *worker, struct pool *pool, uint32_t number)
+static struct pool_entry *enter(struct worker *worker, struct pool *pool, uint32_t number)
 {
     struct pool_entry *entry = entry_new(worker, number);
     if (entry == NULL)
         return NULL;
     entry->pool = pool;
+    entry->worked = pool_work(pool);
     if (!pace_add(&worker->pace, entry)) {
         mem_free(worker->mem, entry, sizeof *entry);
         return NULL;
     }
     list_append(&worker->pools, &entry->link);
+    return entry;
+}
+
+struct pool_entry *pools_stand_in(struct worker *worker, struct pool *pool, uint32_t number)
+{
+    struct pool_entry *entry = enter(worker, pool, number);
+    if (entry != NULL)
+        entry->loading = true;
+    return entry;
+}
+
+/* In place of the stand-in: its connections have no sessions, and have begun nothing in it. */
+static void replace(struct pool_entry *entry, struct pool *pool)
+{
+    struct worker *worker = entry->worker;
+    struct list *at, *after;
+    pool_close(entry->pool);
+    pace_remove(&worker->pace, entry);
+    entry->pool = pool;
+    entry->loading = false;
+    entry->ticked = 0;
+    entry->worked = pool_work(pool);
+    (void)pace_add(&worker->pace, entry); /* there is the memory of the one that was removed */
+    list_each(at, after, &entry->conns)
+    {
+        list_entry(at, struct conn, in_entry)->turn = 0; /* what it has done was counted by the other */
+    }
+}
+
+struct pool_entry *pools_adopt(struct worker *worker, struct pool *pool, uint32_t number)
+{
+    struct pool_entry *entry = pools_numbered(worker, number);
+    worker_clock(worker, NULL);
+    pool_start_leases(pool, worker->lease_ms);
+    if (entry != NULL)
+        replace(entry, pool);
+    else if ((entry = enter(worker, pool, number)) == NULL)
+        return NULL;
     directory_ready(worker->server, number);
     saving_add(entry);
     return entry;
 }
 
-void pools_forget(struct pool_entry *entry)
+bool pools_begin(struct worker *worker, uint32_t number, char *error, size_t error_size, int *ret_code)
 {
-    struct worker *worker = entry->worker;
-    if (worker->first == entry)
-        worker->first = NULL;
-    pace_remove(&worker->pace, entry);
-    directory_remove(worker->server, entry->number);
-    list_remove(&entry->link);
-    pool_close(entry->pool);
-    mem_free(worker->mem, entry, sizeof *entry);
+    struct pool_config config;
+    struct pool *pool;
+    *ret_code = open_pool(worker, number, POOL_DEFAULT, 0, &config, &pool, error, error_size);
+    if (*ret_code != 0)
+        return false;
+    (void)pools_publish(worker->server, POOL_DEFAULT, &config, error,
+                        error_size); /* memory: it does not fail */
+    replace(pools_numbered(worker, number), pool);
+    directory_ready(worker->server, number);
+    saving_add(pools_numbered(worker, number));
+    return true;
 }
 
 int worker_pool_create(struct call *call, const char *name, uint32_t number, uint64_t max_bytes)
@@ -254,13 +339,9 @@ static void drop(struct call *call, struct pool_entry *entry)
  * pool. 0 or the error. */
 static int remove_files(struct call *call, const char *name)
 {
-    const struct images *images = &call->server->images;
     char error[IMAGES_ERROR_MAX];
-    bool left = false;
-    if (images->path == NULL)
-        return 0;
-    enum images_result result = images_remove(images, name, &left, error, sizeof error);
-    if (result != IMAGES_FINE)
+    bool left;
+    if (pools_unpublish(call->server, name, &left, error, sizeof error) != 0)
         return call_fail(call, HF_E_INTERNAL, error, "pool=%s", name);
     if (left)
         log_client(
@@ -334,15 +415,18 @@ void pools_close(struct worker *worker)
 struct pool *worker_pool(struct worker *worker, uint32_t number)
 {
     struct pool_entry *entry = pools_numbered(worker, number);
-    if (entry != NULL)
-        worker_clock(worker, entry);
-    return entry == NULL ? NULL : entry->pool;
+    if (entry == NULL || entry->loading)
+        return NULL;
+    worker_clock(worker, entry);
+    return entry->pool;
 }
 
 struct pool *worker_pool_next(struct worker *worker, const struct pool *pool)
 {
     struct pool_entry *entry = pool == NULL ? NULL : pools_entry(worker, pool);
     struct list *next = entry == NULL ? worker->pools.next : entry->link.next;
+    while (next != &worker->pools && list_entry(next, struct pool_entry, link)->loading)
+        next = next->next;
     worker->found = next == &worker->pools ? NULL : list_entry(next, struct pool_entry, link);
     return worker->found == NULL ? NULL : worker->found->pool;
 }

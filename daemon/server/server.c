@@ -113,8 +113,25 @@ static int add_listener(struct server *server, struct listening *listening, char
     listener->poll.data = listener;
     list_append(&server->listeners, &listener->link);
     server->listeners_count++;
-    uv_poll_start(&listener->poll, UV_READABLE, on_connection);
+    if (atomic_load(&server->accepting))
+        uv_poll_start(&listener->poll, UV_READABLE, on_connection);
     return 0;
+}
+
+static void start_accepting(struct server *server)
+{
+    struct list *at, *after;
+    if (server->draining || atomic_exchange(&server->accepting, true))
+        return;
+    list_each(at, after, &server->listeners)
+    {
+        uv_poll_start(&list_entry(at, struct listener, link)->poll, UV_READABLE, on_connection);
+    }
+}
+
+static void on_patience_over(uv_timer_t *timer)
+{
+    start_accepting(timer->data);
 }
 
 static bool has_address(const struct server *server, const char *address)
@@ -198,7 +215,7 @@ static int open_default(struct server *server, char *error, size_t error_size)
     struct place place;
     struct worker *first = server->workers[0];
     if (first->first != NULL)
-        return 0; /* recovered */
+        return 0; /* it is being recovered */
     int code = directory_reserve(server, POOL_DEFAULT, &place);
     if (code != 0)
         return -1;
@@ -255,18 +272,41 @@ static int open_saves(struct server *server, const struct server_config *config,
     return saves_prepare(server->save_dir, log_leftover, server, error, error_size) == SAVES_FINE ? 0 : -1;
 }
 
+static int open_images(struct server *server, const struct server_config *config, char *error,
+                       size_t error_size)
+{
+    const char *folder = config->heap_dir;
+    int r = folder == NULL ? 0 : folder_open(server, folder, error, error_size);
+    if (r != 0)
+        for (unsigned i = 0; i < config->kept_count; i++)
+            close(config->kept[i].fd);
+    if (r == 0)
+        r = kept_open(server, config, error, error_size);
+    if (r == 0 && config->load != NULL)
+        r = load_make_way(server, config->load, error, error_size);
+    if (r == 0)
+        r = loading_prepare(server, folder == NULL ? "what was kept" : folder, error, error_size);
+    return r == 0 && config->load != NULL ? load_open(server, config->load, error, error_size) : r;
+}
+
 static int open_parts(struct server *server, const struct server_config *config, char *error,
                       size_t error_size)
 {
     unsigned workers = config->workers == 0 ? 1 : config->workers;
-    if (open_workers(server, workers, error, error_size) != 0 ||
-        open_saves(server, config, error, error_size) != 0 ||
-        (config->heap_dir != NULL && folder_open(server, config->heap_dir, error, error_size) != 0) ||
-        (config->load != NULL && load_open(server, config->load, error, error_size) != 0) ||
-        open_default(server, error, error_size) != 0 ||
-        open_listeners(server, config, error, error_size) != 0)
+    int r = open_workers(server, workers, error, error_size);
+    if (r != 0)
+        for (unsigned i = 0; i < config->kept_count; i++)
+            close(config->kept[i].fd);
+    if (r != 0 || open_saves(server, config, error, error_size) != 0 ||
+        open_images(server, config, error, error_size) != 0 || open_default(server, error, error_size) != 0 ||
+        open_listeners(server, config, error, error_size) != 0 ||
+        start_workers(server, error, error_size) != 0 || loading_start(server, error, error_size) != 0)
         return -1;
-    return start_workers(server, error, error_size);
+    if (server->loading.count == 0)
+        start_accepting(server);
+    else
+        uv_timer_start(&server->patience, on_patience_over, LOADING_PATIENCE_MS, 0);
+    return 0;
 }
 
 /* What the pools leave to connections: an eighth, at most CONN_SHARE_MAX. */
@@ -295,6 +335,8 @@ static struct server *create(const struct server_config *config)
     server->now_offset_ms = now_offset_ms();
     server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     server->images = (struct images){.folder = -1, .lock = -1};
+    server->keeper = config->keeper;
+    server->set_aside = config->set_aside;
     list_init(&server->listeners);
     mem_init(&server->mem, NULL, config->max_memory);
     mem_init(&server->pools_mem, &server->mem, config->max_memory - conn_share(config->max_memory));
@@ -327,15 +369,18 @@ int server_open(struct server **ret, const struct server_config *config, char *e
     if (server == NULL)
         return -1;
     uv_timer_init(&server->loop, &server->drain);
+    uv_timer_init(&server->loop, &server->patience);
     int r = uv_async_init(&server->loop, &server->wake, on_wake);
-    server->drain.data = server->wake.data = server;
+    server->drain.data = server->patience.data = server->wake.data = server;
     if (r == 0 && open_parts(server, config, error, error_size) == 0) {
         *ret = server;
         return 0;
     }
+    loading_end(server);
     close_listeners(server);
     end_workers(server);
     uv_close((uv_handle_t *)&server->drain, NULL);
+    uv_close((uv_handle_t *)&server->patience, NULL);
     if (r == 0)
         uv_close((uv_handle_t *)&server->wake, NULL);
     uv_run(&server->loop, UV_RUN_DEFAULT);
@@ -354,6 +399,7 @@ static void tell_close(struct server *server, bool at_once)
 static void close_handles(struct server *server)
 {
     uv_close((uv_handle_t *)&server->drain, NULL);
+    uv_close((uv_handle_t *)&server->patience, NULL);
     uv_close((uv_handle_t *)&server->wake, NULL);
     if (server->stopped != NULL)
         server->stopped(server->stopped_data);
@@ -373,12 +419,42 @@ static void end_workers(struct server *server)
     join_workers(server);
 }
 
+/* Something was refused: the server ends, without having served what is in order. */
+static void give_up(struct server *server, const char *error)
+{
+    loading_end(server);
+    close_listeners(server);
+    server->draining = server->closing = true;
+    if (server->loaded != NULL)
+        server->loaded(server->loaded_data, error);
+    tell_close(server, true);
+}
+
+/* Whether all pools are there, or one is not to be had. */
+static void look_at_loading(struct server *server)
+{
+    struct loading *loading = &server->loading;
+    const struct load *failed = atomic_load(&loading->failed);
+    if (loading->count == 0 || loading->over || server->draining)
+        return;
+    loading->over = failed != NULL || atomic_load(&loading->ready) == loading->count;
+    if (failed != NULL) {
+        give_up(server, failed->error);
+    } else if (loading->over) {
+        loading_end(server);
+        start_accepting(server);
+        if (server->loaded != NULL)
+            server->loaded(server->loaded_data, NULL);
+    }
+}
+
 /* A worker has something to tell. When all are drained, what one had sent to another before has been delivered: they
  * close once they are quiet again. When all have ended there is nothing left to serve. */
 static void on_wake(uv_async_t *wake)
 {
     struct server *server = wake->data;
     unsigned drained = 0, ended = 0;
+    look_at_loading(server);
     for (unsigned i = 0; i < server->workers_count; i++) {
         drained += atomic_load(&server->workers[i]->drained);
         ended += atomic_load(&server->workers[i]->ended);
@@ -406,6 +482,7 @@ void server_stop(struct server *server)
 {
     if (server->draining)
         return;
+    loading_end(server);
     server->draining = true;
     close_listeners(server);
     uv_timer_start(&server->drain, on_drain_over, SERVER_DRAIN_MS, 0);
@@ -420,9 +497,11 @@ int server_run(struct server *server)
 
 void server_close(struct server *server)
 {
+    loading_end(server);
     end_workers(server);
     for (unsigned i = 0; i < server->workers_count; i++)
         worker_close(server->workers[i]);
+    loading_close(server); /* messages of it may have been in the workers' mailboxes */
     if (server->images.path != NULL)
         images_close(&server->images); /* when no pool has its files open any more */
     directory_close(server);
@@ -447,6 +526,36 @@ void server_set_max_memory(struct server *server, uint64_t bytes)
 void server_set_slowlog_us(struct server *server, uint64_t us)
 {
     slowlog_set(&server->slowlog, us);
+}
+
+uint64_t server_now_ms(const struct server *server)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + server->now_offset_ms;
+}
+
+void server_loading(const struct server *server, struct server_loading *ret)
+{
+    const struct loading *loading = &server->loading;
+    uint64_t done = 0;
+    *ret = (struct server_loading){.of = loading->count};
+    for (unsigned k = 0; k < loading->count; k++) {
+        const struct load *load = &loading->loads[k];
+        bool ready = atomic_load(&load->ready);
+        ret->objects += load->objects;
+        done += (load->objects + 1) * (ready ? 1000 : atomic_load(&load->done));
+        ret->pools += !ready;
+        if (!ready && ret->name == NULL)
+            ret->name = load->name;
+    }
+    ret->done = (unsigned)(done / (ret->objects + loading->count + (loading->count == 0)));
+}
+
+void server_on_loaded(struct server *server, void (*loaded)(void *data, const char *error), void *data)
+{
+    server->loaded = loaded;
+    server->loaded_data = data;
 }
 
 bool server_alive(struct server *server, unsigned *stuck)

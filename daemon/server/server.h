@@ -21,17 +21,39 @@ struct server;
 #define SERVER_WORKERS_MAX 64
 #define SERVER_DRAIN_MS    5000 /* replies are flushed for at most this long after server_stop() */
 
+/* Who keeps the memory of pools while no server runs, for those that are in memory. Functions are called by any thread,
+ * not twice at once for one pool; each may be NULL. */
+struct server_keeper {
+    /* Keeps the two files of a pool: 0 or -errno. From then on the next server gets them, however this process ends. */
+    int (*keep)(void *data, const char *pool, int fd_meta, int fd_values);
+    /* Keeps nothing of that pool any more. 0 or -errno: it still does. */
+    int (*forget)(void *data, const char *pool);
+    void *data;
+};
+
+/* A descriptor that came back from there. */
+struct server_kept {
+    const char *pool;
+    int fd;
+};
+
 struct server_config {
     const char *const *listen; /* addresses; copied */
     unsigned listen_count;     /* with the next: 1 ... SERVER_LISTEN_MAX */
     const int
         *listen_fds; /* sockets that listen already; the server's from server_open() on, also on failure */
     unsigned listen_fds_count;
-    uint64_t max_memory; /* bytes for everything that clients cause; > 0 */
-    uint64_t slowlog_us; /* requests that take longer are kept for `slowlog`; 0: none */
-    unsigned workers;    /* 1 ... SERVER_WORKERS_MAX; 0: 1 */
-    const char *
-        heap_dir; /* the folder of the pools' files, opened by recovery; NULL: memfds, gone with the server */
+    uint64_t max_memory;  /* bytes for everything that clients cause; > 0 */
+    uint64_t slowlog_us;  /* requests that take longer are kept for `slowlog`; 0: none */
+    unsigned workers;     /* 1 ... SERVER_WORKERS_MAX; 0: 1 */
+    const char *heap_dir; /* the folder of the pools' files, opened by recovery; NULL: memfds, which are
+                                    gone with the process if nobody keeps them */
+    struct server_keeper keeper; /* of memfds */
+    const struct server_kept
+        *kept; /* the server's from server_open() on, also on failure; the names are copied */
+    unsigned kept_count;
+    const char
+        *set_aside; /* a folder for kept memory that is refused; NULL: then the start is refused; stays */
     const char *save_dir;   /* the folder of saves; copied; NULL: there are none */
     uint64_t save_every_ms; /* each pool is saved by itself so often; 0: not */
     unsigned save_keep;     /* so many of these files of each pool are kept, at least 1 */
@@ -39,9 +61,22 @@ struct server_config {
     struct log *log;        /* outlives the server */
 };
 
-/* Makes the workers, recovers the pools of the folder, makes `default` if it is missing, and listens. On failure returns -1
- * with a text for a person in `error`; an image that is refused is left as it was. */
+/* Makes the workers, begins to recover the pools there are, makes `default` if it is missing, and listens. On failure
+ * returns -1 with a text for a person in `error`; an image that is refused is left as it was. */
 int server_open(struct server **ret, const struct server_config *config, char *error, size_t error_size);
+
+/* What is still being recovered. */
+struct server_loading {
+    unsigned pools, of; /* not served yet, of so many */
+    uint64_t objects;   /* of all, as far as is known */
+    unsigned done;      /* thousandths of all */
+    const char *name;   /* the first of them; NULL: there is none */
+};
+void server_loading(const struct server *server, struct server_loading *ret);
+
+/* `loaded(data, NULL)` is called once within server_run() when all pools are served, if server_loading() had some before.
+ * With a text for a person instead: one was refused, and server_run() is about to return. */
+void server_on_loaded(struct server *server, void (*loaded)(void *data, const char *error), void *data);
 
 /* Serves. Returns 0. */
 int server_run(struct server *server);

@@ -77,7 +77,7 @@ bool staging_begin(struct conn *conn, const struct request *request)
     staging.single = (method == HF_METHOD_put || method == HF_METHOD_set || method == HF_METHOD_store) &&
                      find_single(&staging);
     staging.many = method == HF_METHOD_put_many && find_items(&staging);
-    if (conn->worker->draining || !(staging.single || staging.many || hashes))
+    if (conn->worker->draining || conn->entry->loading || !(staging.single || staging.many || hashes))
         return false;
     conn->staging = mem_alloc(conn->worker->mem, sizeof staging);
     if (conn->staging == NULL && hashes) { /* as in stash.c: it could not be recorded */

@@ -243,7 +243,7 @@ void stash_dispatch(struct conn *conn, const struct request *request)
         return;
     if (prepared.hashed)
         replay_refused(conn, request, prepared.hash, stash->refusal_code);
-    conn->requested = true;
+    conn->requested |= !conn->entry->loading;
     dispatch_error(conn->worker, request->frame.msgid, stash->refusal_code, stash->refusal,
                    stash->refusal_size);
     book_done(&conn->worker->book, (enum hf_method)request->method, stash->refusal_code);
@@ -328,13 +328,20 @@ static bool begin_stage(struct conn *conn, enum hf_method method, const uint8_t 
     struct stash *stash = conn->stash;
     struct stream_in *stream = &stash->stream;
     char text[CALL_ERROR_MAX];
+    /* nothing may be staged in a stand-in */
+    const struct load *load =
+        conn->entry->loading ? loading_numbered(conn->worker->server, conn->entry->number) : NULL;
     int code = 0;
     if (conn->worker->draining)
         code = HF_E_DRAINING;
+    else if (load != NULL)
+        code = HF_E_BUSY;
     else if (stream->size > HF_VALUE_MAX)
         code = HF_E_TOOBIG;
     if (code != 0) {
-        refuse_text(stash, code, text, hfp_error_format(text, sizeof text, code, NULL, NULL));
+        refuse_text(stash, code, text,
+                    code == HF_E_BUSY ? loading_busy(load, text)
+                                      : hfp_error_format(text, sizeof text, code, NULL, NULL));
         stash->patience.waits = false;
         return true;
     }

@@ -15,20 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define LEASE_STEP_MS 1000u /* the loop clock advances by no more than this a turn */
 #define WATCH_MS      1000u
 #define QUIET_TURNS   2 /* the one that saw the signal may have been before the last request came */
 
 /* ---- clocks ---- */
-
-static uint64_t clock_ms(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* Time to live counts with the machine's running time including suspend, whatever is done to the time of
  * day; a lease stands still while the machine or the process does. */
@@ -38,8 +30,9 @@ static void take_time(struct worker *worker)
     uint64_t passed_ms = (ns - worker->clock_ns) / 1000000;
     worker->turn_ns = worker->book.seen_ns = ns;
     worker->clock_ns += passed_ms * 1000000;
-    worker->lease_ms += passed_ms < LEASE_STEP_MS ? passed_ms : LEASE_STEP_MS;
-    worker->now_ms = clock_ms(CLOCK_BOOTTIME) + worker->server->now_offset_ms;
+    if (atomic_load_explicit(&worker->server->accepting, memory_order_relaxed)) /* a turn more or less */
+        worker->lease_ms += passed_ms < LEASE_STEP_MS ? passed_ms : LEASE_STEP_MS;
+    worker->now_ms = server_now_ms(worker->server);
     worker->clocked = true;
 }
 
@@ -204,15 +197,17 @@ void worker_tell_close(struct worker *worker, bool at_once)
     mailbox_post(&worker->mailbox, at_once ? &worker->close_at_once : &worker->close, &kind);
 }
 
-/* What this worker has, for those who do not ask its pools themselves. */
-static void publish(struct worker *worker)
+void worker_publish(struct worker *worker)
 {
     struct list *at, *after;
     uint64_t pools = 0, objects = 0, bytes = 0, sessions = 0, memory = 0;
     list_each(at, after, &worker->pools)
     {
+        struct pool_entry *entry = list_entry(at, struct pool_entry, link);
         struct pool_stats stats;
-        pool_stats(list_entry(at, struct pool_entry, link)->pool, &stats);
+        if (entry->loading)
+            continue;
+        pool_stats(entry->pool, &stats);
         pools++;
         objects += stats.objects;
         bytes += stats.object_bytes;
@@ -230,7 +225,7 @@ static void publish(struct worker *worker)
 static void on_alive(struct worker *worker, struct message *message)
 {
     (void)message;
-    publish(worker);
+    worker_publish(worker);
     /* release: the message is the main thread's again */
     atomic_store_explicit(&worker->answered, true, memory_order_release);
 }
@@ -408,7 +403,7 @@ static void serve(void *data)
 int worker_start(struct worker *worker)
 {
     sigset_t all, before;
-    publish(worker);
+    worker_publish(worker);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int r = uv_thread_create(&worker->thread, serve, worker);

@@ -22,6 +22,7 @@
 #include "daemon/pool/images.h"
 #include "daemon/server/book.h"
 #include "daemon/server/call.h"
+#include "daemon/server/loading.h"
 #include "daemon/server/mailbox.h"
 #include "daemon/server/replay.h"
 #include "daemon/server/saving.h"
@@ -122,6 +123,7 @@ struct pool_entry {
     struct saving *saving; /* under way; NULL: none */
     struct save_figures saved;
     uint64_t save_due_ms; /* of the next periodic one, by uv_hrtime() */
+    bool loading;         /* `pool` is a stand-in, see loading.h */
 };
 
 /* Which of a worker's pools have something to do now, or later (pace.c). */
@@ -388,11 +390,15 @@ struct server {
     char *save_dir; /* where saves go; NULL: nowhere. Neither do these change */
     uint64_t save_every_ms; /* 0: none by itself */
     unsigned save_keep;
+    struct server_keeper keeper; /* likewise */
+    const char *set_aside;
+    struct loading loading;
+    _Atomic bool accepting; /* clients come in, so leases run */
 
     /* The main thread's own. */
     uv_loop_t loop;
     uv_async_t wake; /* a worker has drained or ended */
-    uv_timer_t drain;
+    uv_timer_t drain, patience;
     struct list listeners;
     unsigned listeners_count;
     int reserve_fd; /* given up when descriptors run out, so that a client can be told */
@@ -401,6 +407,8 @@ struct server {
     uint64_t next_number;
     void (*stopped)(void *data);
     void *stopped_data;
+    void (*loaded)(void *data, const char *error);
+    void *loaded_data;
 
     /* Everything that clients cause; and of it, the pools: the rest is for connections, so that a full heap can be
      * asked. Written by all threads when something grows, so on lines of their own. */
@@ -418,6 +426,8 @@ void worker_tell_drain(struct worker *worker);
 void worker_tell_close(struct worker *worker, bool at_once);
 /* True if it has answered the last such question; asks anew then. */
 bool worker_alive(struct worker *worker);
+/* Tells what it has to those who do not ask its pools themselves; on its thread. */
+void worker_publish(struct worker *worker);
 /* Frees it; its thread has ended, or was never started. */
 void worker_close(struct worker *worker);
 /* Makes sure that this turn knows the time and that the pool was told. */
@@ -451,6 +461,8 @@ void errand_send(struct pool_entry *entry);
 uint64_t pace_wait_ms(const struct worker *worker);
 
 /* server.c */
+/* The time of day, counting suspend, for pools. Any thread. */
+uint64_t server_now_ms(const struct server *server);
 /* Tells a client just accepted that it cannot be served, and closes it. Any thread. */
 void server_refuse(struct server *server, int fd, enum hf_err code, const char *text);
 
@@ -631,27 +643,51 @@ void directory_ready(struct server *server, uint32_t number);
 void directory_remove(struct server *server, uint32_t number);
 
 /* folder.c: the pools that are in files, at the start */
-/* Opens the folder and every pool in it. 0, or -1 with a text for a person. */
+/* Opens the folder and every image in it. 0, or -1 with a text for a person. */
 int folder_open(struct server *server, const char *path, char *error, size_t error_size);
 
-/* load.c */
-/* Makes a pool from the file of a save. 0, or -1 with a text for a person. */
+/* load.c: the file of a save, at the start */
+/* Before places are reserved: what is there under its name gives way, if it is empty. 0, or -1 with a text. */
+int load_make_way(struct server *server, const char *path, char *error, size_t error_size);
+/* Makes a pool from the file. 0, or -1 with a text for a person. */
 int load_open(struct server *server, const char *path, char *error, size_t error_size);
+
+/* kept.c: the pools whose memory was kept, at the start */
+/* Puts together what came back; takes all its descriptors over. 0, or -1 with a text for a person. */
+int kept_open(struct server *server, const struct server_config *config, char *error, size_t error_size);
+/* What pool_open() refuses, with what to do about it. */
+void kept_explain(const char *name, bool damaged, const char *why, char *error, size_t error_size);
+/* Copies an image away and lets it go. False: it shall not be, `error` is empty then, or could not. Any thread. */
+bool kept_set_aside(struct server *server, const char *name, int fd_meta, int fd_values, const char *why,
+                    char *error, size_t error_size);
 
 /* pools.c: a worker's own pools, on its thread */
 struct pool_entry *pools_entry(struct worker *worker, const struct pool *pool);
 struct pool_entry *pools_numbered(struct worker *worker, uint32_t number);
-/* What every pool of this daemon has in common, whether it is made or recovered. */
-void pools_config(struct worker *worker, const char *name, struct pool_config *ret);
+/* What every pool of this daemon has in common, whether it is made or recovered. Any thread. */
+void pools_config(struct server *server, const char *name, struct pool_config *ret);
 /* What a new one has of its own: an epoch, a base of serials, its first sid. */
 void pools_identity(struct pool_config *config, uint32_t number);
+/* The two files of a new pool, for config; when the image is in them the pool is given its name, from which moment on
+ * whoever comes after this process finds it; or its files go (memfds: when they are closed). 0 or an error for a client. */
+int pools_make_files(const struct server *server, const char *name, struct pool_config *config, char *error,
+                     size_t error_size);
+int pools_publish(const struct server *server, const char *name, const struct pool_config *config,
+                  char *error, size_t error_size);
+void pools_discard(const struct server *server, const char *name);
+/* Takes the name away again; see images_remove(). */
+int pools_unpublish(const struct server *server, const char *name, bool *ret_left, char *error,
+                    size_t error_size);
 /* Makes the pool of a reserved place and lets the directory know; on failure the place is given up. */
 struct pool_entry *pools_create(struct worker *worker, const char *name, uint32_t number, uint64_t max_bytes,
                                 char *error, size_t error_size, int *ret_code);
-/* Takes over a pool that was recovered for a reserved place. NULL: no memory; the pool stays the caller's. */
+/* Takes over a pool that was recovered for a reserved place; its leases run from here on. NULL: no memory; the pool stays
+ * the caller's. */
 struct pool_entry *pools_adopt(struct worker *worker, struct pool *pool, uint32_t number);
-/* Before there are threads: takes an empty one back, its place too; its files are the caller's. */
-void pools_forget(struct pool_entry *entry);
+/* An entry that takes connections until the pool is there, see loading.h. NULL: no memory. */
+struct pool_entry *pools_stand_in(struct worker *worker, struct pool *pool, uint32_t number);
+/* Makes a new `default` in place of the stand-in. False: `error`. */
+bool pools_begin(struct worker *worker, uint32_t number, char *error, size_t error_size, int *ret_code);
 /* A step of the pools that were dropped; true while there is more. */
 bool pools_dispose(struct worker *worker);
 void pools_close(struct worker *worker);

@@ -101,6 +101,11 @@ static bool set_save_keep(struct options *options, const char *text)
     return errno == 0 && isdigit((unsigned char)text[0]) && *end == '\0' && number >= 1 && number <= 1000;
 }
 
+static bool set_set_aside(struct options *options, const char *text)
+{
+    return set_path(&options->set_aside, "none", text);
+}
+
 static bool set_workers(struct options *options, const char *text)
 {
     char *end;
@@ -182,9 +187,20 @@ const struct option_row option_rows[OPTIONS_COUNT] = {
                      .standard = "memfd",
                      .set = set_heap,
                      .fix = "give memfd, or a folder: a path with a slash, as ./heap",
-                     .help = "where pools live: memfd (memory that is gone with the daemon; default), or a\n"
-                             "folder on tmpfs or disk (a path with a slash), whose pools outlive the\n"
-                             "daemon; it is made if its last part is missing"},
+                     .help = "where pools live: memfd (memory that is gone with the daemon, unless systemd\n"
+                             "keeps it for the next one; default), or a folder on tmpfs or disk (a path\n"
+                             "with a slash), whose pools outlive the daemon; it is made if its last part\n"
+                             "is missing"},
+    [OPTION_SET_ASIDE] = {.name = "set-aside",
+                          .section = "daemon",
+                          .argument = "FOLDER",
+                          .standard = "none",
+                          .set = set_set_aside,
+                          .fix = "give none, or a folder: a path with a slash",
+                          .help =
+                              "where to copy pools that systemd has kept and that are damaged, to start\n"
+                              "without them; none (default): then the daemon does not start, and systemd\n"
+                              "keeps them on"},
     [OPTION_LOAD] = {.name = "load",
                      .section = "daemon",
                      .argument = "FILE",

@@ -27,6 +27,7 @@
 enum option_id {
     OPTION_LISTEN, /* may be given several times; each other one once in a file */
     OPTION_HEAP,
+    OPTION_SET_ASIDE,
     OPTION_LOAD,
     OPTION_WORKERS,
     OPTION_MAX_MEMORY,
@@ -58,6 +59,7 @@ struct options {
     /* The same, understood. */
     const char *heap_dir;        /* of values[OPTION_HEAP]; NULL: memfds */
     const char *load, *save_dir; /* the same; NULL: none */
+    const char *set_aside;       /* of values[OPTION_SET_ASIDE]; NULL: nothing is set aside */
     uint64_t save_every_ms;      /* 0: not */
     unsigned save_keep;
     uint64_t max_memory; /* bytes */

@@ -10,7 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define VARIABLES_MAX 96 /* bytes of what stands before the status in a message */
+#define VARIABLES_MAX  96 /* bytes of what stands before the status in a message */
+#define STORE_PREFIX   "pool-"
+#define STORE_TEXT_MAX 160 /* bytes of a message about a pool */
 
 /* ---- sockets that are handed over ---- */
 
@@ -36,43 +38,118 @@ static void free_names(char **names, int count)
 }
 
 /* False with a text for the first one that is of no use. */
-static bool are_fit(char *const *names, int count, char *error, size_t error_size)
+static bool is_fit(int fd, const char *name, char *error, size_t error_size)
 {
-    for (int i = 0; i < count; i++) {
-        int fd = SD_LISTEN_FDS_START + i;
-        const char *flaw = flaw_of(fd);
-        if (flaw == NULL)
-            continue;
-        snprintf(error, error_size, "descriptor %d ('%s'), which was handed over to listen at, %s", fd,
-                 names[i], flaw);
-        return false;
-    }
-    return true;
+    const char *flaw = flaw_of(fd);
+    if (flaw == NULL)
+        return true;
+    snprintf(error, error_size, "descriptor %d ('%s'), which was handed over to listen at, %s", fd, name,
+             flaw);
+    return false;
 }
 
-int systemd_sockets(int *fds, unsigned max, char *error, size_t error_size)
+static bool is_plain_file(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+/* Takes over the name. */
+static void add_kept(struct systemd_store *store, int fd, char **name)
+{
+    struct systemd_kept *kept = &store->kept[store->count++];
+    bool of_pool = strncmp(*name, STORE_PREFIX, strlen(STORE_PREFIX)) == 0;
+    *kept =
+        (struct systemd_kept){.fd = fd, .name = *name, .pool = of_pool ? *name + strlen(STORE_PREFIX) : NULL};
+    *name = NULL;
+}
+
+void systemd_store_done(struct systemd_store *store)
+{
+    for (unsigned k = 0; k < store->count; k++) {
+        if (store->kept[k].fd >= 0)
+            close(store->kept[k].fd);
+        free(store->kept[k].name);
+    }
+    free(store->kept);
+    *store = (struct systemd_store){.count = 0};
+}
+
+/* Sorts them; the number of sockets, or -1. */
+static int sort(char **names, int count, int *fds, unsigned max, struct systemd_store *store, char *error,
+                size_t error_size)
+{
+    unsigned sockets = 0;
+    for (int i = 0; i < count; i++) {
+        int fd = SD_LISTEN_FDS_START + i;
+        if (is_plain_file(fd))
+            add_kept(store, fd, &names[i]);
+        else if (!is_fit(fd, names[i], error, error_size))
+            return -1;
+        else if (sockets++ < max)
+            fds[sockets - 1] = fd;
+    }
+    if (sockets <= max)
+        return (int)sockets;
+    snprintf(error, error_size, "%u sockets were handed over, %u is the most; remove some from the unit",
+             sockets, max);
+    return -1;
+}
+
+int systemd_sockets(int *fds, unsigned max, struct systemd_store *store, char *error, size_t error_size)
 {
     char **names = NULL;
-    int count = sd_listen_fds_with_names(1, &names);
+    int count = sd_listen_fds_with_names(1, &names), sockets = -1;
+    *store = (struct systemd_store){.count = 0};
     if (count < 0) {
         snprintf(error, error_size, "LISTEN_FDS or LISTEN_FDNAMES cannot be understood: %s; unset both",
                  strerror(-count));
         return -1;
     }
-    bool fit = (unsigned)count <= max;
-    if (fit)
-        fit = are_fit(names, count, error, error_size);
+    if (count > 0 && (store->kept = calloc((size_t)count, sizeof *store->kept)) == NULL)
+        snprintf(error, error_size, "no memory");
     else
-        snprintf(error, error_size, "%d sockets were handed over, %u is the most; remove some from the unit",
-                 count, max);
-    for (int i = 0; i < count; i++) {
-        if (fit)
-            fds[i] = SD_LISTEN_FDS_START + i;
-        else
+        sockets = sort(names, count, fds, max, store, error, error_size);
+    if (sockets < 0) {
+        for (unsigned k = 0; k < store->count; k++)
+            store->kept[k].fd = -1;
+        systemd_store_done(store);
+        for (int i = 0; i < count; i++)
             close(SD_LISTEN_FDS_START + i);
     }
     free_names(names, count);
-    return fit ? count : -1;
+    return sockets;
+}
+
+/* ---- the fd store ---- */
+
+bool systemd_stores(unsigned *ret_max)
+{
+    const char *max = getenv("FDSTORE");
+    *ret_max = max == NULL ? 0 : (unsigned)strtoul(max, NULL, 10);
+    return getenv("NOTIFY_SOCKET") != NULL;
+}
+
+/* It polls what it keeps, to let go of what has ended; files never do. */
+int systemd_keep(const char *pool, int fd_meta, int fd_values)
+{
+    const int fds[] = {fd_meta, fd_values};
+    char text[STORE_TEXT_MAX];
+    snprintf(text, sizeof text, "FDSTORE=1\nFDPOLL=0\nFDNAME=" STORE_PREFIX "%s", pool);
+    int r = sd_pid_notify_with_fds(0, 0, text, fds, 2);
+    return r < 0 ? r : 0;
+}
+
+int systemd_forget(const char *pool)
+{
+    int r = sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=" STORE_PREFIX "%s", pool);
+    return r < 0 ? r : 0;
+}
+
+bool systemd_wait(unsigned ms)
+{
+    int r = sd_notify_barrier(0, ms * 1000ull);
+    return r >= 0;
 }
 
 /* ---- the journal ---- */
@@ -117,6 +194,20 @@ static void tell_stuck(struct systemd *systemd, uint64_t now_ms)
     tell(systemd, "", status);
 }
 
+/* A start that gets on may take as long as it takes. */
+static void tell_start(struct systemd *systemd)
+{
+    char variables[VARIABLES_MAX];
+    uint64_t before = systemd->progress;
+    systemd->progress = systemd->source.progress(systemd->source.data);
+    if (systemd->progress != before)
+        snprintf(variables, sizeof variables, "EXTEND_TIMEOUT_USEC=%u\n%s", SYSTEMD_EXTEND_S * 1000000,
+                 systemd->watched ? "WATCHDOG=1\n" : "");
+    else
+        snprintf(variables, sizeof variables, "%s", systemd->watched ? "WATCHDOG=1\n" : "");
+    tell_state(systemd, variables);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct systemd *systemd = timer->data;
@@ -125,7 +216,10 @@ static void on_timer(uv_timer_t *timer)
         tell_state(systemd, "");
     } else if (systemd->source.alive(systemd->source.data)) {
         systemd->alive_ms = now_ms;
-        tell_state(systemd, systemd->watched ? "WATCHDOG=1\n" : "");
+        if (systemd->starting)
+            tell_start(systemd);
+        else
+            tell_state(systemd, systemd->watched ? "WATCHDOG=1\n" : "");
     } else {
         tell_stuck(systemd, now_ms);
     }
@@ -146,6 +240,8 @@ void systemd_start(struct systemd *systemd, uv_loop_t *loop, const struct system
 {
     uint64_t watchdog_us = 0;
     *systemd = (struct systemd){.source = *source, .told = getenv("NOTIFY_SOCKET") != NULL};
+    systemd->starting = source->progress != NULL;
+    systemd->progress = UINT64_MAX;
     uv_timer_init(loop, &systemd->timer);
     systemd->timer.data = systemd;
     if (!systemd->told)
@@ -154,11 +250,23 @@ void systemd_start(struct systemd *systemd, uv_loop_t *loop, const struct system
     systemd->alive_ms = uv_now(loop);
     systemd->watched = sd_watchdog_enabled(0, &watchdog_us) > 0;
     systemd->source.alive(systemd->source.data); /* asks for the first time */
-    tell_state(systemd, "READY=1\n");
     /* Twice in the time that systemd waits, as sd_watchdog_enabled(3) recommends; a watchdog of less than two
      * milliseconds is beyond what a timer can do. */
     uint64_t half_ms = systemd->watched ? watchdog_us / 2000 : SYSTEMD_STATUS_MS;
-    look_every(systemd, half_ms == 0 ? 1 : half_ms < SYSTEMD_STATUS_MS ? half_ms : SYSTEMD_STATUS_MS);
+    systemd->every_ms = half_ms == 0 ? 1 : half_ms < SYSTEMD_STATUS_MS ? half_ms : SYSTEMD_STATUS_MS;
+    if (!systemd->starting) {
+        systemd_ready(systemd);
+        return;
+    }
+    tell_start(systemd);
+    look_every(systemd, systemd->every_ms < SYSTEMD_STARTING_MS ? systemd->every_ms : SYSTEMD_STARTING_MS);
+}
+
+void systemd_ready(struct systemd *systemd)
+{
+    systemd->starting = false;
+    tell_state(systemd, "READY=1\n");
+    look_every(systemd, systemd->every_ms);
 }
 
 void systemd_reloading(struct systemd *systemd)

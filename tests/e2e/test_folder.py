@@ -17,72 +17,21 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from daemon import RELEASE, Daemon  # noqa: E402
 from folder import FolderTest, end, hot_entries, kill, read  # noqa: E402
 from rpc import Closed, poll  # noqa: E402
+import outlives  # noqa: E402
 
 KILL_AT = os.path.join(os.path.dirname(RELEASE), "tests", "preload", "kill_at.so")
-LEASE_MS = 3600000
+LEASE_MS = outlives.LEASE_MS
 MIB = 1 << 20
 
 
 class Outlives(FolderTest):
-    def fill(self, daemon):
-        """What there is in a pool, and how to find it again."""
-        owner = daemon.client({"name": "owner", "lease_ms": LEASE_MS})
-        guest = daemon.client({"name": "guest", "lease_ms": 0})
-        values = [None, 7, -5, 2.5, "text", b"bytes", [1, [2, {"k": "v"}]], "x" * 100, b"y" * 5000, b"z" * 300000,
-                  os.urandom(5 * MIB)]
-        ids = [owner.call("put", value, {"tag": "t%d" % (k % 3)}) for k, value in enumerate(values)]
-        graph = owner.call("put_many", [["leaf"], ["a", [-1, None]], ["b", [-1, -2] + [ids[0]] * 20]])
-        owner.call("name", "root", graph[2])
-        owner.call("release", graph)
-        owner.call("set", ids[4], "changed")
-        owner.call("seal", ids[6])
-        guest.call("retain", ids[3], 4)
-        ticket = owner.call("share", ids[5], {"ttl_ms": LEASE_MS, "uses": 3})
-        stored = guest.call("store", "stored", {"a": 1})
-        gone = [guest.call("put", "gone"), owner.call("put", "released")]
-        owner.call("release", gone[1])
-        opened = owner.call("put", None, {"size": MIB})
-        owner.call("write", opened, 1000, b"begun")
-        values[4] = "changed"
-        return {"values": dict(zip(ids, values)), "ids": ids, "graph": graph, "ticket": ticket, "stored": stored,
-                "gone": gone, "open": opened, "hello": owner.hello_result, "clients": (owner, guest)}
-
-    def check(self, daemon, had):
-        hello = had["hello"]
-        with daemon.client({"session": hello["session"]}) as owner, daemon.client({"lease_ms": 0}) as other:
-            again = owner.hello_result
-            self.assertEqual((again["sid"], again["epoch"], again["pool"]), (hello["sid"], hello["epoch"], "default"))
-            self.assertEqual(again["held"], len(had["ids"]) + 1)
-            for obj, value in had["values"].items():
-                self.assertEqual(owner.call("get", obj), value)
-                self.assertEqual(owner.call("inspect", obj)["held_by"]["sessions"], 1, "the guest's holds are void")
-            self.assertEqual([owner.call("inspect", obj)["tag"] for obj in had["ids"][:4]], ["t0", "t1", "t2", "t0"])
-            self.assertEqual(owner.call("get", had["ids"][4], {"version": True})[1] > 1, True)
-            self.assertEqual(owner.code("set", had["ids"][6], 1), "SEALED")
-            leaf, a, b = had["graph"]
-            self.assertEqual(other.call("lookup", "root"), b)
-            self.assertEqual(other.call("refs", b), [leaf, a] + [had["ids"][0]] * 20)
-            self.assertEqual(other.call("refs", a), [leaf, None])
-            self.assertEqual(other.call("claim", had["ticket"]), had["ids"][5])
-            self.assertEqual(other.call("fetch", "stored", {"version": True}), [{"a": 1}, had["stored"][1]])
-            self.assertEqual(sorted(name for name, _ in other.call("names", 0)[1]), ["root", "stored"])
-            for obj in had["gone"]:
-                self.assertEqual(other.code("get", obj), "GONE")
-            owner.call("write", had["open"], 1005, b" and ended")
-            owner.call("seal", had["open"])
-            part = other.call("get", had["open"], {"offset": 990, "len": 40})
-            self.assertEqual(part, bytes(10) + b"begun and ended" + bytes(15))
-            fresh = owner.call("put", "fresh")
-            self.assertNotIn(fresh, had["gone"] + had["ids"] + had["graph"])
-            self.assertEqual(other.call("verify")["findings"], [])
-
     def run_through(self, stop):
         daemon = self.start()
-        had = self.fill(daemon)
+        had = outlives.fill(daemon.client)
         stop(daemon)
         again = self.start()
         self.assertRegex("\n".join(again.lines), r"event=recovered pool=default worker=0 objects=\d+ names=2 sessions=1 ")
-        self.check(again, had)
+        outlives.check(self, again.client, had)
         for client in had["clients"]:
             client.close()
         again.stop()

@@ -41,8 +41,8 @@ def _sanitized(path):
 
 class Daemon:
     """unix, tcp: whether to listen there. args: further options. wrap: a command before the daemon's own
-    (prlimit). env: variables to add. program: another one than HOLDFASTD. handed: sockets that are handed over to it,
-    as systemd does."""
+    (prlimit). env: variables to add. program: another one than HOLDFASTD. handed: sockets, or descriptors, that are
+    handed over to it, as systemd does. ready: whether start() waits until all pools are served."""
 
     # Descriptors from 3 on are the sockets; the number of this process is only known once it is that process.
     HAND_OVER = ("import fcntl, os, sys\n"
@@ -53,12 +53,13 @@ class Daemon:
                  "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(high)))\n"
                  "os.execvp(sys.argv[2], sys.argv[2:])\n")
 
-    def __init__(self, *args, unix=True, tcp=True, wrap=(), env=None, program=HOLDFASTD, handed=()):
+    def __init__(self, *args, unix=True, tcp=True, wrap=(), env=None, program=HOLDFASTD, handed=(),
+                 ready=True):
         self.dir = tempfile.mkdtemp(prefix="hf-")
-        self.want_unix, self.want_tcp = unix, tcp
+        self.want_unix, self.want_tcp, self.want_ready = unix, tcp, ready
         self.args = list(args)
         self.wrap = list(wrap)
-        self.handed = [sock.fileno() for sock in handed]
+        self.handed = [given if isinstance(given, int) else given.fileno() for given in handed]
         self.program = program
         self.env = dict({"TSAN_OPTIONS": "suppressions=" + TSAN_KNOWN}, **os.environ, **(env or {}))
         self.unix = None
@@ -91,6 +92,8 @@ class Daemon:
             if self.want_tcp:
                 match = self.wait_line(LISTENING_TCP)
                 self.tcp = (match.group(1), int(match.group(2)))
+            if self.want_ready and (self.want_unix or self.want_tcp):
+                self.wait_line("event=ready")
         except BaseException:
             self.kill()
             raise

@@ -10,6 +10,7 @@ import unittest
 from daemon import Daemon, run
 
 MIB = 1 << 20
+PAGE = 4096
 
 
 def read_some(path, size):
@@ -22,7 +23,8 @@ def read(path):
 
 
 def data_of(path):
-    """Every byte that is no hole, with its place, and the length: images are sparse files of many gigabytes."""
+    """Every byte that is not zero, with its place, and the length: images are sparse files of many gigabytes. Page by page,
+    so that it does not matter whether zeros are a hole."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         at, end = 0, file.seek(0, os.SEEK_END)
@@ -35,8 +37,10 @@ def data_of(path):
             file.seek(at)
             while at < hole:
                 piece = file.read(min(hole - at, MIB))
-                if piece.strip(b"\0"):
-                    digest.update(b"%d:" % at + piece)
+                for offset in range(0, len(piece), PAGE):
+                    page = piece[offset:offset + PAGE]
+                    if page.strip(b"\0"):
+                        digest.update(b"%d:" % (at + offset) + page)
                 at += len(piece)
     return end, digest.hexdigest()
 

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -171,6 +172,114 @@ START_TEST(ready_with_a_status)
 }
 END_TEST
 
+static uint64_t advance;
+
+static uint64_t progress(void *data)
+{
+    ck_assert_ptr_eq(data, &loop);
+    return advance;
+}
+
+START_TEST(a_start_that_takes_long_is_ready_later)
+{
+    static const char extended[] = "EXTEND_TIMEOUT_USEC=60000000\nWATCHDOG=1\nSTATUS=recovering";
+    watch();
+    description = "recovering";
+    advance = 0;
+    systemd_start(
+        &systemd_, &loop,
+        &(struct systemd_source){.alive = alive, .describe = describe, .progress = progress, .data = &loop});
+    take_only(extended);
+    look(2);
+    (void)take();
+    ck_assert_uint_eq(count_of("EXTEND_TIMEOUT_USEC"), 0); /* nothing comes of it: systemd's time runs */
+    ck_assert_uint_eq(count_of(WATCHDOG_WORD), messages_count);
+    advance = 1;
+    look(2);
+    (void)take();
+    ck_assert_uint_eq(count_of("EXTEND_TIMEOUT_USEC"), 1);
+    ck_assert_uint_eq(count_of("READY"), 0);
+    description = "serving";
+    systemd_ready(&systemd_);
+    take_only("READY=1\nSTATUS=serving");
+    advance = 2;
+    look(2);
+    (void)take();
+    ck_assert_uint_eq(count_of("EXTEND_TIMEOUT_USEC"), 0);
+    systemd_stop(&systemd_, "bye");
+}
+END_TEST
+
+/* ---- the fd store ---- */
+
+/* One message with its descriptors; how many. */
+static unsigned take_with_files(char *text, size_t size, int fds[4])
+{
+    char control[CMSG_SPACE(4 * sizeof(int))];
+    struct iovec into = {.iov_base = text, .iov_len = size - 1};
+    struct msghdr message = {
+        .msg_iov = &into, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(notify_fd, &message, 0);
+    ck_assert_int_ge(got, 0);
+    text[got] = '\0';
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    if (head == NULL)
+        return 0;
+    ck_assert(head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS);
+    size_t bytes = head->cmsg_len - CMSG_LEN(0);
+    memcpy(fds, CMSG_DATA(head), bytes);
+    return (unsigned)(bytes / sizeof(int));
+}
+
+START_TEST(both_files_of_a_pool_go_in_one_message)
+{
+    char text[MESSAGE_SIZE];
+    int fds[4], meta = memfd_create("meta", 0), values = memfd_create("values", 0);
+    struct stat ours, theirs;
+    unsigned max;
+    unsetenv("FDSTORE");
+    ck_assert(systemd_stores(&max) && max == 0);
+    setenv("FDSTORE", "12", 1);
+    ck_assert(systemd_stores(&max) && max == 12);
+    unsetenv("FDSTORE");
+    ck_assert_int_eq(systemd_keep("a.b-c", meta, values), 0);
+    ck_assert_uint_eq(take_with_files(text, sizeof text, fds), 2);
+    ck_assert_str_eq(text, "FDSTORE=1\nFDPOLL=0\nFDNAME=pool-a.b-c");
+    for (unsigned k = 0; k < 2; k++) {
+        ck_assert(fstat(k == 0 ? meta : values, &ours) == 0 && fstat(fds[k], &theirs) == 0);
+        ck_assert(ours.st_ino == theirs.st_ino);
+        close(fds[k]);
+    }
+    ck_assert_int_eq(systemd_forget("a.b-c"), 0);
+    take_only("FDSTOREREMOVE=1\nFDNAME=pool-a.b-c");
+    close(meta);
+    close(values);
+}
+END_TEST
+
+START_TEST(it_waits_until_systemd_has_done_what_it_was_told)
+{
+    char text[MESSAGE_SIZE];
+    int fds[4];
+    ck_assert(!systemd_wait(1)); /* nobody has taken it in */
+    ck_assert_uint_eq(take_with_files(text, sizeof text, fds), 1);
+    ck_assert_str_eq(text, "BARRIER=1");
+    close(fds[0]);
+    unsetenv("NOTIFY_SOCKET");
+    ck_assert(systemd_wait(1)); /* nobody was told anything */
+    ck_assert_int_eq(systemd_keep("a", 0, 1), 0);
+    ck_assert_int_eq(systemd_forget("a"), 0);
+}
+END_TEST
+
+START_TEST(a_keeper_that_is_gone_is_an_error)
+{
+    ck_assert_int_eq(setenv("NOTIFY_SOCKET", "@holdfast-test-nobody", 1), 0);
+    ck_assert_int_lt(systemd_keep("a", 0, 1), 0);
+    ck_assert_int_lt(systemd_forget("a"), 0);
+}
+END_TEST
+
 START_TEST(without_a_watchdog_it_looks_every_few_seconds)
 {
     start();
@@ -320,17 +429,32 @@ struct handed {
     int fds[4];
     bool cloexec, variables_gone, closed; /* of all */
     char error[256];
+    unsigned kept_count; /* what came back from the fd store */
+    struct {
+        int fd;
+        char name[32], pool[32];
+    } kept[4];
 };
 
 static struct handed take_sockets(unsigned max, unsigned placed)
 {
     struct handed handed = {.cloexec = true, .closed = true};
-    handed.count = systemd_sockets(handed.fds, max, handed.error, sizeof handed.error);
+    struct systemd_store store;
+    handed.count = systemd_sockets(handed.fds, max, &store, handed.error, sizeof handed.error);
     for (int fd = FIRST_FD; fd < FIRST_FD + (int)placed; fd++) {
         int flags = fcntl(fd, F_GETFD);
         handed.closed &= flags < 0;
         handed.cloexec &= flags >= 0 && (flags & FD_CLOEXEC) != 0;
     }
+    handed.kept_count = store.count;
+    for (unsigned k = 0; k < store.count && k < 4; k++) {
+        const struct systemd_kept *kept = &store.kept[k];
+        handed.kept[k].fd = kept->fd;
+        snprintf(handed.kept[k].name, sizeof handed.kept[k].name, "%s", kept->name);
+        snprintf(handed.kept[k].pool, sizeof handed.kept[k].pool, "%s",
+                 kept->pool != NULL ? kept->pool : "-");
+    }
+    systemd_store_done(&store);
     handed.variables_gone =
         getenv("LISTEN_FDS") == NULL && getenv("LISTEN_PID") == NULL && getenv("LISTEN_FDNAMES") == NULL;
     return handed;
@@ -417,6 +541,33 @@ START_TEST(unix_and_tcp_are_taken)
 }
 END_TEST
 
+START_TEST(files_come_back_with_their_names)
+{
+    const int given[] = {memfd_create("a", 0), unix_socket(true), memfd_create("b", 0), memfd_create("c", 0)};
+    struct handed handed = hand_over(given, 4, "4", "pool-a.b:one:other:pool-", false, 1);
+    ck_assert_int_eq(handed.count, 1);
+    ck_assert_int_eq(handed.fds[0], FIRST_FD + 1);
+    ck_assert_uint_eq(handed.kept_count, 3);
+    ck_assert_int_eq(handed.kept[0].fd, FIRST_FD);
+    ck_assert_str_eq(handed.kept[0].name, "pool-a.b");
+    ck_assert_str_eq(handed.kept[0].pool, "a.b");
+    ck_assert_str_eq(handed.kept[1].name, "other");
+    ck_assert_str_eq(handed.kept[1].pool, "-");
+    ck_assert_str_eq(handed.kept[2].pool, "");
+    ck_assert(handed.cloexec && handed.variables_gone);
+}
+END_TEST
+
+START_TEST(a_bad_socket_closes_the_files_too)
+{
+    const int given[] = {memfd_create("a", 0), unix_socket(false)};
+    struct handed handed = hand_over(given, 2, "2", "pool-a:odd", false, 4);
+    ck_assert_int_eq(handed.count, -1);
+    ck_assert_uint_eq(handed.kept_count, 0);
+    ck_assert(handed.closed);
+}
+END_TEST
+
 START_TEST(those_of_another_process_are_not_ours)
 {
     const int sockets[] = {unix_socket(true)};
@@ -475,7 +626,10 @@ START_TEST(none_without_the_variables)
     char error[256] = "untouched";
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_PID");
-    ck_assert_int_eq(systemd_sockets(fds, 1, error, sizeof error), 0);
+    struct systemd_store store;
+    ck_assert_int_eq(systemd_sockets(fds, 1, &store, error, sizeof error), 0);
+    ck_assert_uint_eq(store.count, 0);
+    systemd_store_done(&store);
     ck_assert_str_eq(error, "untouched");
 }
 END_TEST
@@ -530,11 +684,16 @@ int main(void)
     tcase_add_test(alone, nobody_at_the_other_end_does_no_harm);
     TCase *states = suite_case(suite, "states", setup, teardown);
     tcase_add_test(states, ready_with_a_status);
+    tcase_add_test(states, a_start_that_takes_long_is_ready_later);
     tcase_add_test(states, without_a_watchdog_it_looks_every_few_seconds);
     tcase_add_test(states, reloading_then_ready_again);
     tcase_add_test(states, stopping_tells_what_it_waits_for_and_feeds_no_watchdog);
     tcase_add_test(states, what_it_does_before_it_starts);
     tcase_add_test(states, a_long_status_is_cut);
+    TCase *store = suite_case(suite, "store", setup, teardown);
+    tcase_add_test(store, both_files_of_a_pool_go_in_one_message);
+    tcase_add_test(store, it_waits_until_systemd_has_done_what_it_was_told);
+    tcase_add_test(store, a_keeper_that_is_gone_is_an_error);
     TCase *watchdog = suite_case(suite, "watchdog", setup, teardown);
     tcase_add_test(watchdog, it_is_fed_while_all_are_alive);
     tcase_add_test(watchdog, a_stuck_worker_is_a_missed_watchdog);
@@ -542,6 +701,8 @@ int main(void)
     tcase_add_test(watchdog, an_odd_watchdog_still_has_a_timer);
     TCase *sockets = suite_case(suite, "sockets", NULL, NULL);
     tcase_add_test(sockets, unix_and_tcp_are_taken);
+    tcase_add_test(sockets, files_come_back_with_their_names);
+    tcase_add_test(sockets, a_bad_socket_closes_the_files_too);
     tcase_add_test(sockets, those_of_another_process_are_not_ours);
     tcase_add_test(sockets, what_cannot_be_listened_at_is_refused);
     tcase_add_test(sockets, more_than_there_is_room_for_are_refused);
