@@ -22,7 +22,7 @@ static void come_back(uv_work_t *work, int status)
 void errand_send(struct pool_entry *entry)
 {
     struct errand *errand = &entry->errand;
-    if (errand->running || !pool_errand_begin(entry->pool, &errand->what))
+    if (errand->running || entry->loading || !pool_errand_begin(entry->pool, &errand->what))
         return;
     errand->work.data = entry;
     errand->running = uv_queue_work(&entry->worker->loop, &errand->work, run, come_back) == 0;
