@@ -108,7 +108,11 @@ class Restarts(BootedTest):
             poll(lambda: self.pid() not in (0, pid), "there is a new one")
 
         epochs = set()
-        for how in (self.kill, watchdog, lambda: self.systemctl("restart", SERVICE)):
+        def another_systemd():
+            self.systemctl("daemon-reexec")
+            self.kill()
+
+        for how in (self.kill, watchdog, lambda: self.systemctl("restart", SERVICE), another_systemd):
             had = self.fill()
             self.assertEqual(self.kept(), 2)
             epochs.add(had["hello"]["epoch"])
@@ -119,7 +123,7 @@ class Restarts(BootedTest):
             self.assertEqual(self.kept(), 2)
             self.systemctl("stop", SERVICE)
             self.assertEqual(self.kept(), 0)
-        self.assertEqual(len(epochs), 3, "a stop loses it")
+        self.assertEqual(len(epochs), 4, "a stop loses it")
         self.wait_log("^event=recovered pool=default ")
 
     def test_it_is_tried_however_often(self):
@@ -135,6 +139,16 @@ class Restarts(BootedTest):
             self.assertEqual(self.kept(), 4)
             client.call("pool_drop", "second")
             poll(lambda: self.kept() == 2, "the memory of the pool that was dropped is given back")
+
+    def test_a_start_limit_loses_it(self):
+        self.drop_in(SERVICE, "[Unit]\nStartLimitIntervalSec=600\nStartLimitBurst=2\n")
+        with self.client({"lease_ms": 0}) as client:
+            client.call("store", "k", "v")
+        self.kill()
+        self.assertEqual(self.kept(), 2)
+        self.systemctl("kill", "--signal=KILL", SERVICE)
+        poll(lambda: self.show("ActiveState") == "failed", "the limit is reached")
+        self.assertEqual(self.kept(), 0)
 
     def install(self, version):
         """Another version of the program, under the same name, as a package does it."""
