@@ -316,7 +316,7 @@ static int forget(void *data, const char *pool)
 /* Only newer versions of systemd say how much they keep. */
 static void tell_store(struct program *program, unsigned kept, unsigned others)
 {
-    unsigned max;
+    unsigned max = 0;
     program->stores = program->options.heap_dir == NULL && systemd_stores(&max);
     if (kept > 0)
         log_write(&program->log, LOG_LEVEL_INFO, "kept",
