@@ -109,6 +109,26 @@ class Keeps(KeptTest):
             self.assertEqual(other.code("fetch", "k"), "NOTFOUND")
         again.stop()
 
+    def test_a_pool_from_a_saved_file_is_kept_too(self):
+        saves = os.path.join(self.dir, "saves")
+        daemon = self.start("--save-dir", saves)
+        with daemon.client({"lease_ms": 0}) as client:
+            client.call("store", "k", "saved")
+            client.call("save")
+            client.call("unname", "k")
+        kill(daemon)
+        load = ("--load", os.path.join(saves, "default.save"))
+        daemon = self.start(*load)  # what is there is empty again, and gives way
+        with daemon.client({"lease_ms": 0}) as client:
+            self.assertEqual(client.call("fetch", "k"), "saved")
+        self.store.wait_names(DEFAULT)
+        kill(daemon)
+        self.refused("the pool default is there already", args=load, name="none")
+        daemon = self.start()
+        with daemon.client({"lease_ms": 0}) as client:
+            self.assertEqual(client.call("fetch", "k"), "saved")
+        daemon.stop()
+
     def test_only_one_process_works_in_them(self):
         first = self.start()
         self.refused("pool default", "another process works in it")
