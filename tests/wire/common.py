@@ -10,7 +10,16 @@ from daemon import LONG, Daemon  # noqa: E402
 from rpc import Closed, Client, Raw, RpcError, encode, poll, request_bytes, walk_cursor  # noqa: E402
 
 __all__ = ["LONG", "Daemon", "Closed", "Client", "Raw", "RpcError", "encode", "poll", "request_bytes", "walk_cursor",
-           "WireTest", "unittest"]
+           "WireTest", "unittest", "IDS_MAX", "VALUE_MAX", "dead_id"]
+
+VALUE_MAX = 64 * 1024 * 1024
+IDS_MAX = 1024
+
+
+def dead_id(client):
+    obj = client.call("put", "soon dead")
+    client.call("release", obj)
+    return obj
 
 
 class WireTest(unittest.TestCase):
