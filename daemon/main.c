@@ -113,6 +113,12 @@ static void set_slowlog_us(void *data, uint64_t us)
     server_set_slowlog_us(program->server, us);
 }
 
+static void set_evacuate_percent(void *data, unsigned percent)
+{
+    struct program *program = data;
+    server_set_evacuate_percent(program->server, percent);
+}
+
 static void reload(struct program *program)
 {
     const struct reload reload = {
@@ -124,6 +130,7 @@ static void reload(struct program *program)
                     .unlisten = remove_listener,
                     .set_max_memory = set_max_memory,
                     .set_slowlog_us = set_slowlog_us,
+                    .set_evacuate_percent = set_evacuate_percent,
                     .data = program},
     };
     systemd_reloading(&program->systemd);
@@ -387,6 +394,7 @@ static int open_server(struct program *program, char *error, size_t error_size)
     struct server_config config = {
         .max_memory = program->options.max_memory,
         .slowlog_us = program->options.slowlog_us,
+        .evacuate_percent = program->options.evacuate_percent,
         .workers = program->options.workers,
         .heap_dir = program->options.heap_dir,
         .save_dir = program->options.save_dir,

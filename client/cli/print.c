@@ -303,9 +303,10 @@ static bool ends_with(const char *text, const char *end)
 /* By the last part of a key: the daemon counts these in bytes. */
 static bool is_size_key(const char *key)
 {
-    static const char *const keys[] = {"size",        "bytes",    "limit",     "used",
-                                       "image",       "anon",     "meta",      "values",
-                                       "values_live", "bytes_in", "bytes_out", "daemon_limit"};
+    static const char *const keys[] = {"size",        "bytes",      "limit",       "used",
+                                       "image",       "anon",       "meta",        "values",
+                                       "values_live", "bytes_in",   "bytes_out",   "daemon_limit",
+                                       "lists",       "lists_live", "moved_bytes", "returned_bytes"};
     const char *dot = strrchr(key, '.');
     const char *last = dot != NULL ? dot + 1 : key;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {

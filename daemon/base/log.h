@@ -18,7 +18,16 @@
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 /* Kinds of events that clients can cause, each with its own bucket. */
-enum log_kind { LOG_CONNECTION, LOG_REFUSED, LOG_CUT, LOG_FRAME, LOG_SESSION, LOG_POOL, LOG_KINDS };
+enum log_kind {
+    LOG_CONNECTION,
+    LOG_REFUSED,
+    LOG_CUT,
+    LOG_FRAME,
+    LOG_SESSION,
+    LOG_POOL,
+    LOG_EVACUATION,
+    LOG_KINDS
+};
 
 #define LOG_BURST       20   /* lines of one kind at once */
 #define LOG_REFILL_MS   1000 /* one more line each */

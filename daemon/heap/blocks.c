@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "daemon/heap/blocks.h"
+#include "daemon/heap/arenas.h"
 
 #include "daemon/base/bits.h"
 
@@ -7,39 +7,13 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define POISON        0xdb /* debug builds: what a freed block reads as */
-#define RUNS_AN_ARENA (ARENA_BYTES / RUN_BYTES)
-#define SPARES_KEPT   2u /* empty arenas kept backed, against flapping */
-#define LARGE_TRIES   8u /* arenas of large values looked at before a new one is taken */
-
-static struct run *runs(const struct blocks *b)
-{
-    return (void *)b->runs.base;
-}
-
-static uint64_t *bitmap(const struct blocks *b, uint32_t run)
-{
-    return (uint64_t *)(void *)b->bitmaps.base + (uint64_t)run * RUN_BITMAP;
-}
-
-static struct arena *arenas(const struct blocks *b)
-{
-    return (void *)b->arenas.base;
-}
+#define POISON      0xdb /* debug builds: what a freed block reads as */
+#define SPARES_KEPT 2u   /* empty arenas kept backed, against flapping */
+#define LARGE_TRIES 8u   /* arenas of large values looked at before a new one is taken */
 
 static enum arena_kind kind_of(const struct block_class *class)
 {
     return class->pages == 4 ? ARENA_RUNS4 : class->pages == 16 ? ARENA_RUNS16 : ARENA_RUNS64;
-}
-
-static unsigned pages_of_kind(enum arena_kind kind)
-{
-    return kind == ARENA_RUNS4 ? 4 : kind == ARENA_RUNS16 ? 16 : 64;
-}
-
-static uint64_t page_mask(unsigned pages)
-{
-    return pages == 64 ? UINT64_MAX : (1ull << pages) - 1;
 }
 
 static struct block_class class_of(uint32_t size, uint32_t pages)
@@ -68,7 +42,8 @@ int blocks_init(struct blocks *b, struct region *region, uint64_t at, uint64_t b
     bool ok = reserve_init(&b->runs, run_count * sizeof(struct run)) &&
               reserve_init(&b->bitmaps, run_count * RUN_BITMAP * 8) &&
               reserve_init(&b->arenas, b->arenas_end * sizeof(struct arena)) &&
-              freeset_init(&b->free, b->arenas_end) && freeset_init(&b->giving, b->arenas_end);
+              freeset_init(&b->free, b->arenas_end) && freeset_init(&b->giving, b->arenas_end) &&
+              freeset_init(&b->leaving, b->arenas_end);
     return ok ? 0 : -ENOMEM;
 }
 
@@ -90,6 +65,7 @@ void blocks_done(struct blocks *b)
     reserve_done(&b->arenas, mem);
     freeset_done(&b->free, mem);
     freeset_done(&b->giving, mem);
+    freeset_done(&b->leaving, mem);
 }
 
 /* ---- arenas ---- */
@@ -102,7 +78,7 @@ static bool know_arenas(struct blocks *b, uint32_t top)
     return top <= b->arenas_end && reserve_grow(&b->arenas, mem, top * sizeof(struct arena)) &&
            reserve_grow(&b->runs, mem, run_count * sizeof(struct run)) &&
            reserve_grow(&b->bitmaps, mem, run_count * RUN_BITMAP * 8) && freeset_grow(&b->free, mem, top) &&
-           freeset_grow(&b->giving, mem, top);
+           freeset_grow(&b->giving, mem, top) && freeset_grow(&b->leaving, mem, top);
 }
 
 /* The page of types that admits the runs of arena n. */
@@ -151,7 +127,7 @@ static void list_add(struct blocks *b, uint32_t n)
     b->list[arena->bucket] = n;
 }
 
-static void list_remove(struct blocks *b, uint32_t n)
+void arena_unlist(struct blocks *b, uint32_t n)
 {
     struct arena *arena = &arenas(b)[n];
     arena->listed = 0;
@@ -170,7 +146,7 @@ static int arena_take(struct blocks *b, enum arena_kind kind, uint32_t *ret)
     while (n != RUN_NONE && n >= end)
         n = arenas(b)[n].next; /* at most SPARES_KEPT */
     if (n != RUN_NONE) {
-        list_remove(b, n);
+        arena_unlist(b, n);
         b->spares--;
     } else {
         n = freeset_lowest(&b->free);
@@ -183,6 +159,7 @@ static int arena_take(struct blocks *b, enum arena_kind kind, uint32_t *ret)
         if (err != 0)
             return err;
         b->backed_bytes += ARENA_BYTES;
+        b->small_backed += ARENA_BYTES;
         if (fresh)
             b->arenas_top++;
         else
@@ -195,29 +172,31 @@ static int arena_take(struct blocks *b, enum arena_kind kind, uint32_t *ret)
 }
 
 /* Of an arena in which nothing is used any more. */
-static void arena_give(struct blocks *b, uint32_t n)
+void arena_give(struct blocks *b, uint32_t n)
 {
     struct arena *arena = &arenas(b)[n];
     if (arena->listed)
-        list_remove(b, n);
+        arena_unlist(b, n);
     arena->kind = ARENA_SPARE;
+    arena->fill = 0;
     if (b->spares < SPARES_KEPT) {
         b->spares++;
         list_add(b, n);
     } else {
+        b->small_backed -= ARENA_BYTES;
         freeset_add(&b->giving, n);
     }
 }
 
 /* After its pages have changed: into the list where it belongs now, or out of all. */
-static void relist(struct blocks *b, uint32_t n)
+void arena_relist(struct blocks *b, uint32_t n)
 {
     struct arena *arena = &arenas(b)[n];
     bool wanted = arena->pages != UINT64_MAX;
     if (arena->listed && wanted && list_of(arena) == arena->bucket)
         return;
     if (arena->listed)
-        list_remove(b, n);
+        arena_unlist(b, n);
     if (wanted)
         list_add(b, n);
 }
@@ -226,22 +205,27 @@ static void pages_take(struct blocks *b, uint32_t n, unsigned first, unsigned pa
 {
     struct arena *arena = &arenas(b)[n];
     arena->pages |= page_mask(pages) << first;
-    relist(b, n);
+    arena_relist(b, n);
 }
 
 static void pages_give(struct blocks *b, uint32_t n, unsigned first, unsigned pages)
 {
     struct arena *arena = &arenas(b)[n];
     arena->pages &= ~(page_mask(pages) << first);
-    if (arena->pages == 0)
-        arena_give(b, n);
-    else
-        relist(b, n);
+    bool leaving = freeset_has(&b->leaving, n);
+    if (arena->pages != 0) {
+        if (!leaving)
+            arena_relist(b, n);
+        return;
+    }
+    if (leaving)
+        freeset_remove(&b->leaving, n);
+    arena_give(b, n);
 }
 
 /* ---- runs ---- */
 
-static void partial_add(struct blocks *b, uint32_t r)
+void run_list(struct blocks *b, uint32_t r)
 {
     struct run *run = &runs(b)[r];
     uint32_t head = b->partial[run->class - 1];
@@ -252,7 +236,7 @@ static void partial_add(struct blocks *b, uint32_t r)
     b->partial[run->class - 1] = r;
 }
 
-static void partial_remove(struct blocks *b, uint32_t r)
+void run_unlist(struct blocks *b, uint32_t r)
 {
     struct run *run = &runs(b)[r];
     if (run->prev != RUN_NONE)
@@ -299,14 +283,14 @@ static int run_new(struct blocks *b, unsigned class)
     }
     pages_take(b, n, first, pages);
     run_clear(b, r, class);
-    partial_add(b, r);
+    run_list(b, r);
     return 0;
 }
 
 static void run_give(struct blocks *b, uint32_t r)
 {
     unsigned pages = b->class[runs(b)[r].class - 1].pages;
-    partial_remove(b, r);
+    run_unlist(b, r);
     runs(b)[r].class = 0;
     if (b->types != NULL) {
         region_touch(b->region, b->types_at + r, 1);
@@ -333,7 +317,7 @@ int blocks_alloc(struct blocks *b, unsigned class, uint64_t *ret_offset)
     map[w] |= 1ull << bit;
     run->hint = (uint8_t)w;
     if (--run->free == 0)
-        partial_remove(b, r);
+        run_unlist(b, r);
     b->live_bytes += b->class[class].size;
     *ret_offset = (uint64_t)r * RUN_BYTES + (w * 64 + bit) * b->class[class].size;
     region_touch(b->region, b->at + *ret_offset, b->class[class].size);
@@ -364,7 +348,7 @@ void blocks_free(struct blocks *b, unsigned class, uint64_t offset)
         run->hint = (uint8_t)(block / 64);
     b->live_bytes -= b->class[class].size;
     if (run->free++ == 0)
-        partial_add(b, r);
+        run_list(b, r);
     /* the last run with room stays: one object that comes and goes shall not flap it */
     if (run->free == b->class[class].count && (run->prev != RUN_NONE || run->next != RUN_NONE))
         run_give(b, r);
@@ -453,9 +437,11 @@ int blocks_alloc_pages(struct blocks *b, uint64_t pages, uint64_t *ret_offset)
 {
     int err = blocks_is_huge(pages) ? huge_alloc(b, pages, ret_offset)
                                     : large_alloc(b, (unsigned)pages, ret_offset);
-    if (err == 0)
-        b->live_bytes += pages * PAGE_BYTES;
-    return err;
+    if (err != 0)
+        return err;
+    b->live_bytes += pages * PAGE_BYTES;
+    b->huge_live += blocks_is_huge(pages) ? pages * PAGE_BYTES : 0;
+    return 0;
 }
 
 void blocks_free_pages(struct blocks *b, uint64_t pages, uint64_t offset)
@@ -468,6 +454,7 @@ void blocks_free_pages(struct blocks *b, uint64_t pages, uint64_t offset)
     }
     uint32_t count = (uint32_t)arenas(b)[n].pages;
     *b->work += count;
+    b->huge_live -= pages * PAGE_BYTES;
     for (uint32_t k = n; k < n + count; k++) {
         arenas(b)[k].kind = ARENA_SPARE;
         freeset_add(&b->giving, k);
@@ -646,6 +633,7 @@ bool blocks_claim_pages(struct blocks *b, uint64_t pages, uint64_t offset, bool 
     if (!pages_fit(b, pages, offset, backed))
         return false;
     b->live_bytes += pages * PAGE_BYTES;
+    b->huge_live += blocks_is_huge(pages) ? pages * PAGE_BYTES : 0;
     if (blocks_is_huge(pages))
         return offset % ARENA_BYTES == 0 && claim_huge(b, pages, offset, backed);
     uint32_t n = (uint32_t)(offset / ARENA_BYTES);
@@ -705,6 +693,7 @@ static bool settle_arena(struct blocks *b, uint32_t n, uint64_t file_end)
     if (arena->kind != ARENA_HUGE && arena->pages != UINT64_MAX)
         list_add(b, n);
     b->backed_bytes += arena->backed ? arena->bytes : 0;
+    b->small_backed += arena->kind != ARENA_HUGE ? ARENA_BYTES : 0;
     return true;
 }
 
@@ -719,7 +708,7 @@ bool blocks_claimed(struct blocks *b)
             return false;
     for (uint32_t r = arenas_top * RUNS_AN_ARENA; r-- > 0;)
         if (runs(b)[r].class != 0 && runs(b)[r].free != 0)
-            partial_add(b, r);
+            run_list(b, r);
     return true;
 }
 
@@ -750,7 +739,7 @@ static const char *check_run(const struct blocks *b, uint32_t r)
     for (uint32_t w = 0; w < words; w++)
         used += bits_count(bitmap(b, r)[w]);
     used -= words * 64 - class->count; /* the bits beyond the last block are set for ever */
-    if (used + run->free != class->count)
+    if (used + (run->free & ~RUN_LEAVING) != class->count)
         return "the free blocks of a run differ from its bitmap";
     for (unsigned w = 0; w < run->hint; w++)
         if (bitmap(b, r)[w] != UINT64_MAX)
@@ -768,16 +757,21 @@ const char *blocks_check_arena(const struct blocks *b, uint32_t n)
             return "a free arena is not in the set of free arenas";
         return NULL;
     }
-    if (!arena->backed || arena->listed != (arena->pages != UINT64_MAX))
+    bool leaving = freeset_has(&b->leaving, n);
+    if (!arena->backed || arena->listed != (arena->pages != UINT64_MAX && !leaving))
         return "an arena of runs is not listed as its pages say";
     unsigned pages = pages_of_kind(arena->kind);
     for (unsigned first = 0; first < ARENA_PAGES; first += pages) {
         uint32_t r = n * RUNS_AN_ARENA + first / 4;
         if ((arena->pages >> first & 1) != (runs(b)[r].class != 0))
             return "the pages of an arena differ from its runs";
-        const char *wrong = runs(b)[r].class != 0 ? check_run(b, r) : NULL;
+        if (runs(b)[r].class == 0)
+            continue;
+        const char *wrong = check_run(b, r);
         if (wrong != NULL)
             return wrong;
+        if (leaving != ((runs(b)[r].free & RUN_LEAVING) != 0))
+            return "a run is in another state of leaving than its arena";
     }
     return NULL;
 }

@@ -11,8 +11,8 @@
  * truth, one byte a run in `types`, because nobody else knows it.
  *
  * Invariants: a run is in the list `partial` of its class exactly when it has a free block; an arena of runs
- * or of large values is in the list of its kind exactly when it has a free place; an arena is backed, and may
- * be touched, unless it is FREE (or a part of a huge value not written yet).
+ * or of large values is in the list of its kind exactly when it has a free place; neither is in a list in an arena that
+ * is being left; an arena is backed, and may be touched, unless it is FREE (or a part of a huge value not written yet).
  *
  * Offsets are bytes from the start of the area. Errors: -ENOMEM. */
 #ifndef HEAP_BLOCKS_H
@@ -54,17 +54,22 @@ struct arena {
     uint64_t pages;      /* used pages, one bit each; HUGE: arenas of the value in its first one */
     uint32_t prev, next; /* in its list, RUN_NONE ends */
     uint8_t kind;
-    uint8_t listed, backed;
+    uint8_t listed : 1, backed : 1;
     uint8_t bucket; /* the list it is in */
+    uint8_t fill;   /* as blocks_survey() saw it: sixteenths in use, + 1; 0: it did not */
     uint32_t bytes; /* charged for it: ARENA_BYTES, less for the last one of a huge value */
 };
 
 struct run {
     uint32_t prev, next; /* in `partial` */
-    uint16_t free;       /* blocks */
+    uint16_t free;       /* blocks; + RUN_LEAVING */
     uint8_t class;       /* + 1; 0: no run starts here */
     uint8_t hint;        /* no word of the bitmap below has a free bit */
 };
+
+/* Of a run in an arena that is being left. So many free blocks are never reached by counting: what becomes free there
+ * neither brings the run back into a list nor gives it back, and whoever frees a block need not ask. */
+#define RUN_LEAVING 0x8000u
 
 struct blocks {
     struct region *region;
@@ -80,14 +85,17 @@ struct blocks {
     struct reserve runs, bitmaps, arenas;
     uint32_t partial[BLOCK_CLASSES_MAX]; /* head runs */
     uint32_t
-        list[ARENA_LISTS]; /* heads of arenas with a free place: by kind, LARGE ones by their largest gap */
-    struct freeset free;   /* arenas below arenas_top that are FREE */
-    struct freeset giving; /* arenas waiting to be punched */
+        list[ARENA_LISTS];  /* heads of arenas with a free place: by kind, LARGE ones by their largest gap */
+    struct freeset free;    /* arenas below arenas_top that are FREE */
+    struct freeset giving;  /* arenas waiting to be punched */
+    struct freeset leaving; /* arenas in which nothing new is put, because what is there is to move away */
     uint32_t spares;
     uint64_t claim_end; /* while claims are made: bytes of the area that the file has; else UINT64_MAX */
     bool no_room;       /* while claims are made: one was refused for want of memory, not for what it is */
     uint64_t *work;     /* units of searching are added here */
     uint64_t live_bytes, backed_bytes;
+    uint64_t huge_live,
+        small_backed; /* of these: huge values; arenas of all else that are not to be punched */
 };
 
 /* `sizes`: of the classes, in multiples of 8 and at most BLOCK_MAX. -ENOMEM: no addresses left;
@@ -122,6 +130,38 @@ uint32_t blocks_arena_bytes(const struct blocks *blocks, uint32_t arena);
 /* One piece of work: gives an arena back. false: nothing to do. */
 bool blocks_step(struct blocks *blocks);
 bool blocks_has_work(const struct blocks *blocks);
+
+/* ---- leaving arenas (leave.c): whoever owns the blocks moves them away ---- */
+
+/* Blocks by class (pages of large values in the last place): free ones where nothing is left, and those that are to move.
+ */
+struct blocks_room {
+    uint64_t free[BLOCK_CLASSES_MAX + 1], moving[BLOCK_CLASSES_MAX + 1];
+    uint64_t need; /* bytes of those that are to move and find no free one */
+};
+
+/* Notes how full an arena is, and adds what is free there to *room. Huge values are passed over: they are arenas by
+ * themselves. */
+void blocks_survey(struct blocks *blocks, uint32_t arena, struct blocks_room *room);
+/* In sixteenths, at least 1; 0: it was not surveyed, or is another by now. */
+unsigned blocks_fill(const struct blocks *blocks, uint32_t arena);
+/* Nothing new is put there from now on. False: too much would have to move, so that room->need went beyond `most`; or, unless
+ * `always`, that would gain less than a half of the arena. */
+bool blocks_leave(struct blocks *blocks, uint32_t arena, struct blocks_room *room, uint64_t most,
+                  bool always);
+/* Whether the block at `offset` is in such an arena. */
+static inline bool blocks_is_leaving(const struct blocks *blocks, uint64_t offset)
+{
+    return freeset_has(&blocks->leaving, (uint32_t)(offset / ARENA_BYTES));
+}
+/* One of these arenas is given back if all has moved, else used again. False: there is none. */
+bool blocks_settle(struct blocks *blocks);
+/* Bytes of arenas, but those of huge values, that are no block's. */
+static inline uint64_t blocks_waste(const struct blocks *blocks)
+{
+    uint64_t live = blocks->live_bytes - blocks->huge_live;
+    return blocks->small_backed > live ? blocks->small_backed - live : 0;
+}
 
 /* For recovery, on a fresh struct: the area may hold something in its first `arenas_top` arenas. false: no
  * memory. */

@@ -350,6 +350,9 @@ void slots_unmake(struct heap *heap, uint32_t index);
 void slots_forget(struct heap *heap, uint32_t index, uint32_t slot);
 uint32_t slots_pop(struct heap *heap, uint32_t index);
 void slots_free(struct heap *heap, uint32_t index);
+/* Of a living object with a list in blocks: moves one of these, *part, out of an arena that is being left. Between two
+ * operations. *part is the next one then, 0: that was the last. Returns the bytes copied, 0: it may stay; -ENOMEM. */
+int slots_move(struct heap *heap, uint32_t index, uint32_t *part);
 /* The list's shape, and its blocks: inside the area, the same and admitted, claimed (both for recovery), or allocated
  * (for the audit). NULL: sound. */
 enum slots_check_mode { SLOTS_BOUNDS, SLOTS_ADMIT, SLOTS_CLAIM, SLOTS_ALLOCATED };
@@ -394,6 +397,9 @@ int value_alloc(struct heap *heap, uint64_t size, bool versioned, uint64_t *ret_
 uint8_t *value_at(const struct heap *heap, uint64_t value, bool versioned);
 /* Frees the block of a word that no entry has any more, unless it is pinned: then the last unpin does. */
 void value_free(struct heap *heap, uint64_t value, bool versioned);
+/* Gives the value of a living entry another block of the same size. Between two operations. Returns the bytes copied; 0: it is
+ * pinned, and stays; -ENOMEM. */
+int value_move(struct heap *heap, struct hot *hot);
 /* What freeing the value of a living entry looks at. */
 void value_prefetch_free(const struct heap *heap, const struct hot *hot);
 /* Backs [offset, offset+size) of a huge one. */

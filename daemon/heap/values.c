@@ -2,6 +2,7 @@
 #include "daemon/heap/heap.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* 8 ... 128 in steps of 8, then four classes to a doubling. bytes: 1 ... BLOCK_MAX. */
 unsigned payload_class(uint64_t bytes)
@@ -134,4 +135,20 @@ void value_free(struct heap *heap, uint64_t value, bool versioned)
         pins(heap)[n - 1].dead = 1;
     else
         block_free(heap, value, versioned);
+}
+
+int value_move(struct heap *heap, struct hot *hot)
+{
+    bool versioned = (hot->w0 & W0_VERSIONED) != 0;
+    uint64_t old = hot->value, bytes = block_bytes(old, versioned), value;
+    if (pin_find(heap, old, versioned) != 0)
+        return 0;
+    if (value_alloc(heap, value_size(old), versioned, &value) != 0)
+        return -ENOMEM;
+    memcpy(value_at(heap, value, versioned), value_at(heap, old, versioned), bytes);
+    region_stored(&heap->values);
+    image_store(heap, &hot->value, value);
+    image_commit(heap);
+    block_free(heap, old, versioned);
+    return (int)bytes;
 }

@@ -11,6 +11,7 @@
 #include "daemon/base/list.h"
 #include "daemon/base/u32vec.h"
 #include "daemon/gc/gc.h"
+#include "daemon/heap/evacuate.h"
 #include "daemon/heap/heap.h"
 #include "daemon/pool/outbox.h"
 #include "daemon/pool/pool.h"
@@ -94,6 +95,7 @@ struct replay_record_next {
 struct pool {
     struct heap heap;
     struct gc gc;
+    struct evacuation evacuation;
     struct mem mem;
     struct replay_record_next replay;
     char name[HF_POOL_NAME_MAX + 1];

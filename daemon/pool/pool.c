@@ -30,6 +30,7 @@ static bool init_parts(struct pool *pool)
     uint64_t scratch = (HF_REFS_MAX + 2ull * HF_IDS_MAX) * 8;
     const struct gc_owner owner = {pool, object_freed, guard_deliver, label_tag};
     events_init(pool);
+    evacuate_init(&pool->evacuation, &pool->heap);
     return gc_init(&pool->gc, &pool->heap, &owner) == 0 && sessions_init(pool) && names_init(pool) &&
            tickets_init(pool) && labels_init(pool) && links_init(pool) && guards_init(pool) &&
            notices_init(pool) && reserve_init(&pool->scratch, scratch) &&
@@ -322,6 +323,7 @@ void pool_commit(struct pool *pool)
 bool pool_make_room(struct pool *pool)
 {
     gc_need_memory(&pool->gc);
+    evacuate_need_memory(&pool->evacuation);
     if (!pool_has_work(pool) || pool->heap.log->n != 0)
         return false;
     unsigned spent = pool_step(pool, ROOM_UNITS);
@@ -389,21 +391,37 @@ static bool lease_is_due(const struct pool *pool)
 bool pool_has_work(const struct pool *pool)
 {
     return pool->heap.zero_head != 0 || pool->dying != NULL || ticket_is_due(pool) || lease_is_due(pool) ||
-           heap_has_work(&pool->heap) || gc_has_work(&pool->gc) || pool->firing_first != 0;
+           heap_has_work(&pool->heap) || gc_has_work(&pool->gc) || pool->firing_first != 0 ||
+           evacuate_has_work(&pool->evacuation);
 }
 
-/* Memory that is given back and a running collection take turns: neither may wait for the other to end. */
+/* The work of one sort, if there is any. */
+static unsigned step_sort(struct pool *pool, unsigned sort, unsigned units, bool fresh)
+{
+    unsigned spent = 0;
+    if (sort == 0 && gc_has_work(&pool->gc)) {
+        spent = gc_step(&pool->gc, units);
+        events_collections(pool);
+    } else if (sort == 1) {
+        spent = evacuate_step(&pool->evacuation, units);
+    } else if (sort == 2 && heap_has_work(&pool->heap)) {
+        if (!fresh && units < POOL_UNITS_PIECE) {
+            pool->background--;
+            return units; /* it costs more than what is left: the next step begins with it */
+        }
+        spent = heap_step(&pool->heap) ? POOL_UNITS_PIECE : 0;
+    }
+    return spent;
+}
+
+/* A running collection, an evacuation and memory that is given back take turns: none may wait for another to end. */
 static unsigned step_background(struct pool *pool, unsigned units, bool fresh)
 {
-    bool pieces = heap_has_work(&pool->heap), collects = gc_has_work(&pool->gc);
-    if (collects && (!pieces || pool->background++ % 2 == 0)) {
-        unsigned spent = gc_step(&pool->gc, units);
-        events_collections(pool);
+    for (unsigned tries = 0; tries < 3; tries++) {
+        unsigned spent = step_sort(pool, pool->background++ % 3, units, fresh);
         if (spent != 0)
             return spent;
     }
-    if (pieces && !fresh && units < POOL_UNITS_PIECE)
-        return units; /* it costs more than what is left: the next step begins with it */
     return heap_step(&pool->heap) ? POOL_UNITS_PIECE : 0;
 }
 
@@ -504,6 +522,8 @@ void pool_stats(const struct pool *pool, struct pool_stats *ret)
         .memory_private = pool->mem.private_bytes,
         .value_bytes = heap->payloads.backed_bytes,
         .value_live_bytes = heap->payloads.live_bytes,
+        .list_bytes = heap->lists.backed_bytes,
+        .list_live_bytes = heap->lists.live_bytes,
         .holds = pool->holds,
         .hold_cells = pool->hold_cells,
         .names = pool->names_count,
@@ -518,4 +538,28 @@ void pool_stats(const struct pool *pool, struct pool_stats *ret)
         .index_max = heap->sb->index_top - 1,
     };
     ret->meta_bytes = ret->memory_image > ret->value_bytes ? ret->memory_image - ret->value_bytes : 0;
+}
+
+/* ---- evacuation ---- */
+
+void pool_evacuate_at(struct pool *pool, uint32_t percent)
+{
+    pool->evacuation.config.percent = percent;
+}
+
+void pool_evacuation(const struct pool *pool, struct pool_evacuation *ret)
+{
+    const struct evacuation *e = &pool->evacuation;
+    *ret = (struct pool_evacuation){.passes = e->stats.passes,
+                                    .moved = e->stats.moved,
+                                    .moved_bytes = e->stats.moved_bytes,
+                                    .returned_bytes = e->stats.returned_bytes,
+                                    .cut_short = e->stats.cut_short,
+                                    .percent = e->config.percent,
+                                    .running = e->stats.running};
+}
+
+uint64_t pool_evacuated(const struct pool *pool)
+{
+    return pool->evacuation.stats.passes;
 }

@@ -158,8 +158,9 @@ struct pool_stats {
     uint64_t objects_open, objects_made, objects_freed;
     uint64_t retired; /* indexes whose serials are spent */
     uint64_t memory_limit, memory_used, memory_image, memory_private;
-    uint64_t meta_bytes, value_bytes; /* backed bytes of the two regions */
-    uint64_t value_live_bytes;        /* bytes of allocated value blocks */
+    uint64_t meta_bytes, value_bytes;     /* backed bytes of the two regions */
+    uint64_t value_live_bytes;            /* bytes of allocated value blocks */
+    uint64_t list_bytes, list_live_bytes; /* the same of lists of slots, a part of meta_bytes */
     uint64_t holds, hold_cells, names, tickets, labels;
     uint64_t sessions_open, sessions_grace, sessions_dying;
     uint64_t backlog; /* objects dead but not yet freed, plus holds of ended sessions */
@@ -168,6 +169,22 @@ struct pool_stats {
     uint64_t index_max; /* high-water mark of the table */
 };
 void pool_stats(const struct pool *pool, struct pool_stats *ret);
+
+/* ---- evacuation: memory of which little is used is given back, by moving what lives there (heap/evacuate.h) ---- */
+
+/* Begins when live bytes of values fall under that many percent of the backed ones; 0: never. In force at once. */
+void pool_evacuate_at(struct pool *pool, uint32_t percent);
+struct pool_evacuation {
+    uint64_t passes;             /* ended */
+    uint64_t moved, moved_bytes; /* values and parts of lists of slots */
+    uint64_t returned_bytes;     /* by which less was backed at the end of passes */
+    uint64_t cut_short;          /* passes in which copies found no memory */
+    uint32_t percent;
+    bool running;
+};
+void pool_evacuation(const struct pool *pool, struct pool_evacuation *ret);
+/* The passes that have ended. */
+uint64_t pool_evacuated(const struct pool *pool);
 
 /* ---- sessions ---- */
 

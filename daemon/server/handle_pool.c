@@ -153,7 +153,7 @@ static void section_objects(struct call *call, const struct figures *f)
 
 static void section_memory(struct call *call, const struct figures *f)
 {
-    reply_map(call, 9);
+    reply_map(call, 11);
     reply_pair_uint(call, "limit", f->pool.memory_limit);
     reply_pair_uint(call, "used", f->pool.memory_used);
     reply_pair_uint(call, "image", f->pool.memory_image);
@@ -161,8 +161,26 @@ static void section_memory(struct call *call, const struct figures *f)
     reply_pair_uint(call, "meta", f->pool.meta_bytes);
     reply_pair_uint(call, "values", f->pool.value_bytes);
     reply_pair_uint(call, "values_live", f->pool.value_live_bytes);
+    reply_pair_uint(call, "lists", f->pool.list_bytes);
+    reply_pair_uint(call, "lists_live", f->pool.list_live_bytes);
     reply_pair_uint(call, "pinned", f->pool.pinned);
     reply_pair_uint(call, "daemon_limit", server_memory_limit(call->server));
+}
+
+static void section_evacuation(struct call *call, const struct figures *f)
+{
+    struct pool_evacuation evacuation;
+
+    (void)f;
+    pool_evacuation(call->pool, &evacuation);
+    reply_map(call, 7);
+    reply_pair_uint(call, "percent", evacuation.percent);
+    reply_pair_bool(call, "running", evacuation.running);
+    reply_pair_uint(call, "passes", evacuation.passes);
+    reply_pair_uint(call, "moved", evacuation.moved);
+    reply_pair_uint(call, "moved_bytes", evacuation.moved_bytes);
+    reply_pair_uint(call, "returned_bytes", evacuation.returned_bytes);
+    reply_pair_uint(call, "cut_short", evacuation.cut_short);
 }
 
 static void section_sessions(struct call *call, const struct figures *f)
@@ -250,12 +268,19 @@ static const struct section {
     const char *name;
     void (*reply)(struct call *call, const struct figures *figures);
 } sections[] = {
-    {"pool", section_pool},           {"objects", section_objects},
-    {"memory", section_memory},       {"sessions", section_sessions},
-    {"names", section_names},         {"tickets", section_tickets},
-    {"events", section_events},       {"gc", section_gc},
-    {"save", section_save},           {"requests", section_requests},
-    {"durations", section_durations}, {"connections", section_connections},
+    {"pool", section_pool},
+    {"objects", section_objects},
+    {"memory", section_memory},
+    {"evacuation", section_evacuation},
+    {"sessions", section_sessions},
+    {"names", section_names},
+    {"tickets", section_tickets},
+    {"events", section_events},
+    {"gc", section_gc},
+    {"save", section_save},
+    {"requests", section_requests},
+    {"durations", section_durations},
+    {"connections", section_connections},
     {"server", section_server},
 };
 

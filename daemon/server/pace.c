@@ -7,6 +7,7 @@
 #include "daemon/pool/events.h"
 #include "daemon/server/worker.h"
 
+#include <inttypes.h>
 #include <time.h>
 
 #define LEASE_WAKE_MS                                                                                        \
@@ -207,6 +208,18 @@ bool pace_step(struct worker *worker)
     return more;
 }
 
+/* A line for the passes since the last one, with the sums since the pool was opened. */
+static void log_evacuated(struct worker *worker, struct pool_entry *entry)
+{
+    struct pool_evacuation done;
+    entry->evacuated = pool_evacuated(entry->pool);
+    pool_evacuation(entry->pool, &done);
+    log_client(worker->log, LOG_LEVEL_INFO, LOG_EVACUATION, "evacuated",
+               "pool=%s passes=%" PRIu64 " moved_bytes=%" PRIu64 " returned_bytes=%" PRIu64
+               " msg=\"values were moved to give memory back\"",
+               pool_name(entry->pool), done.passes, done.moved_bytes, done.returned_bytes);
+}
+
 void pace_settle(struct worker *worker)
 {
     struct list *at, *after;
@@ -216,6 +229,8 @@ void pace_settle(struct worker *worker)
         uint64_t now_due, lease_due;
         worker_count_units(worker, entry);
         errand_send(entry);
+        if (unlikely(pool_evacuated(entry->pool) != entry->evacuated))
+            log_evacuated(worker, entry);
         pool_next_due(entry->pool, &now_due, &lease_due);
         note_due(&worker->pace, entry, now_due, lease_due);
         if (!has_work(entry) && !pool_has_events(entry->pool))

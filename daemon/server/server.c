@@ -338,6 +338,7 @@ static struct server *create(const struct server_config *config)
     server->keeper = config->keeper;
     server->set_aside = config->set_aside;
     list_init(&server->listeners);
+    atomic_init(&server->evacuate_percent, config->evacuate_percent);
     mem_init(&server->mem, NULL, config->max_memory);
     mem_init(&server->pools_mem, &server->mem, config->max_memory - conn_share(config->max_memory));
     if (directory_open(&server->directory) != 0) {
@@ -556,6 +557,11 @@ void server_on_loaded(struct server *server, void (*loaded)(void *data, const ch
 {
     server->loaded = loaded;
     server->loaded_data = data;
+}
+
+void server_set_evacuate_percent(struct server *server, unsigned percent)
+{
+    atomic_store_explicit(&server->evacuate_percent, percent, memory_order_relaxed); /* a figure on its own */
 }
 
 bool server_alive(struct server *server, unsigned *stuck)

@@ -43,9 +43,11 @@ struct server_config {
     const int
         *listen_fds; /* sockets that listen already; the server's from server_open() on, also on failure */
     unsigned listen_fds_count;
-    uint64_t max_memory;  /* bytes for everything that clients cause; > 0 */
-    uint64_t slowlog_us;  /* requests that take longer are kept for `slowlog`; 0: none */
-    unsigned workers;     /* 1 ... SERVER_WORKERS_MAX; 0: 1 */
+    uint64_t max_memory; /* bytes for everything that clients cause; > 0 */
+    uint64_t slowlog_us; /* requests that take longer are kept for `slowlog`; 0: none */
+    unsigned workers;    /* 1 ... SERVER_WORKERS_MAX; 0: 1 */
+    unsigned
+        evacuate_percent; /* below this share of live bytes pools move values to give memory back; 0: never */
     const char *heap_dir; /* the folder of the pools' files, opened by recovery; NULL: memfds, which are
                                     gone with the process if nobody keeps them */
     struct server_keeper keeper; /* of memfds */
@@ -101,6 +103,9 @@ void server_set_max_memory(struct server *server, uint64_t bytes);
 
 /* Changes from when on a request is slow, in us (0: none is), at once. */
 void server_set_slowlog_us(struct server *server, uint64_t us);
+
+/* Changes config.evacuate_percent, for a pool from its next use on. */
+void server_set_evacuate_percent(struct server *server, unsigned percent);
 
 /* Whether each worker has answered the question that the last call asked it; asks those anew. For a watchdog: false
  * means that a worker, *stuck if there are several the first one, has not finished a turn since. The first call is true. */

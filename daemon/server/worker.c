@@ -45,6 +45,8 @@ void worker_clock(struct worker *worker, struct pool_entry *entry)
     entry->ticked = worker->turn;
     pace_touch(entry);
     pool_tick(entry->pool, worker->now_ms, worker->lease_ms);
+    pool_evacuate_at(entry->pool,
+                     atomic_load_explicit(&worker->server->evacuate_percent, memory_order_relaxed));
 }
 
 /* ---- background work ---- */

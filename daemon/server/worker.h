@@ -119,6 +119,7 @@ struct pool_entry {
     uint64_t worked;           /* pool_work() at the last worker_count_units() */
     struct errand errand;
     uint64_t collected_ns; /* of this turn's steps in which its collector may have worked */
+    uint64_t evacuated;    /* pool_evacuated() as last logged */
     bool dropped;
     struct saving *saving; /* under way; NULL: none */
     struct save_figures saved;
@@ -393,7 +394,8 @@ struct server {
     struct server_keeper keeper; /* likewise */
     const char *set_aside;
     struct loading loading;
-    _Atomic bool accepting; /* clients come in, so leases run */
+    _Atomic bool accepting;            /* clients come in, so leases run */
+    _Atomic uint32_t evacuate_percent; /* the main thread changes it, pools take it over as they are used */
 
     /* The main thread's own. */
     uv_loop_t loop;

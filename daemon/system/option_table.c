@@ -15,6 +15,7 @@
 #define TIME_MOST      100000u       /* of any unit */
 #define SAVE_EVERY_MIN 1000u
 #define SAVE_EVERY_MAX (366 * 86400000ull)
+#define EVACUATE_MOST  90
 
 /* ---- what values mean ---- */
 
@@ -156,6 +157,18 @@ static void mean_slowlog(const struct options *options, char *ret, size_t size)
     snprintf(ret, size, "%" PRIu64, options->slowlog_us);
 }
 
+/* At a share that little waste is above, a pool would move its values all the time. */
+static bool set_evacuate(struct options *options, const char *text)
+{
+    char *end;
+    errno = 0;
+    unsigned long number = strtoul(text, &end, 10);
+    if (errno != 0 || !isdigit((unsigned char)text[0]) || *end != '\0' || number > EVACUATE_MOST)
+        return false;
+    options->evacuate_percent = (unsigned)number;
+    return true;
+}
+
 static bool set_level(struct options *options, const char *text)
 {
     static const char *const levels[] = {"error", "warn", "info", "debug"};
@@ -264,6 +277,16 @@ const struct option_row option_rows[OPTIONS_COUNT] = {
                            .help =
                                "requests that take so many microseconds or longer are kept for `holdfast\n"
                                "slowlog`, the last 256; default 10000; 0 keeps none"},
+    [OPTION_EVACUATE_PERCENT] =
+        {.name = "evacuate-percent",
+         .section = "limits",
+         .argument = "N",
+         .live = true,
+         .standard = "60",
+         .set = set_evacuate,
+         .fix = "give a number from 0 (never) to 90",
+         .help = "when less than N % of the memory behind values is in use, values are moved\n"
+                 "so that the rest can be given back; 0: never; default 60"},
     [OPTION_LOG_LEVEL] = {.name = "log-level",
                           .section = "log",
                           .argument = "LEVEL",

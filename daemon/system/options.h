@@ -31,6 +31,7 @@ enum option_id {
     OPTION_LOAD,
     OPTION_WORKERS,
     OPTION_MAX_MEMORY,
+    OPTION_EVACUATE_PERCENT,
     OPTION_SAVE_DIR,
     OPTION_SAVE_EVERY,
     OPTION_SAVE_KEEP,
@@ -62,8 +63,9 @@ struct options {
     const char *set_aside;       /* of values[OPTION_SET_ASIDE]; NULL: nothing is set aside */
     uint64_t save_every_ms;      /* 0: not */
     unsigned save_keep;
-    uint64_t max_memory; /* bytes */
-    uint64_t slowlog_us; /* 0: off */
+    uint64_t max_memory;       /* bytes */
+    uint64_t slowlog_us;       /* 0: off */
+    unsigned evacuate_percent; /* 0: never */
     unsigned workers;
     enum log_level log_level;
 };

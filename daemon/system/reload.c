@@ -51,6 +51,8 @@ static void take_over(const struct reloading *reloading, enum option_id id)
         reload->actions.set_max_memory(reload->actions.data, reloading->next->max_memory);
     else if (id == OPTION_SLOWLOG_US)
         reload->actions.set_slowlog_us(reload->actions.data, reloading->next->slowlog_us);
+    else if (id == OPTION_EVACUATE_PERCENT)
+        reload->actions.set_evacuate_percent(reload->actions.data, reloading->next->evacuate_percent);
     else if (id == OPTION_LOG_LEVEL)
         log_set_level(reload->log, reloading->next->log_level);
 }

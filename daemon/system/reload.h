@@ -14,6 +14,7 @@ struct reload_actions {
     void (*unlisten)(void *data, const char *address);
     void (*set_max_memory)(void *data, uint64_t bytes);
     void (*set_slowlog_us)(void *data, uint64_t us);
+    void (*set_evacuate_percent)(void *data, unsigned percent);
     void *data;
 };
 

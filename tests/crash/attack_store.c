@@ -31,7 +31,8 @@ struct attack {
     uint64_t digests[DIGESTS_MAX]; /* of the copies taken in this operation */
     uint32_t digests_count;
     uint64_t snapshots, nested, calls;
-    uint64_t swept, tried; /* of the snapshots, those taken in the sweep of a collection, and in trials */
+    /* Of the snapshots, those taken in the sweep of a collection, in trials, and while something moves. */
+    uint64_t swept, tried, moved;
     uint32_t nested_every;
     bool hooked;
 };
@@ -53,6 +54,7 @@ static uint64_t look(struct attack *a, int fd_meta, int fd_values)
     a->snapshots++;
     a->swept += a->work.fx.pool->heap.collecting == COLLECT_SWEEP && a->work.tracing;
     a->tried += a->work.trying;
+    a->moved += a->work.moving;
     return digest;
 }
 
@@ -179,7 +181,7 @@ int main(void)
     bool is_long = from_environment("HF_TEST_LONG", 0) != 0;
     uint64_t seeds = from_environment("HF_SEEDS", is_long ? 200 : 6), first = from_environment("HF_SEED", 0);
     uint64_t count = from_environment("HF_OPS", is_long ? 640 : 400), snapshots = 0, nested = 0, swept = 0,
-             tried = 0;
+             tried = 0, moved = 0;
     struct attack *a = malloc(sizeof *a);
     if (first != 0)
         seeds = 1;
@@ -189,12 +191,13 @@ int main(void)
         nested += a->nested;
         swept += a->swept;
         tried += a->tried;
+        moved += a->moved;
     }
     free(a);
     printf(
         "attack_store: %llu copies recovered and sound, %llu of them inside recovery, %llu inside a sweep, "
-        "%llu inside trials\n",
+        "%llu inside trials, %llu while something moves\n",
         (unsigned long long)snapshots, (unsigned long long)nested, (unsigned long long)swept,
-        (unsigned long long)tried);
-    return snapshots > 0 && nested > 0 && ((swept > 0 && tried > 0) || first != 0) ? 0 : 1;
+        (unsigned long long)tried, (unsigned long long)moved);
+    return snapshots > 0 && nested > 0 && ((swept > 0 && tried > 0 && moved > 0) || first != 0) ? 0 : 1;
 }

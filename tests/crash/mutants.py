@@ -182,6 +182,22 @@ MUTANTS = [
      "        b->types[r] = (uint8_t)(class + 1);\n        region_stored(b->region);\n",
      "        b->types[r] = (uint8_t)(class + 1);\n        region_stored(b->region);\n"
      "        memset(b->region->base + b->at + (uint64_t)r * RUN_BYTES, 0, RUN_BYTES);\n        region_stored(b->region);\n"),
+    ("a value moved before its bytes", "daemon/heap/values.c",
+     "    memcpy(value_at(heap, value, versioned), value_at(heap, old, versioned), bytes);\n    region_stored(&heap->values);\n"
+     "    image_store(heap, &hot->value, value);\n    image_commit(heap);\n",
+     "    image_store(heap, &hot->value, value);\n    image_commit(heap);\n"
+     "    memcpy(value_at(heap, value, versioned), value_at(heap, old, versioned), bytes);\n    region_stored(&heap->values);\n"),
+    ("the old block of a moved value freed before the commit", "daemon/heap/values.c",
+     "    image_store(heap, &hot->value, value);\n    image_commit(heap);\n    block_free(heap, old, versioned);",
+     "    block_free(heap, old, versioned);\n    image_store(heap, &hot->value, value);\n    image_commit(heap);"),
+    ("a moved value without its version", "daemon/heap/values.c",
+     "value_at(heap, old, versioned), bytes);", "value_at(heap, old, versioned), value_size(old));"),
+    ("a list moved before its slots", "daemon/heap/slots.c",
+     "    int moved = move_list(heap, from, room, count * 4, &to);\n    if (moved <= 0)\n        return moved;\n"
+     "    image_store(heap, word, (*word & ~0xffffffffull) | to);\n    image_commit(heap);\n",
+     "    int moved = move_list(heap, from, room, 0, &to);\n    if (moved <= 0)\n        return moved;\n"
+     "    image_store(heap, word, (*word & ~0xffffffffull) | to);\n    image_commit(heap);\n"
+     "    memcpy(list_at(heap, to), list_at(heap, from), count * 4);\n"),
     ("recovery keeps derived flags", "daemon/heap/recover.c",
      "        hot->w0 &= ~W0_DERIVED;\n", ""),
     ("recovery ends sessions before it voids their holds", "daemon/heap/recover.c",
@@ -227,7 +243,10 @@ MUTANTS = [
 ]
 
 # Left out because they change nothing that a death could show:
-#  - a single word stored without the log, where the operation has no other (seal, an appended slot, a new ticket);
+#  - a single word stored without the log, where the operation has no other (seal, an appended slot, a new ticket, a value or a
+#    list that has moved);
+#  - a pinned or open value that moves: its old block stays until the last unpin, and who writes looks for the new one
+#    (it gains nothing, so tests/unit/test_evacuate.c does not allow it);
 #  - old lists of slots freed before the commit: nothing is allocated between the two, so nobody writes there;
 #  - store's object committed before its name: without a name it is garbage, and a dead operation leaves nothing;
 #  - a label outside the log: one that nobody uses is dropped by the next recovery;
@@ -417,7 +436,7 @@ def main():
         for name in FOLDERS:
             shutil.copytree(ROOT / name, tree / name)
         attacks = [
-            Attack("attack_store", ["-O1", "-DHF_STORE_HOOK=1"], MUTANTS,
+            Attack("attack_store", ["-O1", "-DHF_DEBUG=1", "-DHF_STORE_HOOK=1"], MUTANTS,
                    {"HF_SEEDS": str(options.seeds), "HF_OPS": str(options.operations)}, scratch, tree),
             Attack("attack_step", ["-O2"], STEP_MUTANTS, {"HF_SEEDS": "8", "HF_OPS": "40"}, scratch, tree),
             Attack("test_save", ["-O1"], SAVE_MUTANTS, {"HF_SEEDS": "40"}, scratch, tree),

@@ -414,6 +414,18 @@ static void op_young(struct workload *w)
     w->trying = false;
 }
 
+/* A good piece of a pass that moves all it can is one operation: nobody can see that. */
+static void op_evacuate(struct workload *w)
+{
+    struct evacuation *e = &w->fx.pool->evacuation;
+    w->moving = true;
+    e->config = (struct evacuate_config){.percent = 99, .least = 1, .thorough = true};
+    for (uint64_t units = random_between(&w->random, 1, 150); units > 0 && evacuate_step(e, 1) != 0; units--)
+        continue;
+    e->config.percent = 0;
+    w->moving = false;
+}
+
 static void op_collect(struct workload *w)
 {
     struct gc_ticket ticket;
@@ -436,12 +448,13 @@ static void op_time(struct workload *w)
 }
 
 static void (*const operations[])(struct workload *) = {
-    op_put,  op_put,       op_put,    op_put_many,  op_set,     op_write_seal, op_link,  op_link,
-    op_link, op_retain,    op_retain, op_release,   op_release, op_release,    op_share, op_claim,
-    op_name, op_unname,    op_lookup, op_store,     op_session, op_step,       op_step,  op_time,
-    op_step, op_step,      op_guard,  op_collect,   op_trace,   op_trace,      op_trace, op_trace,
-    op_ring, op_drop_ring, op_ring,   op_drop_ring, op_collect, op_trace,      op_trace, op_name,
-    op_ring, op_drop_ring, op_young,  op_young,     op_guard,   op_guard,      op_step,
+    op_put,       op_put,     op_put,    op_put_many, op_set,     op_write_seal, op_link,
+    op_link,      op_link,    op_retain, op_retain,   op_release, op_release,    op_release,
+    op_share,     op_claim,   op_name,   op_unname,   op_lookup,  op_store,      op_session,
+    op_step,      op_step,    op_time,   op_step,     op_step,    op_guard,      op_collect,
+    op_trace,     op_trace,   op_trace,  op_trace,    op_ring,    op_drop_ring,  op_ring,
+    op_drop_ring, op_collect, op_trace,  op_trace,    op_name,    op_ring,       op_drop_ring,
+    op_young,     op_young,   op_guard,  op_guard,    op_step,    op_evacuate,   op_evacuate,
 };
 #define OPERATIONS (sizeof operations / sizeof operations[0])
 

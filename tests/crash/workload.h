@@ -39,6 +39,7 @@ struct workload {
     bool ring_made;
     bool tracing;         /* the operation is one of the collector alone */
     bool trying;          /* it is a young collection */
+    bool moving;          /* it moves values and lists of slots */
     bool only_young;      /* no full collection is asked for */
     bool crowded_names;   /* more names of the largest class than fit one run of cells */
     unsigned names_bound; /* of these, in turn */

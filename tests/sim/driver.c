@@ -443,6 +443,10 @@ static void open_pool(struct sim *sim)
     struct gc_config gc = *pool_gc_config(sim->pool);
     gc.enabled = false;
     pool_gc_set_config(sim->pool, &gc);
+    /* values and lists of slots move nearly always, in most pools */
+    if (chance(sim, 75))
+        sim->pool->evacuation.config =
+            (struct evacuate_config){.percent = 99, .least = 1, .thorough = chance(sim, 60)};
 }
 
 static void make_names(struct sim *sim)
@@ -623,6 +627,7 @@ void sim_run(uint64_t seed, uint64_t operations, bool trace, struct sim_totals *
     totals->compared += sim->compared;
     totals->verified += sim->verified;
     totals->recovered += sim->recovered;
+    totals->moved += sim->pool->evacuation.stats.moved;
     end(sim);
     free(sim);
 }

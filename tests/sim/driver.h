@@ -147,7 +147,7 @@ void compare_verify_on(struct sim *sim);
 
 /* One whole run: `operations` of them on a new pool. */
 struct sim_totals {
-    uint64_t operations, episodes, objects, ooms, compared, verified, recovered;
+    uint64_t operations, episodes, objects, ooms, compared, verified, recovered, moved;
 };
 void sim_run(uint64_t seed, uint64_t operations, bool trace, struct sim_totals *totals);
 

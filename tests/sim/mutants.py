@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Mutants of the collector and of events: each known way to break one must be caught by its oracle (sim_gc.c,
-sim_events.c), or the few that only a death shows by the every-store attack.
+"""Mutants of the collector, of events and of evacuation: each known way to break one must be caught by its oracle (sim_gc.c,
+sim_events.c, test_evacuate.c), or the few that only a death shows by the every-store attack.
 
 The idiom is that of tests/crash/mutants.py: a file, a piece of its text that stands there exactly once, and what
 replaces it. The unchanged tree must pass, a mutant must fail.
@@ -330,6 +330,33 @@ EVENT_MUTANTS = [
      "        if (ref != 0)\n            unwatch_one(pool, s, ref);\n", ""),
 ]
 
+# Of evacuation, whose stores are on the list of tests/crash/mutants.py; seen by tests/unit/test_evacuate.c.
+EVACUATION_MUTANTS = [
+    ("blocks are given out where nothing is to stay", "daemon/heap/leave.c",
+     "        if (runs(b)[r].free != 0)\n            run_unlist(b, r);\n", ""),
+    ("large values are put where nothing is to stay", "daemon/heap/leave.c",
+     "    if (arena->listed)\n        arena_unlist(b, n);\n", ""),
+    ("an arena that is left is listed when a large value is freed", "daemon/heap/blocks.c",
+     "        if (!leaving)\n            arena_relist(b, n);", "        arena_relist(b, n);"),
+    ("a run stays marked", "daemon/heap/leave.c", "    run->free &= (uint16_t)~RUN_LEAVING;\n", ""),
+    ("a run that is not empty is given back", "daemon/heap/leave.c",
+     "    if (run->free == b->class[run->class - 1].count) {", "    if (run->free != 0) {"),
+    ("a run without room is listed", "daemon/heap/leave.c", "    } else if (run->free != 0) {", "    } else {"),
+    ("an arena that was given back is left", "daemon/heap/blocks.c", "    arena->fill = 0;\n", ""),
+    ("what is pinned moves", "daemon/heap/values.c",
+     "    if (pin_find(heap, old, versioned) != 0)\n        return 0;\n", ""),
+    ("what is open moves", "daemon/heap/evacuate.c", "(hot->w0 & (W0_STATE | W0_OPEN)) != W0_ALIVE", "(hot->w0 & W0_STATE) != W0_ALIVE"),
+    ("a version stays behind", "daemon/heap/values.c",
+     "value_at(heap, old, versioned), bytes);", "value_at(heap, old, versioned), value_size(old));"),
+    ("the last of a list stays", "daemon/heap/slots.c",
+     "list_at(heap, position), bytes);", "list_at(heap, position), bytes - 4);"),
+    ("a large table is walked for little", "daemon/heap/evacuate.c",
+     "    return table / 8 > least ? table / 8 : least;", "    return table / 8 > least ? least : least;"),
+    ("lists of slots do not move", "daemon/heap/evacuate.c", "    if (has_list)\n        spent += move_slots(e, index);\n", ""),
+    ("it begins where it cannot be told to", "daemon/heap/evacuate.c",
+     "    return e->config.percent != 0 && (", "    return (e->config.percent != 0 || e->short_of_memory) && ("),
+]
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -347,6 +374,8 @@ def main():
                          folder="tests/sim", sources=SOURCES),
             crash.Attack("test_gc_young", ["-O1", "-DHF_DEBUG=1"], UNIT_MUTANTS, {"CK_FORK": "no"}, scratch, tree, folder="tests/unit",
                          sources=["tests/lib/pool_fixture.c"], libraries=LIBCHECK),
+            crash.Attack("test_evacuate", ["-O1", "-DHF_DEBUG=1"], EVACUATION_MUTANTS, {"CK_FORK": "no"}, scratch, tree,
+                         folder="tests/unit", sources=["tests/lib/pool_fixture.c"], libraries=LIBCHECK),
             crash.Attack("attack_store", ["-O1", "-DHF_STORE_HOOK=1"], STORE_MUTANTS, {"HF_SEEDS": "80", "HF_OPS": "400"},
                          scratch, tree),
             crash.Attack("sim_events", ["-O1", "-DHF_DEBUG=1"], EVENT_MUTANTS, {"HF_SEEDS": "3000"}, scratch, tree,

@@ -133,6 +133,7 @@ START_TEST(without_anything_there_are_defaults)
     ck_assert_int_eq(options.listen[0].source, SOURCE_DEFAULT);
     ck_assert_uint_eq(options.workers, machine_cores() < 64 ? machine_cores() : 64);
     ck_assert_uint_eq(options.max_memory, options_size("60%", machine_memory()));
+    ck_assert_uint_eq(options.evacuate_percent, 60);
     ck_assert_int_eq(options.log_level, LOG_LEVEL_INFO);
     ck_assert_uint_eq(options.slowlog_us, 10000);
     unsetenv("XDG_RUNTIME_DIR");
@@ -253,6 +254,8 @@ START_TEST(bad_values_come_with_the_fix)
     }
     refused("[limits]\nmax-memory = 15m\n", "give at least 16m");
     refused("[limits]\nmax-memory = 101%\n", "give at least 16m");
+    refused("[limits]\nevacuate-percent = 91\n", "from 0 (never) to 90");
+    refused("[limits]\nevacuate-percent = 50%\n", "from 0 (never) to 90");
     refused("[log]\nlog-level = loud\n", "levels are error, warn, info and debug");
     refused("[log]\nlog-level = INFO\n", "levels are");
     refused("[log]\nslowlog-us = -1\n", "give microseconds, 0 to");

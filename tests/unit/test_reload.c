@@ -57,6 +57,12 @@ static void set_slowlog_us(void *data, uint64_t us)
     did("slow=%" PRIu64 " ", us);
 }
 
+static void set_evacuate_percent(void *data, unsigned percent)
+{
+    ck_assert_ptr_eq(data, done);
+    did("evacuate=%u ", percent);
+}
+
 static int check(const char *address, char *error, size_t error_size)
 {
     snprintf(error, error_size, "%s: what is that?", address);
@@ -77,6 +83,7 @@ static struct reload reload = {
                 .unlisten = take_away,
                 .set_max_memory = set_max_memory,
                 .set_slowlog_us = set_slowlog_us,
+                .set_evacuate_percent = set_evacuate_percent,
                 .data = done},
 };
 
@@ -143,12 +150,13 @@ END_TEST
 START_TEST(what_can_change_does)
 {
     start("[daemon]\nlisten = unix:/a\nlisten = unix:/b\n[limits]\nmax-memory = 1g\n");
-    change_to("[daemon]\nlisten = unix:/c\nlisten = unix:/b\n[limits]\nmax-memory = 64m\n[log]\nlog-level = "
-              "debug\nslowlog-us = 5\n");
-    ck_assert_str_eq(done, "-unix:/a +unix:/c memory=67108864 slow=5 ");
+    change_to("[daemon]\nlisten = unix:/c\nlisten = unix:/b\n[limits]\nmax-memory = 64m\nevacuate-percent = "
+              "0\n[log]\nlog-level = debug\nslowlog-us = 5\n");
+    ck_assert_str_eq(done, "-unix:/a +unix:/c memory=67108864 evacuate=0 slow=5 ");
     ck_assert_int_eq((int)log_.level, LOG_LEVEL_DEBUG);
     says("event=unlistened address=unix:/a ");
     says("event=changed option=max-memory from=\"1g (1073741824)\" to=\"64m (67108864)\"");
+    says("event=changed option=evacuate-percent from=\"60\" to=\"0\"");
     says("event=changed option=log-level from=\"info\" to=\"debug\"");
     again();
     ck_assert_str_eq(done, "");

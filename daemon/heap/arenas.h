@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Inside of the blocks; for blocks.c and leave.c only. */
+#ifndef HEAP_ARENAS_H
+#define HEAP_ARENAS_H
+
+#include "daemon/heap/blocks.h"
+
+#define RUNS_AN_ARENA (ARENA_BYTES / RUN_BYTES)
+
+static inline struct run *runs(const struct blocks *b)
+{
+    return (void *)b->runs.base;
+}
+
+static inline uint64_t *bitmap(const struct blocks *b, uint32_t run)
+{
+    return (uint64_t *)(void *)b->bitmaps.base + (uint64_t)run * RUN_BITMAP;
+}
+
+static inline struct arena *arenas(const struct blocks *b)
+{
+    return (void *)b->arenas.base;
+}
+
+static inline unsigned pages_of_kind(enum arena_kind kind)
+{
+    return kind == ARENA_RUNS4 ? 4 : kind == ARENA_RUNS16 ? 16 : 64;
+}
+
+static inline uint64_t page_mask(unsigned pages)
+{
+    return pages == 64 ? UINT64_MAX : (1ull << pages) - 1;
+}
+
+/* Out of its list. */
+void arena_unlist(struct blocks *b, uint32_t n);
+/* After its pages have changed: into the list where it belongs now, or out of all. */
+void arena_relist(struct blocks *b, uint32_t n);
+/* Of an arena in which nothing is used any more. */
+void arena_give(struct blocks *b, uint32_t n);
+
+/* A run into the list of those of its class that have room, and out of it. */
+void run_list(struct blocks *b, uint32_t r);
+void run_unlist(struct blocks *b, uint32_t r);
+
+#endif
