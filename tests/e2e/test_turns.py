@@ -8,6 +8,7 @@ at) of each turn; the largest must stay below what the limits of a turn allow. T
 import itertools
 import os
 import sys
+import tempfile
 import unittest
 
 import msgpack
@@ -49,7 +50,9 @@ def chunks(items, size):
 
 class Turns(unittest.TestCase):
     def setUp(self):
-        self.daemon = Daemon(program=RELEASE, tcp=False).start()
+        folder = tempfile.TemporaryDirectory(prefix="holdfast-turns-")
+        self.addCleanup(folder.cleanup)
+        self.daemon = Daemon("--save-dir", folder.name, program=RELEASE, tcp=False).start()
         self.addCleanup(self.daemon.kill)
 
     def tearDown(self):
@@ -296,6 +299,10 @@ class Turns(unittest.TestCase):
         result = self.c.call("verify")
         self.assertEqual(result["findings"], [])
         self.assertGreaterEqual(result["objects"], OBJECTS + CHAIN)
+
+    def do_save(self):
+        saved = self.c.call("save")
+        self.assertGreater(saved["pieces"], OBJECTS * 48 // 16384)
 
     def do_gc_config(self):
         self.repeat("gc_config")
