@@ -3,6 +3,8 @@
  * takes over what of the options can change. */
 #include "daemon/base/human.h"
 #include "daemon/base/log.h"
+#include "daemon/offline/inspect.h"
+#include "daemon/offline/rescue.h"
 #include "daemon/offline/verify.h"
 #include "daemon/server/server.h"
 #include "daemon/system/command.h"
@@ -474,6 +476,10 @@ int main(int argc, char **argv)
     }
     if (program.command.verify != NULL)
         return offline_verify(program.command.verify, program.command.json);
+    if (program.command.inspect != NULL)
+        return offline_inspect(program.command.inspect, program.command.json);
+    if (program.command.rescue != NULL)
+        return offline_rescue(program.command.rescue, program.command.output);
     if (options_load(&program.options, &program.command, transport_check, say_complaint, NULL) > 0)
         return EXIT_USAGE;
     log_init(&program.log, STDERR_FILENO, program.options.log_level);

@@ -64,6 +64,7 @@
     X(FROM_SEQ, "--from-seq", "SEQ", "the events from this number on, as far as they are kept")              \
     X(DRY_RUN, "--dry-run", NULL, "free nothing: only say what would be freed")                              \
     X(EXPLAIN, "--explain", NULL, "list the cycles that are found")                                          \
+    X(OUTPUT, "--output", "FILE", "a new file to write to")                                                  \
     X(OBJECTS, "--objects", "N", "objects in each pool (100k)")                                              \
     X(VALUE, "--value", "SIZES", "bytes of a value: 64, 16-4K, or 64=80,1K-4K=20 with weights (64)")         \
     X(SKEW, "--skew", "SKEW", "which objects: uniform, zipf or zipf:EXPONENT (uniform)")                     \

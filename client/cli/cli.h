@@ -10,7 +10,7 @@
  *   print.c     output: values, tables, sizes, ages
  *   do_*.c      the commands, by topic; the work of `bench` is in client/bench, that of `stat` and `top` in
  *               client/monitor
- *   offline.c   what the daemon's program does without a daemon: checking pools in files
+ *   offline.c   what the daemon's program does without a daemon: checking, inspecting, rescuing pools in files
  *
  * A command is a function that returns an exit code (enum cli_exit) and has reported what went wrong. */
 #ifndef HF_CLI_H
@@ -147,6 +147,8 @@ int cli_pool_drop(struct cli *cli, const struct cli_args *args);
 int cli_stats(struct cli *cli, const struct cli_args *args);
 int cli_verify(struct cli *cli, const struct cli_args *args);
 int cli_verify_offline(struct cli *cli, const char *path);
+int cli_inspect_image(struct cli *cli, const struct cli_args *args);
+int cli_rescue(struct cli *cli, const struct cli_args *args);
 int cli_save(struct cli *cli, const struct cli_args *args);
 int cli_gc(struct cli *cli, const struct cli_args *args);
 int cli_gc_collect(struct cli *cli, const struct cli_args *args);

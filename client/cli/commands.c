@@ -123,6 +123,15 @@ const struct cli_command cli_commands[] = {
      "an\n"
      "older one of that name stays until the new one is whole. A daemon started with --load reads it.",
      0, 0, 1, false, cli_save},
+    {"inspect_image", "PATH", "tell what is in the file of a save, or in pools in files",
+     "PATH is the file of a save, of which every byte is checked, the folder of a daemon that does not run,\n"
+     "or one pool in it as FOLDER/NAME. The exit code is 1 if something is damaged.",
+     0, 1, 1, true, cli_inspect_image},
+    {"rescue", "PATH", "write all objects and names that can be read of a pool in files, be it damaged",
+     "PATH is FOLDER/NAME or the file of a save; --output a new file, for a stream of MessagePack maps. "
+     "What\n"
+     "could not be read is told at the end; then the exit code is 1.",
+     CLI_BIT(OUTPUT), 1, 1, true, cli_rescue},
     {"gc", "", "collect objects that only refer to each other, and tell what was found",
      "Others are served meanwhile. --json prints all that gc_collect answers.",
      CLI_BIT(DRY_RUN) | CLI_BIT(EXPLAIN), 0, 0, false, cli_gc},

@@ -52,6 +52,16 @@ static int run(struct cli *cli, const char *program, char *const words[])
     return cli_error(cli, CLI_LOCAL, "%s was ended by signal %d", program, WTERMSIG(status));
 }
 
+/* Of the pool that --pool names, if the path is a folder. */
+static int with_pool(struct cli *cli, const char *path, char ret[PATH_MAX])
+{
+    int size = cli->pool != NULL && is_folder(path) ? snprintf(ret, PATH_MAX, "%s/%s", path, cli->pool)
+                                                    : snprintf(ret, PATH_MAX, "%s", path);
+    if (size < 0 || size >= PATH_MAX)
+        return cli_error(cli, CLI_USAGE, "the path is too long");
+    return CLI_OK;
+}
+
 int cli_verify_offline(struct cli *cli, const char *path)
 {
     char program[PATH_MAX], one[PATH_MAX], verify[] = "--verify", json[] = "--json";
@@ -59,11 +69,36 @@ int cli_verify_offline(struct cli *cli, const char *path)
         return cli_error(cli, CLI_USAGE,
                          "there is no folder %s; for a pool of a running daemon: holdfast --pool %s verify",
                          path, path);
-    int size = cli->pool != NULL && is_folder(path) ? snprintf(one, sizeof one, "%s/%s", path, cli->pool)
-                                                    : snprintf(one, sizeof one, "%s", path);
-    if (size < 0 || (size_t)size >= sizeof one)
-        return cli_error(cli, CLI_USAGE, "the path is too long");
+    int exit_code = with_pool(cli, path, one);
+    if (exit_code != CLI_OK)
+        return exit_code;
     find_daemon(program);
     char *const words[] = {program, verify, one, cli->output == CLI_JSON ? json : NULL, NULL};
+    return run(cli, program, words);
+}
+
+int cli_inspect_image(struct cli *cli, const struct cli_args *args)
+{
+    char program[PATH_MAX], one[PATH_MAX], inspect[] = "--inspect", json[] = "--json";
+    int exit_code = with_pool(cli, args->positional[0], one);
+    if (exit_code != CLI_OK)
+        return exit_code;
+    find_daemon(program);
+    char *const words[] = {program, inspect, one, cli->output == CLI_JSON ? json : NULL, NULL};
+    return run(cli, program, words);
+}
+
+int cli_rescue(struct cli *cli, const struct cli_args *args)
+{
+    char program[PATH_MAX], one[PATH_MAX], to[PATH_MAX], rescue[] = "--rescue", output[] = "--output";
+    const char *file = args->value[CLI_OPT_OUTPUT];
+    if (file == NULL)
+        return cli_error(cli, CLI_USAGE, "rescue writes to a new file: give --output FILE");
+    int exit_code = with_pool(cli, args->positional[0], one);
+    if (exit_code != CLI_OK)
+        return exit_code;
+    snprintf(to, sizeof to, "%s", file);
+    find_daemon(program);
+    char *const words[] = {program, rescue, one, output, to, NULL};
     return run(cli, program, words);
 }

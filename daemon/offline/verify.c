@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/offline/verify.h"
 
+#include "daemon/offline/path.h"
 #include "daemon/pool/images.h"
 #include "daemon/pool/pool.h"
 
@@ -297,33 +298,7 @@ static int print(const struct report *report, bool json)
     return fflush(stdout) == 0 ? code : failed("the result cannot be written", "");
 }
 
-/* ---- what the path means ---- */
-
-static bool cut_end(char *text, const char *end)
-{
-    size_t all = strlen(text), size = strlen(end);
-    if (all <= size || strcmp(text + all - size, end) != 0)
-        return false;
-    text[all - size] = '\0';
-    return true;
-}
-
-/* Parts a path that is no folder into one and the name of a pool: `*ret_only` points into `folder`. */
-static void part(const char *path, char folder[PATH_MAX], const char **ret_only)
-{
-    struct stat status;
-    snprintf(folder, PATH_MAX, "%s", path);
-    *ret_only = NULL;
-    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
-        return;
-    char *slash = strrchr(folder, '/');
-    if (slash == NULL || slash[1] == '\0')
-        return;
-    if (!cut_end(slash, ".meta"))
-        (void)cut_end(slash, ".values");
-    *ret_only = slash + 1;
-    *slash = '\0';
-}
+/* ---- all of it ---- */
 
 int offline_verify(const char *path, bool json)
 {
@@ -331,7 +306,7 @@ int offline_verify(const char *path, bool json)
     const char *only;
     struct images images;
     struct report report = {.terminal = isatty(STDERR_FILENO) != 0};
-    part(path, folder, &only);
+    offline_part(path, folder, &only);
     if (images_look(&images, folder[0] == '\0' ? "/" : folder, error, sizeof error) != IMAGES_FINE)
         return failed(error, "");
     int code = check_all(&report, &images, path, only);

@@ -499,6 +499,18 @@ bool pool_save_has_work(const struct pool *pool);
 int pool_load(struct pool **ret, const struct pool_config *config, int fd, char *error, size_t error_size);
 /* The name of the pool in such a file. 0; -HF_E_INTERNAL as above. */
 int pool_saved_name(int fd, char ret[HF_POOL_NAME_MAX + 1], char *error, size_t error_size);
+/* Its header; and whether every byte of it is sound. 0; -HF_E_INTERNAL: `error` says what is wrong, and where. */
+int pool_saved_header(int fd, struct saved_header *ret, char *error, size_t error_size);
+int pool_saved_check(int fd, const struct saved_header *header, char *error, size_t error_size);
+/* What is sound of it as the two files of an image, memfds, the caller's; for those who look at a damaged one. */
+struct pool_unpacked {
+    int fd_meta, fd_values;
+    char name[HF_POOL_NAME_MAX + 8];
+    uint64_t epoch;
+    bool whole;
+    uint64_t bad, bad_at; /* else: damaged places, the first */
+};
+int pool_unpack(int fd, struct pool_unpacked *ret, char *error, size_t error_size);
 
 /* ---- verify: walks every invariant in steps while the pool goes on ---- */
 

@@ -122,3 +122,42 @@ int pool_load(struct pool **ret, const struct pool_config *config, int fd, char 
         close(files.fd_values);
     return r;
 }
+
+/* ---- looking ---- */
+
+int pool_saved_header(int fd, struct saved_header *ret, char *error, size_t error_size)
+{
+    return code_of(load_header(fd, ret, error, error_size));
+}
+
+int pool_saved_check(int fd, const struct saved_header *header, char *error, size_t error_size)
+{
+    struct load_scan scan = {.records = 0};
+    return code_of(load_pieces(fd, header, -1, -1, false, &scan, error, error_size));
+}
+
+int pool_unpack(int fd, struct pool_unpacked *ret, char *error, size_t error_size)
+{
+    struct saved_header header;
+    struct load_scan scan = {.records = 0};
+    int r = code_of(load_header(fd, &header, error, error_size));
+    if (r != 0)
+        return r;
+    *ret = (struct pool_unpacked){.fd_meta = region_create("unpacked"), .epoch = header.superblock.epoch};
+    ret->fd_values = region_create("unpacked");
+    memcpy(ret->name, header.superblock.name, sizeof ret->name);
+    snprintf(error, error_size, "no file descriptors left");
+    r = ret->fd_meta < 0 || ret->fd_values < 0
+            ? -HF_E_LIMIT
+            : code_of(load_pieces(fd, &header, ret->fd_meta, ret->fd_values, true, &scan, error, error_size));
+    ret->whole = scan.whole && scan.bad == 0;
+    ret->bad = scan.bad;
+    ret->bad_at = scan.bad_at;
+    if (r == 0)
+        return 0;
+    if (ret->fd_meta >= 0)
+        close(ret->fd_meta);
+    if (ret->fd_values >= 0)
+        close(ret->fd_values);
+    return r;
+}

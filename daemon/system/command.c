@@ -10,10 +10,19 @@
 #include <string.h>
 
 #define HELP_COLUMN 23
-#define NAMES_MORE  7 /* options that are no values */
+#define NAMES_MORE  10 /* options that are no values */
 #define NAMES_COUNT (OPTIONS_COUNT + NAMES_MORE)
 
-enum { COMMAND_CONFIG = OPTIONS_COUNT + 1, COMMAND_CHECK, COMMAND_PRINT, COMMAND_VERIFY, COMMAND_JSON };
+enum {
+    COMMAND_CONFIG = OPTIONS_COUNT + 1,
+    COMMAND_CHECK,
+    COMMAND_PRINT,
+    COMMAND_VERIFY,
+    COMMAND_INSPECT,
+    COMMAND_RESCUE,
+    COMMAND_OUTPUT,
+    COMMAND_JSON
+};
 
 static void print_row(const char *left, const char *help)
 {
@@ -43,7 +52,14 @@ static void print_help(void)
     print_row("  --verify PATH",
               "check the pools in a folder (or one: FOLDER/NAME) while no daemon works\n"
               "there, and exit: 0 sound, 1 damaged, 2 usage, 5 not checked; changes nothing");
-    print_row("  --json", "with --verify: its result as JSON");
+    print_row("  --inspect PATH",
+              "tell what is in the file of a save, checking every byte of it, or in the pools of\n"
+              "a folder, and exit: as --verify");
+    print_row("  --rescue PATH",
+              "write all objects and names that can be read of a pool (FOLDER/NAME, or the file\n"
+              "of a save), be it damaged, to --output, and exit: 0 all, 1 not all, 5 nothing");
+    print_row("  --output FILE", "with --rescue: a new file, for a stream of MessagePack maps");
+    print_row("  --json", "with --verify and --inspect: the result as JSON");
     print_row("  -V, --version", "print the version and exit");
     print_row("  -h, --help", "print this and exit");
     puts("\nSIGTERM and SIGINT end it: replies are flushed for at most 5 seconds; a second one ends it at "
@@ -83,6 +99,14 @@ static enum command_result hint(const struct option *names, const char *word)
     return COMMAND_WRONG;
 }
 
+static enum command_result take_path(const char **ret, const char *option)
+{
+    if (*ret != NULL || optarg[0] == '\0')
+        return wrong(option, optarg, "give it once, with a path");
+    *ret = optarg;
+    return COMMAND_RUN;
+}
+
 static enum command_result take(struct command *command, int option)
 {
     switch (option) {
@@ -93,11 +117,10 @@ static enum command_result take(struct command *command, int option)
         return COMMAND_RUN;
     case COMMAND_CHECK: command->check = true; return COMMAND_RUN;
     case COMMAND_PRINT: command->print = true; return COMMAND_RUN;
-    case COMMAND_VERIFY:
-        if (command->verify != NULL || optarg[0] == '\0')
-            return wrong("--verify", optarg, "give it once, with a folder");
-        command->verify = optarg;
-        return COMMAND_RUN;
+    case COMMAND_VERIFY: return take_path(&command->verify, "--verify");
+    case COMMAND_INSPECT: return take_path(&command->inspect, "--inspect");
+    case COMMAND_RESCUE: return take_path(&command->rescue, "--rescue");
+    case COMMAND_OUTPUT: return take_path(&command->output, "--output");
     case COMMAND_JSON: command->json = true; return COMMAND_RUN;
     case 'V': printf("holdfastd %s\n", HF_VERSION); return COMMAND_DONE;
     case 'h': print_help(); return COMMAND_DONE;
@@ -112,6 +135,9 @@ enum command_result command_parse(struct command *command, int argc, char **argv
         {"check-config", no_argument, NULL, COMMAND_CHECK},
         {"print-config", no_argument, NULL, COMMAND_PRINT},
         {"verify", required_argument, NULL, COMMAND_VERIFY},
+        {"inspect", required_argument, NULL, COMMAND_INSPECT},
+        {"rescue", required_argument, NULL, COMMAND_RESCUE},
+        {"output", required_argument, NULL, COMMAND_OUTPUT},
         {"json", no_argument, NULL, COMMAND_JSON},
         {"version", no_argument, NULL, 'V'},
         {"help", no_argument, NULL, 'h'},
@@ -126,7 +152,10 @@ enum command_result command_parse(struct command *command, int argc, char **argv
     }
     if (optind < argc)
         return wrong("unexpected argument", argv[optind], "options begin with --; try 'holdfastd --help'");
-    if (command->json && command->verify == NULL)
-        return wrong("option", "--json", "it goes with --verify");
+    if (command->json && command->verify == NULL && command->inspect == NULL)
+        return wrong("option", "--json", "it goes with --verify and --inspect");
+    if ((command->rescue != NULL) != (command->output != NULL))
+        return wrong("option", command->rescue != NULL ? "--rescue" : "--output",
+                     "--rescue and --output go together");
     return COMMAND_RUN;
 }

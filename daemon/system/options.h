@@ -78,9 +78,11 @@ struct command {
         const char *text;
     } given[OPTIONS_GIVEN_MAX];
     unsigned given_count;
-    bool check, print;  /* --check-config, --print-config */
-    const char *verify; /* --verify: what to check instead of running; NULL: it was not asked for */
-    bool json;          /* --json */
+    bool check, print;            /* --check-config, --print-config */
+    const char *verify;           /* --verify: what to check instead of running; NULL: it was not asked for */
+    const char *inspect, *rescue; /* --inspect, --rescue: the same */
+    const char *output;           /* --output: where --rescue writes to */
+    bool json;                    /* --json */
 };
 
 /* Whether an address can be one: 0, or -1 with a text that begins with it. */
