@@ -8,7 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Whether there is something in the image of that name; its descriptors are closed then. 0: nothing; or -1 with a text. */
+/* Whether there is something in the image of that name; its descriptors are closed then. 0: nothing; or -1 with a
+ * text. */
 static int look_into(struct server *server, struct load *load, char *error, size_t error_size)
 {
     struct pool_config config;
