@@ -26,6 +26,20 @@ bool take_event(struct fixture *fx, struct session *s, struct event *ret)
     return taken;
 }
 
+struct event_stats events_of(const struct fixture *fx)
+{
+    struct event_stats stats;
+    pool_event_stats(fx->pool, &stats);
+    return stats;
+}
+
+void fixture_end(struct fixture *fx)
+{
+    drain(fx);
+    verify_ok(fx);
+    fixture_close(fx);
+}
+
 bool text_is(const struct event_value *value, const char *text)
 {
     return value->kind == EVENT_TEXT && value->size == strlen(text) &&

@@ -18,6 +18,10 @@ uint64_t expect_gap(struct fixture *fx, struct session *s, const char *of, uint6
 /* There is no event for it, and it is not among the sessions that have any. */
 void expect_nothing(struct fixture *fx, struct session *s);
 
+struct event_stats events_of(const struct fixture *fx);
+/* Until nothing is left to do; then every invariant holds, and the pool is closed. */
+void fixture_end(struct fixture *fx);
+
 bool text_is(const struct event_value *value, const char *text);
 
 /* The session watches the object, and its connection has asked for events. */

@@ -587,6 +587,15 @@ static void op_session(struct sim *sim)
     mem->fail_at = fail_at;
 }
 
+static void guard(struct sim *sim, uint32_t object, int session)
+{
+    struct g_object *o = &sim->graph.objects[object];
+    if (!went_well(sim, pool_guard(sim->pool, sim->session[session], o->id), object))
+        return;
+    o->guard = session + 1;
+    graph_spare(&sim->graph, object); /* the running collection leaves it to the next one */
+}
+
 static void op_guard(struct sim *sim)
 {
     uint32_t object = pick(sim);
@@ -595,10 +604,7 @@ static void op_guard(struct sim *sim)
     if (object == 0 || !sim->guards || sim->pool->dying != NULL)
         return;
     if (o->guard == 0) {
-        if (!went_well(sim, pool_guard(sim->pool, sim->session[session], o->id), object))
-            return;
-        o->guard = session + 1;
-        graph_spare(&sim->graph, object); /* the running collection leaves it to the next one */
+        guard(sim, object, session);
         return;
     }
     if (pool_guard(sim->pool, sim->session[session], o->id) != -HF_E_CONFLICT)
@@ -664,7 +670,9 @@ static void step(struct sim *sim)
     unsigned units = (unsigned)random_between(&sim->random, 1, 6),
              dice = (unsigned)random_below(&sim->random, 100);
     struct mem *mem = pool_mem(pool);
-    mem->fail_at = sim->fails && chance(sim, 20) ? mem->calls + random_between(&sim->random, 1, 3) : 0;
+    mem->fail_at = sim->fails && chance(sim, sim->guards ? 50 : 20)
+                       ? mem->calls + random_between(&sim->random, 1, 3)
+                       : 0;
     sim->operation = "step";
     if (dice < sim->alone && pool->gc.phase >= GC_MARK)
         (void)gc_step(&pool->gc, units);
@@ -723,6 +731,22 @@ static void retain_before_delivery(struct sim *sim)
     check_changed(sim);
 }
 
+static bool is_garbage(const struct sim *sim, uint32_t object)
+{
+    return !sim->graph.objects[object].reachable && sim->graph.objects[object].guard == 0;
+}
+
+/* Somebody guards what the running collection would have found. */
+static void guard_garbage(struct sim *sim)
+{
+    uint32_t object = find_object(&sim->graph, is_garbage, sim);
+    sim->operation = "guard amid marking";
+    if (object == 0)
+        return;
+    guard(sim, object, pick_session(sim));
+    check_changed(sim);
+}
+
 static bool is_kept_by_garbage(const struct sim *sim, uint32_t object)
 {
     const struct graph *g = &sim->graph;
@@ -774,6 +798,9 @@ static void rare_moment(struct sim *sim)
         release_what_garbage_names(sim);
     else if (phase == GC_DELIVER && sim->weak && chance(sim, 30))
         retain_before_delivery(sim);
+    else if (phase >= GC_MARK && phase < GC_SWEEP && sim->guards && sim->weak && sim->pool->dying == NULL &&
+             chance(sim, 5))
+        guard_garbage(sim);
 }
 
 /* A step of the walk of all invariants; the pool changes between two of them. */

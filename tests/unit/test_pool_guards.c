@@ -13,16 +13,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-    drain(&fx);
-    verify_ok(&fx);
-    fixture_close(&fx);
-}
-
-static struct event_stats events(void)
-{
-    struct event_stats stats;
-    pool_event_stats(fx.pool, &stats);
-    return stats;
+    fixture_end(&fx);
 }
 
 static void collect(void)
@@ -62,7 +53,7 @@ START_TEST(an_unreachable_object_becomes_a_hold)
     ck_assert_uint_eq(inspect_of(&fx, id).held_sessions, 1);
     ck_assert_uint_eq(expect_unreachable(&fx, fx.b, id), 1);
     expect_nothing(&fx, fx.b);
-    ck_assert_uint_eq(events().guards + events().waiting, 0);
+    ck_assert_uint_eq(events_of(&fx).guards + events_of(&fx).waiting, 0);
     ck_assert_uint_eq(release_one(&fx, fx.b, id), 0); /* an ordinary hold, and the guard is used up */
     ck_assert(is_gone(&fx, id));
     expect_nothing(&fx, fx.b);
@@ -186,7 +177,7 @@ START_TEST(gone_and_unsealed)
     ck_assert_int_eq(pool_guard(fx.pool, fx.b, id), -HF_E_GONE);
     ck_assert_int_eq(pool_unguard(fx.pool, fx.b, id), -HF_E_GONE);
     ck_assert_int_eq(pool_guard(fx.pool, fx.a, open), -HF_E_UNSEALED);
-    ck_assert_uint_eq(events().guards, 0);
+    ck_assert_uint_eq(events_of(&fx).guards, 0);
 }
 END_TEST
 
@@ -246,7 +237,7 @@ START_TEST(the_end_of_the_session_lets_it_die)
     pass_ms(&fx, FIXTURE_LEASE_MS);
     drain(&fx);
     expect_freed(&fx, fx.a, delivered, "session_end");
-    ck_assert_uint_eq(events().guards + events().waiting, 0);
+    ck_assert_uint_eq(events_of(&fx).guards + events_of(&fx).waiting, 0);
     release_one(&fx, fx.a, held); /* its guard is cancelled */
     expect_freed(&fx, fx.a, held, "release");
     ck_assert(!is_gone(&fx, other));
@@ -333,7 +324,7 @@ START_TEST(recovery_delivers_what_only_a_guard_is_left_on)
     expect_unreachable(&fx, fx.b, id);
     expect_nothing(&fx, fx.b);
     fixture_restart(&fx);
-    ck_assert_uint_eq(events().waiting, 0); /* it was told */
+    ck_assert_uint_eq(events_of(&fx).waiting, 0); /* it was told */
 }
 END_TEST
 

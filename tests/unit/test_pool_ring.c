@@ -17,16 +17,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-    drain(&fx);
-    verify_ok(&fx);
-    fixture_close(&fx);
-}
-
-static struct event_stats events(void)
-{
-    struct event_stats stats;
-    pool_event_stats(fx.pool, &stats);
-    return stats;
+    fixture_end(&fx);
 }
 
 /* The number of the latest event. */
@@ -113,17 +104,17 @@ START_TEST(without_subscribers_there_is_no_ring)
     uint64_t before = pool_mem(fx.pool)->private_bytes;
     add("x", 1);
     ck_assert_ptr_null(fx.pool->ring.bytes);
-    ck_assert_uint_eq(events().ring_next, events().ring_first);
+    ck_assert_uint_eq(events_of(&fx).ring_next, events_of(&fx).ring_first);
     subscribe(fx.a);
     subscribe(fx.b);
     ck_assert_uint_ge(pool_mem(fx.pool)->private_bytes - before, RING_BYTES);
-    ck_assert_uint_eq(events().subscribers, 2);
+    ck_assert_uint_eq(events_of(&fx).subscribers, 2);
     unsubscribe(fx.a);
     ck_assert_ptr_nonnull(fx.pool->ring.bytes);
     unsubscribe(fx.b);
     unsubscribe(fx.b);
     ck_assert_ptr_null(fx.pool->ring.bytes);
-    ck_assert_uint_eq(events().subscribers, 0);
+    ck_assert_uint_eq(events_of(&fx).subscribers, 0);
     ck_assert_uint_le(pool_mem(fx.pool)->private_bytes - before, 2 * sizeof(struct outbox));
 }
 END_TEST
@@ -142,7 +133,7 @@ START_TEST(no_memory_for_the_ring)
         int rc = pool_subscribe(fx.pool, s, &topic, 1, 0, &seq);
         pool_mem(fx.pool)->fail_at = 0;
         ck_assert_int_eq(rc, at <= 4 ? -HF_E_OOM : 0); /* outbox, bytes, places, prefixes */
-        ck_assert_uint_eq(events().subscribers, rc == 0);
+        ck_assert_uint_eq(events_of(&fx).subscribers, rc == 0);
         ck_assert(rc == 0 || fx.pool->ring.bytes == NULL);
         pool_session_end(fx.pool, s, REASON_SESSION_END);
         drain(&fx);
@@ -219,7 +210,7 @@ START_TEST(from_seq_beyond_the_latest_is_refused)
     struct topic_in topic = {.topic = HF_TOPIC_gc};
     uint64_t seq = subscribe(fx.a), got;
     ck_assert_int_eq(pool_subscribe(fx.pool, fx.b, &topic, 1, seq + 2, &got), -HF_E_BADARG);
-    ck_assert_uint_eq(events().subscribers, 1);
+    ck_assert_uint_eq(events_of(&fx).subscribers, 1);
     ck_assert_int_eq(pool_subscribe(fx.pool, fx.b, &topic, 1, seq + 1, &got), 0);
 }
 END_TEST
@@ -229,7 +220,7 @@ START_TEST(what_was_overwritten_is_a_gap)
     uint64_t seq = subscribe(fx.a);
     for (unsigned k = 1; k <= RING_EVENTS + 10; k++)
         add("x", k);
-    ck_assert_uint_eq(events().ring_next - events().ring_first, RING_EVENTS);
+    ck_assert_uint_eq(events_of(&fx).ring_next - events_of(&fx).ring_first, RING_EVENTS);
     ck_assert_uint_eq(expect_gap(&fx, fx.a, "ring", seq + 1, seq + 10), seq + 10);
     for (unsigned k = 11; k <= RING_EVENTS + 10; k++)
         expect(fx.a, seq + k, "x", k);
@@ -305,7 +296,7 @@ START_TEST(the_ring_goes_on_in_grace)
     pass_ms(&fx, FIXTURE_LEASE_MS);
     drain(&fx);
     ck_assert_ptr_null(fx.pool->ring.bytes);
-    ck_assert_uint_eq(events().subscribers, 0);
+    ck_assert_uint_eq(events_of(&fx).subscribers, 0);
 }
 END_TEST
 
@@ -314,7 +305,7 @@ START_TEST(numbers_of_a_restart_are_above_all_before)
     uint64_t seq = subscribe(fx.a);
     add("x", 1);
     fixture_restart(&fx);
-    ck_assert_uint_eq(events().subscribers, 0);
+    ck_assert_uint_eq(events_of(&fx).subscribers, 0);
     pool_session_attach(fx.pool, fx.a, &fx.owner_a);
     uint64_t latest = subscribe_from(fx.a, seq + 1);
     ck_assert_uint_gt(latest, seq + 1);
@@ -337,7 +328,7 @@ START_TEST(whatever_is_kept_is_whole)
         uint64_t size = random_below(&random, large ? HF_NAME_MAX + 1 : 9);
         memset(texts[k], 'a' + (int)(k % 26), size);
         add(texts[k], k);
-        uint64_t kept = events().ring_next - events().ring_first;
+        uint64_t kept = events_of(&fx).ring_next - events_of(&fx).ring_first;
         ck_assert_uint_le(kept, RING_EVENTS);
         longest = kept > longest ? (unsigned)kept : longest;
         while (random_once_in(&random, k / 1000 % 8 == 3 ? 3000 : 2) && read <= k) {
@@ -537,12 +528,12 @@ START_TEST(ops_push_nothing_out)
     add("x", 1);
     tell_ops(3 * RING_EVENTS);
     expect(fx.a, seq + 2, "x", 1); /* behind the begin of ops */
-    ck_assert_uint_eq(events().ring_next - events().ring_first, RING_EVENTS);
+    ck_assert_uint_eq(events_of(&fx).ring_next - events_of(&fx).ring_first, RING_EVENTS);
     for (unsigned i = 0; i < 2 * RING_EVENTS / 256; i++)
         ck_assert(!take_event(&fx, fx.a, &event)); /* it looks at some of the others each time */
-    uint64_t next = events().ring_next;
+    uint64_t next = events_of(&fx).ring_next;
     tell_ops(RING_EVENTS / 2);
-    ck_assert_uint_eq(events().ring_next, next + RING_EVENTS / 2);
+    ck_assert_uint_eq(events_of(&fx).ring_next, next + RING_EVENTS / 2);
 }
 END_TEST
 
@@ -564,9 +555,9 @@ START_TEST(who_is_away_may_lose_by_ops)
     add("x", 1);
     pool_session_detach(fx.pool, fx.a);
     subscribe_ops(fx.b, 10);
-    uint64_t next = events().ring_next;
+    uint64_t next = events_of(&fx).ring_next;
     tell_ops(3 * RING_EVENTS);
-    ck_assert_uint_eq(events().ring_next, next + 3 * RING_EVENTS);
+    ck_assert_uint_eq(events_of(&fx).ring_next, next + 3 * RING_EVENTS);
 }
 END_TEST
 

@@ -15,16 +15,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-    drain(&fx);
-    verify_ok(&fx);
-    fixture_close(&fx);
-}
-
-static struct event_stats events(void)
-{
-    struct event_stats stats;
-    pool_event_stats(fx.pool, &stats);
-    return stats;
+    fixture_end(&fx);
 }
 
 /* An object that a holds and b watches. */
@@ -48,7 +39,7 @@ START_TEST(a_death_is_told_once)
     expect_nothing(&fx, fx.b);
     expect_nothing(&fx, fx.a);
     ck_assert(!pool_has_events(fx.pool));
-    ck_assert_uint_eq(events().watches + events().waiting, 0);
+    ck_assert_uint_eq(events_of(&fx).watches + events_of(&fx).waiting, 0);
 }
 END_TEST
 
@@ -75,7 +66,7 @@ START_TEST(watching_twice_is_watching_once)
 {
     uint64_t id = watched(), twice[3] = {id, id, id};
     ck_assert_int_eq(pool_watch(fx.pool, fx.b, twice, 3), 0);
-    ck_assert_uint_eq(events().watches, 1);
+    ck_assert_uint_eq(events_of(&fx).watches, 1);
     release_one(&fx, fx.a, id);
     expect_freed(&fx, fx.b, id, "release");
     expect_nothing(&fx, fx.b);
@@ -94,9 +85,9 @@ START_TEST(each_watcher_is_told)
     ck_assert_int_eq(pool_unwatch(fx.pool, s[0], &id, 1), 0);   /* the first of the chain */
     ck_assert_int_eq(pool_unwatch(fx.pool, s[100], &id, 1), 0); /* from its middle */
     ck_assert_int_eq(pool_unwatch(fx.pool, s[199], &id, 1), 0);
-    ck_assert_uint_eq(events().watches, WATCHERS - 3);
+    ck_assert_uint_eq(events_of(&fx).watches, WATCHERS - 3);
     release_one(&fx, fx.a, id);
-    ck_assert_uint_lt(events().waiting, WATCHERS - 3); /* the rest waits for steps */
+    ck_assert_uint_lt(events_of(&fx).waiting, WATCHERS - 3); /* the rest waits for steps */
     drain(&fx);
     for (unsigned k = 0; k < WATCHERS; k++) {
         if (k != 0 && k != 100 && k != 199)
@@ -131,7 +122,7 @@ START_TEST(what_is_gone_cannot_be_watched)
     ck_assert_int_eq(pool_watch(fx.pool, fx.b, ids, 3), -HF_E_GONE);
     ck_assert_int_eq(pool_fault(fx.pool)->index, 1);
     ck_assert_uint_eq(pool_fault(fx.pool)->id, ids[1]);
-    ck_assert_uint_eq(events().watches, 0); /* none of them */
+    ck_assert_uint_eq(events_of(&fx).watches, 0); /* none of them */
     ck_assert_int_eq(pool_unwatch(fx.pool, fx.b, ids, 3), -HF_E_GONE);
     ck_assert_int_eq(pool_fault(fx.pool)->index, 1);
 }
@@ -167,15 +158,15 @@ START_TEST(no_memory_leaves_nothing_behind)
         uint64_t before = 1;
         for (at = 1; rc == 0; at += CALL) {
             ck_assert_uint_lt(at + CALL, OBJECTS);
-            before = events().watches;
+            before = events_of(&fx).watches;
             rc = pool_watch(fx.pool, fx.b, ids + at, CALL);
         }
         ck_assert_int_eq(rc, -HF_E_OOM);
         midway += pool_fault(fx.pool)->index > 0;
-        ck_assert_uint_eq(events().watches, before);
+        ck_assert_uint_eq(events_of(&fx).watches, before);
         mem_set_limit(mem, limit);
         verify_ok(&fx);
-        for (at = 1; events().watches > 1; at += CALL)
+        for (at = 1; events_of(&fx).watches > 1; at += CALL)
             ck_assert_int_eq(pool_unwatch(fx.pool, fx.b, ids + at, CALL), 0);
     }
     ck_assert_uint_gt(midway, 0);
@@ -483,12 +474,12 @@ START_TEST(the_end_of_a_session_ends_its_watches)
         if (k % 3 == 0)
             release_one(&fx, fx.a, id); /* fired and not told */
     }
-    ck_assert_uint_eq(events().watches + events().waiting, MANY);
+    ck_assert_uint_eq(events_of(&fx).watches + events_of(&fx).waiting, MANY);
     uint64_t cells = fx.pool->heap.cells.live_bytes;
     pool_session_end(fx.pool, fx.b, REASON_SESSION_END);
     ck_assert(!pool_has_events(fx.pool));
     drain(&fx);
-    ck_assert_uint_eq(events().watches + events().waiting, 0);
+    ck_assert_uint_eq(events_of(&fx).watches + events_of(&fx).waiting, 0);
     ck_assert_uint_eq(stats_of(&fx).sessions_dying, 0);
     ck_assert_uint_ge(cells - fx.pool->heap.cells.live_bytes, MANY * cell_bytes(CELL_NOTICE));
 }
@@ -605,7 +596,7 @@ START_TEST(watches_outlive_the_process)
 {
     uint64_t id = watched(), other = watched();
     fixture_restart(&fx);
-    ck_assert_uint_eq(events().watches, 2);
+    ck_assert_uint_eq(events_of(&fx).watches, 2);
     pool_session_attach(fx.pool, fx.a, &fx.owner_a);
     pool_session_attach(fx.pool, fx.b, &fx.owner_b);
     release_one(&fx, fx.a, id);
@@ -629,8 +620,8 @@ START_TEST(what_died_with_the_process_is_told_after_it)
     watch(&fx, fx.b, child);
     watch(&fx, fx.b, parent);
     fixture_restart(&fx);
-    ck_assert_uint_eq(events().watches, 1);
-    ck_assert_uint_eq(events().waiting, 3);
+    ck_assert_uint_eq(events_of(&fx).watches, 1);
+    ck_assert_uint_eq(events_of(&fx).waiting, 3);
     pool_session_attach(fx.pool, fx.b, &fx.owner_b);
     pool_listen(fx.pool, fx.b);
     struct event event;
@@ -643,8 +634,8 @@ START_TEST(what_died_with_the_process_is_told_after_it)
     ck_assert_uint_eq(seen, held + child + parent);
     ck_assert(!is_gone(&fx, kept));
     fixture_restart(&fx); /* and only once */
-    ck_assert_uint_eq(events().waiting, 0);
-    ck_assert_uint_eq(events().watches, 1);
+    ck_assert_uint_eq(events_of(&fx).waiting, 0);
+    ck_assert_uint_eq(events_of(&fx).watches, 1);
 }
 END_TEST
 
@@ -678,7 +669,7 @@ START_TEST(watches_of_sessions_that_ended_with_the_process_are_gone)
     uint64_t id = put_leaf(&fx, fx.a);
     watch(&fx, anonymous, id);
     fixture_restart(&fx);
-    ck_assert_uint_eq(events().watches + events().waiting, 0);
+    ck_assert_uint_eq(events_of(&fx).watches + events_of(&fx).waiting, 0);
     ck_assert_uint_eq(fx.pool->heap.hot[id & UINT32_MAX].w0 & W0_WATCHED, 0);
 }
 END_TEST
