@@ -10,6 +10,7 @@
  *
  * HF_SEED  the first seed; a failure prints the seed of its run      HF_SEEDS  how many
  * HF_TEST_LONG=1  a hundred times as many */
+#include "tests/lib/environment.h"
 #include "tests/sim/events.h"
 
 #include <stdio.h>
@@ -454,12 +455,6 @@ static void run(struct sim *sim, uint64_t seed, struct totals *totals)
     totals->again += sim->told.again;
     told_done(&sim->told);
     fixture_close(&sim->fx);
-}
-
-static uint64_t number_of(const char *variable, uint64_t otherwise)
-{
-    const char *text = getenv(variable);
-    return text != NULL && text[0] != '\0' ? strtoull(text, NULL, 0) : otherwise;
 }
 
 int main(void)

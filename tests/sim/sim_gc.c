@@ -10,13 +10,9 @@
  *
  * HF_SEED  the first seed; a failure prints the seed of its run      HF_SEEDS  how many
  * HF_TEST_LONG=1  a hundred times as many */
-#include "daemon/gc/internal.h"
-#include "daemon/pool/internal.h"
-#include "tests/lib/pool_fixture.h"
-#include "tests/lib/random.h"
-#include "tests/sim/graph.h"
+#include "tests/lib/environment.h"
+#include "tests/sim/judge.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,335 +21,9 @@
 #define SEEDS_LONG 1000000u
 #define SLOTS_MOST 10u
 
-/* Over all runs; told at the end. */
-struct totals {
-    uint64_t operations, collections, collected, delivered, dry_runs, idle_checks, revived;
-    uint64_t young, young_collected;
-};
-
-struct sim {
-    uint64_t seed, number; /* of the operation */
-    struct totals *totals;
-    const char *operation;
-    struct random random;
-    struct fixture fx;
-    struct pool *pool;
-    struct graph graph;
-    struct session *session[GRAPH_SESSIONS];
-    unsigned keys_used;
-    uint8_t ticket[GRAPH_TICKETS][HF_KEY_SIZE];
-    uint32_t living_most;
-    bool tiny;         /* a few objects, mostly without slots at first: cycles come and go */
-    bool weak;         /* clients name what they do not hold */
-    bool guards;       /* ... and guard objects */
-    bool small_stack;  /* the stack never grows */
-    bool fails;        /* private memory fails now and then */
-    unsigned alone;    /* percent of the steps that are the collector's alone, whatever waits to be freed */
-    bool verifies;     /* the pool's own walk runs beside everything else */
-    uint64_t snapshot; /* number of the collection it was taken for */
-    bool watching;     /* until its end */
-    bool settled;      /* after the last check nothing was dead, ending or being collected */
-    bool quiet;        /* no operation since then, and nothing dies but by the collection */
-    uint32_t garbage;  /* at the snapshot */
-    uint64_t young_popped;
-    uint64_t dry_begun;
-    uint32_t dry_garbage;
-    bool dry_quiet;
-    bool verifying; /* the pool's own walk is under way, in steps between everything else */
-    struct gc_ticket asked;
-    bool asking;
-};
-
-_Noreturn __attribute__((format(printf, 2, 3))) /* checks arguments */
-static void
-fail(const struct sim *sim, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fprintf(stderr, "sim_gc: HF_SEED=%llu operation %llu (%s), phase %d: ", (unsigned long long)sim->seed,
-            (unsigned long long)sim->number, sim->operation, (int)sim->pool->gc.phase);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    exit(1);
-}
-
 static bool chance(struct sim *sim, unsigned percent)
 {
     return random_below(&sim->random, 100) < percent;
-}
-
-/* ---- what the pool has ---- */
-
-static const struct hot *entry_of(const struct sim *sim, uint32_t object)
-{
-    return heap_find(&sim->pool->heap, sim->graph.objects[object].id);
-}
-
-/* Guards that have become holds. */
-static void see_deliveries(struct sim *sim)
-{
-    struct graph *g = &sim->graph;
-    bool any = false;
-    for (uint32_t k = 1; k <= g->made; k++) {
-        struct g_object *o = &g->objects[k];
-        if (o->guard == 0 || pool_is_guarded(sim->pool, o->id))
-            continue;
-        if (o->was_garbage == 0)
-            fail(sim, "object %u was delivered, but it could be reached all the time", k);
-        if (entry_of(sim, k) == NULL)
-            fail(sim, "object %u had a guard and died", k);
-        if (!sim->fails && graph_held(g, k) > 0)
-            fail(sim, "object %u was delivered, but a client had taken hold of it again", k);
-        g->holds[k][o->guard - 1]++;
-        o->guard = 0;
-        sim->totals->delivered++;
-        any = true;
-    }
-    if (any)
-        graph_reach(g);
-}
-
-static void check_slots(const struct sim *sim, uint32_t object)
-{
-    const struct heap *heap = &sim->pool->heap;
-    const struct g_object *o = &sim->graph.objects[object];
-    uint32_t index = id_index(o->id);
-    if (slots_count(heap, index) != o->count)
-        fail(sim, "object %u has %u slots, not %u", object, slots_count(heap, index), o->count);
-    for (uint32_t slot = 0; slot < o->count; slot++) {
-        uint32_t target = slots_get(heap, index, slot);
-        uint64_t id = target == 0 ? 0 : heap_id(heap, target);
-        if (id != sim->graph.objects[o->slots[slot]].id)
-            fail(sim, "object %u, slot %u names %#llx, not object %u", object, slot, (unsigned long long)id,
-                 o->slots[slot]);
-    }
-}
-
-/* The holds of sessions that are ending count until they are cleared. */
-static void check_holds(const struct sim *sim, uint32_t object)
-{
-    struct inspect_row row;
-    if (sim->pool->dying != NULL)
-        return;
-    if (pool_inspect(sim->pool, sim->graph.objects[object].id, &row) != 0)
-        fail(sim, "object %u cannot be inspected", object);
-    if (row.held_sessions != graph_held(&sim->graph, object))
-        fail(sim, "object %u is held %llu times, not %llu", object, (unsigned long long)row.held_sessions,
-             (unsigned long long)graph_held(&sim->graph, object));
-}
-
-static void check_objects(struct sim *sim)
-{
-    struct graph *g = &sim->graph;
-    for (uint32_t k = 1; k <= g->made; k++) {
-        struct g_object *o = &g->objects[k];
-        const struct hot *hot = entry_of(sim, k);
-        if (o->gone && hot != NULL)
-            fail(sim, "object %u was gone and is back", k);
-        if (o->gone)
-            continue;
-        if (hot == NULL && o->reachable)
-            fail(sim, "object %u can be reached and is gone", k);
-        o->gone = hot == NULL;
-        if (o->gone)
-            continue;
-        check_slots(sim, k);
-        check_holds(sim, k);
-        if ((o->guard != 0) != pool_is_guarded(sim->pool, o->id) && sim->pool->dying == NULL)
-            fail(sim, "object %u: its guard is %d", k, o->guard);
-    }
-}
-
-/* I1, and the sums of slots. */
-static void check_counts(const struct sim *sim)
-{
-    const struct heap *heap = &sim->pool->heap;
-    uint32_t top = (uint32_t)heap->sb->index_top, *in = calloc(top, sizeof *in);
-    uint64_t plain = 0, linked = 0, against = 0;
-    for (uint32_t index = 1; index < top; index++) {
-        const struct hot *hot = &heap->hot[index];
-        uint64_t state = w0_state(hot->w0);
-        uint32_t count = state == W0_ALIVE ? slots_count(heap, index) : state == W0_ZERO ? hot->link : 0;
-        for (uint32_t slot = 0; slot < count; slot++) {
-            uint32_t edge = slots_edge(heap, index, slot), target = edge & SLOT_TARGET;
-            if (edge == 0)
-                continue;
-            bool is_linked = (edge & SLOT_LINKED) != 0;
-            plain += !is_linked;
-            linked += is_linked;
-            against += is_linked && target <= index;
-            in[target]++;
-        }
-    }
-    for (uint32_t index = 1; index < top; index++)
-        if (w0_state(heap->hot[index].w0) == W0_ALIVE && !heap_is_condemned(heap, index) &&
-            heap->hot[index].in != in[index])
-            fail(sim, "index %u: %u slots are counted, %u name it", index, heap->hot[index].in, in[index]);
-    if (plain != heap->slots_plain || linked != heap->slots_linked || against != heap->slots_against)
-        fail(sim, "the sums of slots are wrong");
-    free(in);
-}
-
-static void set_grey(uint8_t *grey, const uint32_t *from, uint32_t count)
-{
-    for (uint32_t k = 0; k < count; k++)
-        grey[from[k]] = 1;
-}
-
-/* Which objects are grey, as gc.h defines it. */
-static uint8_t *find_grey(const struct gc *gc, uint32_t top)
-{
-    uint8_t *grey = calloc(top, 1);
-    set_grey(grey, (const uint32_t *)(const void *)gc->stack.base, gc->stack_count);
-    for (uint32_t k = 0; k < gc->ring_count; k++)
-        grey[gc->ring[(gc->ring_head + k) % GC_RING]] = 1;
-    for (uint32_t index = 1; index < top; index++)
-        if (gc->lazy && index >= gc->frontier)
-            grey[index] = 1;
-    return grey;
-}
-
-static void check_slots_of_marked(const struct sim *sim, uint32_t index, bool is_grey)
-{
-    const struct heap *heap = &sim->pool->heap;
-    const struct gc *gc = &sim->pool->gc;
-    uint32_t count = slots_count(heap, index);
-    for (uint32_t slot = 0; slot < count; slot++) {
-        uint32_t target = slots_get(heap, index, slot);
-        if (target == 0 || heap_is_marked(heap, target))
-            continue;
-        if (heap->collecting == COLLECT_SWEEP)
-            fail(sim, "I3: marked %u names condemned %u", index, target);
-        if (!is_grey && (gc->scan != index || slot < gc->scan_slot))
-            fail(sim, "I2: black %u names white %u", index, target);
-    }
-}
-
-/* I2 and I3. */
-static void check_marks(const struct sim *sim)
-{
-    const struct heap *heap = &sim->pool->heap;
-    const struct gc *gc = &sim->pool->gc;
-    uint32_t top = (uint32_t)heap->sb->index_top;
-    if (heap->collecting == COLLECT_NONE)
-        return;
-    uint8_t *grey = find_grey(gc, top);
-    for (uint32_t index = 1; index < top; index++) {
-        const struct hot *hot = &heap->hot[index];
-        uint64_t state = w0_state(hot->w0);
-        const char *wrong = state == W0_ALIVE ? gc_check(gc, index) : NULL;
-        if (wrong != NULL)
-            fail(sim, "index %u: %s", index, wrong);
-        if (state == W0_ALIVE && heap_is_marked(heap, index))
-            check_slots_of_marked(sim, index, grey[index] != 0);
-        if (state == W0_ALIVE && is_held_outside(hot) && !heap_is_marked(heap, index) && index < gc->frontier)
-            fail(sim, "I2: %u is held and was missed", index);
-        bool swept = gc->phase == GC_SWEEP && gc->scan == index;
-        if (state == W0_ZERO && heap->collecting == COLLECT_SWEEP && !swept)
-            for (uint32_t slot = 0; slot < hot->link; slot++)
-                if (slots_get(heap, index, slot) != 0 && !heap_is_marked(heap, slots_get(heap, index, slot)))
-                    fail(sim, "I3: dead %u names a condemned object", index);
-    }
-    free(grey);
-}
-
-/* I4. */
-static void check_idle(struct sim *sim)
-{
-    const struct pool *pool = sim->pool;
-    if (pool->gc.phase != GC_IDLE || pool->gc.unresolved != 0 || pool->heap.zero_head != 0 ||
-        pool->dying != NULL || pool->gc.young.pushed != pool->gc.young.popped)
-        return;
-    if (pool->gc.waiting.count != 0)
-        return; /* what a guard keeps until there is memory for its delivery */
-    sim->totals->idle_checks++;
-    for (uint32_t k = 1; k <= sim->graph.made; k++)
-        if (!sim->graph.objects[k].gone && !sim->graph.objects[k].reachable)
-            fail(sim, "I4: object %u is garbage, and no collection would find it", k);
-}
-
-/* ---- collections ---- */
-
-static void see_begin(struct sim *sim)
-{
-    const struct gc *gc = &sim->pool->gc;
-    bool real = gc->runs[false].begun != sim->snapshot;
-    bool tried = gc->young.popped != sim->young_popped; /* trials in the same step */
-    sim->settled = sim->settled && !tried;
-    sim->young_popped = gc->young.popped;
-    if (real) {
-        sim->quiet = sim->settled && gc->runs[false].begun == sim->snapshot + 1;
-        sim->snapshot = gc->runs[false].begun;
-        sim->watching = true;
-        sim->garbage = graph_snapshot(&sim->graph);
-    }
-    if (gc->runs[true].begun != sim->dry_begun) {
-        sim->dry_begun = gc->runs[true].begun;
-        sim->dry_quiet = sim->settled && !real;
-        sim->dry_garbage = 0;
-        for (uint32_t k = 1; k <= sim->graph.made; k++)
-            sim->dry_garbage += !sim->graph.objects[k].gone && !sim->graph.objects[k].reachable;
-    }
-}
-
-/* A guard that finds no memory for its delivery keeps its object, and what that leads to, until the next time. */
-static void spare_guarded(struct sim *sim)
-{
-    for (uint32_t k = 1; sim->fails && k <= sim->graph.made; k++)
-        if (sim->graph.objects[k].guard != 0 && !sim->graph.objects[k].reachable)
-            graph_spare(&sim->graph, k);
-}
-
-static void see_end(struct sim *sim)
-{
-    const struct gc *gc = &sim->pool->gc;
-    if (sim->watching && gc->runs[false].done == sim->snapshot) {
-        spare_guarded(sim);
-        for (uint32_t k = 1; k <= sim->graph.made; k++)
-            if (sim->graph.objects[k].must_go && !sim->graph.objects[k].gone)
-                fail(sim, "object %u was garbage when collection %llu began, and is there after it", k,
-                     (unsigned long long)sim->snapshot);
-        const struct gc_result *last = &gc->runs[false].last;
-        if (last->collected != last->unreachable)
-            fail(sim, "a collection found %llu and freed %llu", (unsigned long long)last->unreachable,
-                 (unsigned long long)last->collected);
-        if (sim->quiet && !sim->guards && last->collected != sim->garbage)
-            fail(sim, "a collection freed %llu of %u", (unsigned long long)last->collected, sim->garbage);
-        sim->totals->collections++;
-        sim->totals->collected += last->collected;
-        sim->watching = sim->quiet = false;
-    }
-    if (gc->runs[true].done == sim->dry_begun && sim->dry_quiet) {
-        const struct gc_result *last = &gc->runs[true].last;
-        if (last->unreachable != sim->dry_garbage || last->collected != 0)
-            fail(sim, "a dry run found %llu of %u", (unsigned long long)last->unreachable, sim->dry_garbage);
-        sim->totals->dry_runs++;
-        sim->dry_quiet = false;
-    }
-}
-
-static void check(struct sim *sim)
-{
-    graph_reach(&sim->graph);
-    see_deliveries(sim);
-    see_begin(sim);
-    check_objects(sim);
-    check_counts(sim);
-    check_marks(sim);
-    see_end(sim);
-    check_idle(sim);
-    struct gc_result result;
-    if (sim->asking && pool_collect_done(sim->pool, sim->asked, &result))
-        sim->asking = false;
-    sim->settled =
-        sim->pool->heap.zero_head == 0 && sim->pool->dying == NULL && sim->pool->gc.phase == GC_IDLE;
-}
-
-/* After an operation of a client. */
-static void check_changed(struct sim *sim)
-{
-    sim->quiet = sim->dry_quiet = sim->settled = false;
-    check(sim);
 }
 
 /* ---- choosing ---- */
@@ -387,7 +57,7 @@ static bool went_well(struct sim *sim, int rc, uint32_t object)
         return false;
     if (sim->fails && rc == -HF_E_GONE && !sim->graph.objects[object].reachable)
         return false;
-    fail(sim, "answered %d: %s", rc, pool_fault(sim->pool)->text);
+    judge_fail(sim, "answered %d: %s", rc, pool_fault(sim->pool)->text);
 }
 
 /* ---- operations ---- */
@@ -412,7 +82,7 @@ static void op_put(struct sim *sim)
     if (rc != 0 && sim->fails && (rc == -HF_E_OOM || (rc == -HF_E_GONE && unreachable)))
         return;
     if (rc != 0)
-        fail(sim, "answered %d: %s", rc, pool_fault(sim->pool)->text);
+        judge_fail(sim, "answered %d: %s", rc, pool_fault(sim->pool)->text);
     uint32_t object = graph_born(&sim->graph, id, count);
     for (uint32_t k = 0; k < count; k++)
         graph_link(&sim->graph, object, k, objects[k]);
@@ -462,7 +132,7 @@ static void op_link(struct sim *sim)
     if (!went_well(sim, rc, object))
         return;
     if (slot < o->count && previous != sim->graph.objects[o->slots[slot]].id)
-        fail(sim, "link tells a wrong previous target");
+        judge_fail(sim, "link tells a wrong previous target");
     graph_link(&sim->graph, object, slot, target);
     if (!sim->graph.objects[object].reachable)
         graph_spare(&sim->graph, target); /* from an object that was reachable when it was marked */
@@ -578,7 +248,7 @@ static void op_session(struct sim *sim)
 {
     int session = pick_session(sim);
     struct mem *mem = pool_mem(sim->pool);
-    spare_guarded(sim);
+    judge_spare_guarded(sim);
     pool_session_end(sim->pool, sim->session[session], REASON_SESSION_END);
     graph_end_session(&sim->graph, session);
     uint64_t fail_at = mem->fail_at;
@@ -608,10 +278,10 @@ static void op_guard(struct sim *sim)
         return;
     }
     if (pool_guard(sim->pool, sim->session[session], o->id) != -HF_E_CONFLICT)
-        fail(sim, "a second guard on object %u", object);
+        judge_fail(sim, "a second guard on object %u", object);
     int rc = pool_unguard(sim->pool, sim->session[session], o->id);
     if (rc != (o->guard == session + 1 ? 0 : -HF_E_CONFLICT))
-        fail(sim, "unguard answered %d", rc);
+        judge_fail(sim, "unguard answered %d", rc);
     if (rc == 0)
         o->guard = 0;
 }
@@ -658,7 +328,7 @@ static void operate(struct sim *sim)
     operations[k].run(sim);
     mem->fail_at = 0;
     sim->totals->operations++;
-    check_changed(sim);
+    judge_changed(sim);
 }
 
 /* ---- steps ---- */
@@ -685,7 +355,7 @@ static void step(struct sim *sim)
     mem->fail_at = 0;
     if (sim->small_stack && pool->gc.stack_count == 0)
         pool->gc.stack_room = (uint32_t)random_below(&sim->random, 4);
-    check(sim);
+    judge(sim);
 }
 
 static void release_all(struct sim *sim, uint32_t object, int session)
@@ -696,9 +366,9 @@ static void release_all(struct sim *sim, uint32_t object, int session)
     int rc = pool_release(sim->pool, sim->session[session], &sim->graph.objects[object].id, 1,
                           (uint32_t)*held, &count);
     if (rc != 0)
-        fail(sim, "answered %d", rc);
+        judge_fail(sim, "answered %d", rc);
     *held = 0;
-    check_changed(sim);
+    judge_changed(sim);
 }
 
 static uint32_t find_object(const struct graph *g, bool (*fits)(const struct sim *sim, uint32_t object),
@@ -728,7 +398,7 @@ static void retain_before_delivery(struct sim *sim)
         pool_retain(sim->pool, sim->session[session], &sim->graph.objects[object].id, 1, 1, NULL, 0, &count);
     if (went_well(sim, rc, object))
         sim->graph.holds[object][session]++;
-    check_changed(sim);
+    judge_changed(sim);
 }
 
 static bool is_garbage(const struct sim *sim, uint32_t object)
@@ -744,7 +414,7 @@ static void guard_garbage(struct sim *sim)
     if (object == 0)
         return;
     guard(sim, object, pick_session(sim));
-    check_changed(sim);
+    judge_changed(sim);
 }
 
 static bool is_kept_by_garbage(const struct sim *sim, uint32_t object)
@@ -780,12 +450,12 @@ static void end_amid_marking(struct sim *sim)
     sim->operation = "the end of a session amid marking";
     op_session(sim);
     sim->totals->operations++;
-    check_changed(sim);
+    judge_changed(sim);
     while (pool->dying != NULL && session_dying_step(pool))
-        check(sim);
+        judge(sim);
     while (pool->gc.phase >= GC_MARK && pool->gc.phase < GC_SWEEP &&
            gc_step(&pool->gc, (unsigned)random_between(&sim->random, 1, 6)) != 0)
-        check(sim);
+        judge(sim);
 }
 
 /* What must happen in one certain phase to be seen at all, so that it is met early. */
@@ -814,7 +484,7 @@ static void verify_step(struct sim *sim)
         return;
     sim->verifying = false;
     if (result.findings_count != 0)
-        fail(sim, "verify: %s", result.findings[0].text);
+        judge_fail(sim, "verify: %s", result.findings[0].text);
 }
 
 /* ---- a run ---- */
@@ -877,32 +547,32 @@ static void end(struct sim *sim)
                 release_all(sim, k, s);
         for (unsigned n = 0; n < GRAPH_NAMES + GRAPH_TICKETS; n++) {
             op_unname(sim);
-            check_changed(sim);
+            judge_changed(sim);
             op_claim(sim);
-            check_changed(sim);
+            judge_changed(sim);
         }
         struct gc_result result;
         struct gc_ticket ticket;
         if (pool_collect(sim->pool, false, false, &ticket) != 0)
-            fail(sim, "no memory");
+            judge_fail(sim, "no memory");
         while (!pool_collect_done(sim->pool, ticket, &result)) {
             sim->operation = "end: step";
             op_tick(sim);
             (void)pool_step(sim->pool, 50);
-            check(sim);
+            judge(sim);
         }
     }
     while (pool_step(sim->pool, 50) != 0)
-        check(sim);
+        judge(sim);
     if (living(sim) != 0 || sim->pool->heap.alive != 0)
-        fail(sim, "%u objects are left when nothing refers to them", living(sim));
+        judge_fail(sim, "%u objects are left when nothing refers to them", living(sim));
     const struct heap *heap = &sim->pool->heap;
     if (heap->slots_plain + heap->slots_linked != 0)
-        fail(sim, "slots are counted and there are none");
+        judge_fail(sim, "slots are counted and there are none");
     if (heap->free_index.count + heap->spare_index_count + heap->retired != heap->sb->index_top - 1)
-        fail(sim, "an index is neither used nor free");
+        judge_fail(sim, "an index is neither used nor free");
     if (heap->payloads.live_bytes + heap->lists.live_bytes != 0)
-        fail(sim, "blocks are allocated and there are no objects");
+        judge_fail(sim, "blocks are allocated and there are no objects");
     if (sim->verifying)
         pool_verify_abort(sim->pool);
     verify_ok(&sim->fx);
@@ -927,7 +597,7 @@ static void run(struct sim *sim, uint64_t seed, struct totals *totals)
         while (sim->graph.made > 0 && living(sim) > sim->living_most && chance(sim, 90)) {
             sim->operation = "prune";
             op_release_many(sim);
-            check_changed(sim);
+            judge_changed(sim);
         }
         if (sim->verifies && chance(sim, 30))
             verify_step(sim);
@@ -938,12 +608,6 @@ static void run(struct sim *sim, uint64_t seed, struct totals *totals)
     totals->young_collected += sim->pool->gc.young.total.collected;
     fixture_close(&sim->fx);
     graph_done(&sim->graph);
-}
-
-static uint64_t number_of(const char *variable, uint64_t otherwise)
-{
-    const char *text = getenv(variable);
-    return text != NULL && text[0] != '\0' ? strtoull(text, NULL, 0) : otherwise;
 }
 
 int main(void)

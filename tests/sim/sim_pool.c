@@ -4,6 +4,7 @@
  * HF_SEED  the first seed; a failure prints the seed of its run, which replays it alone
  * HF_OPS   operations in all (a million)
  * HF_TEST_LONG=1  ten times as many, HF_TRACE=1  prints what is done */
+#include "tests/lib/environment.h"
 #include "tests/sim/driver.h"
 
 #include <stdio.h>
@@ -14,12 +15,6 @@
 #define OPERATIONS_LONG 10000000u
 #define RUN_LEAST       300u /* operations on one pool */
 #define RUN_MOST        6000u
-
-static uint64_t number_of(const char *variable, uint64_t otherwise)
-{
-    const char *text = getenv(variable);
-    return text && *text ? strtoull(text, NULL, 0) : otherwise;
-}
 
 int main(void)
 {
