@@ -250,14 +250,23 @@ struct hf_hello_options {
     const char *token;      /* proof of identity, where the daemon asks for one */
     const uint8_t *session; /* HF_KEY_BYTES bytes of hf_session.key: resume that session; `pool` is ignored */
     int64_t lease_ms;       /* how long the session outlives a broken connection; HF_NO_LEASE: not at all */
+    bool no_replay;         /* do not go on by itself when the connection breaks, see hf_hello */
 };
 
 /* Opens a session with a lease, or resumes one. It must be the first call on the connection. Resuming takes
  * the session from any other connection that has it. Errors: HF_ERR_NOTFOUND (no such pool or session),
- * HF_ERR_EXPIRED (the session has ended, its holds are released), HF_ERR_NOAUTH, HF_ERR_BADARG. */
+ * HF_ERR_EXPIRED (the session has ended, its holds are released), HF_ERR_NOAUTH, HF_ERR_BADARG.
+ *
+ * When the connection of a session opened here with a lease breaks, or the daemon is restarted, the call under way (or the
+ * next one, hf_batch_end, hf_next_event) connects again, resumes the session and sends again what has no answer; the
+ * daemon knows what it has done already, so that all is done exactly once, and the caller sees a pause. Events are asked for
+ * again, too. It tries until the time-out of the call is over in which nothing moved: then calls end with HF_ERR_UNKNOWN or
+ * HF_ERR_UNSENT, and hf_reconnect is the way on. If the session has ended meanwhile, calls that were sent end with
+ * HF_ERR_UNKNOWN, whose text says so: they may have been done or not. Not so with `no_replay`, HF_NO_LEASE, or a session
+ * resumed by its key. `hello` waits in the same way for a daemon that recovers its pools. */
 HF_API int hf_hello(hf_conn *conn, const struct hf_hello_options *options);
 
-/* What hf_hello answered. Strings live until the next hf_hello, hf_reconnect or hf_close. */
+/* What hf_hello answered. Strings live until the next hf_hello, hf_reconnect or hf_close, or a call that connects again. */
 struct hf_session {
     uint8_t key[HF_KEY_BYTES]; /* secret: who has it has the session */
     uint64_t sid;              /* its public number */
@@ -287,11 +296,12 @@ HF_API const struct hf_error *hf_last_error(const hf_conn *conn);
  * hf_reconnect. */
 HF_API uint64_t hf_request(const hf_conn *conn);
 
-/* False once the connection has broken or was closed by the daemon; then every call answers HF_ERR_UNSENT
- * until hf_reconnect. Only a call finds out. */
+/* False once the connection has broken or was closed by the daemon, and is not resumed by itself; then every call answers
+ * HF_ERR_UNSENT until hf_reconnect. Only a call finds out. */
 HF_API bool hf_connected(const hf_conn *conn);
 
-/* The descriptor, for poll; -1 when there is no connection. Do not read, write or close it. */
+/* The descriptor, for poll; -1 when there is no connection. Do not read, write or close it. Any call may change it when it
+ * connects again. */
 HF_API int hf_fd(const hf_conn *conn);
 
 /* Connects again and resumes the session of hf_hello, with all it holds. A connection that still lives is

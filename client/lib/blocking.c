@@ -13,6 +13,8 @@
 #define QUEUED_MAX  (8 * 1024 * 1024) /* above it a batch waits for the daemon */
 #define ADDRESS_MAX 512
 
+#define PAUSE_MOST_MS 64 /* between attempts to resume */
+
 /* ---- Loss ---------------------------------------------------------------------------------------------- */
 
 static void set_reason(hf_conn *conn, const char *reason)
@@ -32,18 +34,60 @@ static void deliver_all(hf_conn *conn)
     }
 }
 
+static void hang_up(hf_conn *conn, const char *reason)
+{
+    if (conn->fd >= 0)
+        close(conn->fd);
+    conn->fd = -1;
+    if (reason != NULL && (conn->reason_code == 0 || conn->reason_code == HF_ERR_PROTOCOL))
+        set_reason(conn, reason);
+}
+
 void hf__lose(hf_conn *conn, const char *reason)
 {
-    if (conn->fd < 0)
+    if (conn->fd < 0 && !conn->broken)
         return;
-    close(conn->fd);
-    conn->fd = -1;
-    if (conn->reason_code == 0 || conn->reason_code == HF_ERR_PROTOCOL)
-        set_reason(conn, reason);
+    hang_up(conn, reason);
+    conn->broken = false;
     hf__engine_lost(&conn->engine);
     struct hf__answer answer;
     while (hf__engine_next(&conn->engine, &answer) == 1)
         hf__deliver(conn, &answer);
+}
+
+/* The stream has ended. With a replay window that is no loss yet; unless the daemon said that it is. */
+static void broke(hf_conn *conn, const char *reason)
+{
+    if (!conn->replay || conn->resuming || conn->reason_code != 0) {
+        hf__lose(conn, reason);
+        return;
+    }
+    hang_up(conn, reason);
+    conn->broken = true;
+}
+
+/* What another attempt cannot change. */
+static bool is_final(int code)
+{
+    return code == HF_ERR_EXPIRED || code == HF_ERR_NOTFOUND || code == HF_ERR_NOAUTH || code == HF_ERR_NOPERM ||
+           code == HF_ERR_BADARG || code == HF_ERR_BADFRAME || code == HF_ERR_PROTOCOL || code == HF_ERR_MEMORY;
+}
+
+bool hf__recover(hf_conn *conn, int64_t deadline_ms, bool give_up)
+{
+    for (int64_t pause_ms = 1;; pause_ms = pause_ms < PAUSE_MOST_MS ? pause_ms * 2 : pause_ms) {
+        int code = hf__resume(conn, deadline_ms);
+        if (code == 0)
+            return true;
+        bool final = is_final(code);
+        if (final || (give_up && hf__now_ms() >= deadline_ms))
+            hf__lose(conn, NULL);
+        if (final && (code == HF_ERR_EXPIRED || code == HF_ERR_NOTFOUND))
+            hf__session_done(conn);
+        if (final || hf__now_ms() >= deadline_ms)
+            return false;
+        hf__pause(pause_ms);
+    }
 }
 
 /* ---- Bytes --------------------------------------------------------------------------------------------- */
@@ -63,7 +107,7 @@ static bool receive(hf_conn *conn)
         }
         size = hf__socket_receive(conn->fd, space, room, &reason);
         if (size < 0) {
-            hf__lose(conn, reason);
+            broke(conn, reason);
             break;
         }
         moved |= size > 0;
@@ -90,7 +134,8 @@ static bool flush(hf_conn *conn)
             /* A daemon that closes says why before: that may still be waiting to be read. */
             while (receive(conn))
                 continue;
-            hf__lose(conn, reason);
+            if (conn->fd >= 0)
+                broke(conn, reason);
             break;
         }
         hf__engine_sent(&conn->engine, (size_t)sent);
@@ -113,10 +158,12 @@ static int64_t deadline_of(int64_t timeout_ms)
 bool hf__run(hf_conn *conn, bool batch, int64_t timeout_ms)
 {
     int64_t deadline = deadline_of(timeout_ms);
-    while (conn->fd >= 0 && (conn->waiting != 0 || (batch && conn->batch.pending != 0))) {
+    while ((conn->fd >= 0 || conn->broken) && (conn->waiting != 0 || (batch && conn->batch.pending != 0))) {
+        if (conn->broken && !hf__recover(conn, deadline, true))
+            break;
         bool moved = flush(conn);
         if (conn->fd < 0)
-            break;
+            continue;
         if (!hf__socket_wait(conn->fd, queued(conn) != 0, deadline))
             return false;
         moved |= receive(conn);
@@ -129,7 +176,9 @@ bool hf__run(hf_conn *conn, bool batch, int64_t timeout_ms)
 bool hf__run_events(hf_conn *conn, int64_t timeout_ms)
 {
     int64_t deadline = deadline_of(timeout_ms);
-    while (conn->fd >= 0 && !hf__events_any(&conn->events)) {
+    while ((conn->fd >= 0 || conn->broken) && !hf__events_any(&conn->events)) {
+        if (conn->broken && !hf__recover(conn, deadline, false))
+            return !conn->broken;
         flush(conn);
         if (conn->fd >= 0 && !hf__socket_wait(conn->fd, queued(conn) != 0, deadline))
             return false;
@@ -140,13 +189,15 @@ bool hf__run_events(hf_conn *conn, int64_t timeout_ms)
 
 void hf__pump(hf_conn *conn)
 {
-    if (queued(conn) < SEND_AT)
+    if (hf__engine_queued(&conn->engine) < SEND_AT)
         return;
     flush(conn);
     if (conn->fd >= 0)
         receive(conn);
-    while (conn->fd >= 0 && queued(conn) > QUEUED_MAX) {
-        if (!hf__socket_wait(conn->fd, true, deadline_of(conn->timeout_ms)))
+    while ((conn->fd >= 0 || conn->broken) && hf__engine_queued(&conn->engine) > QUEUED_MAX) {
+        if (conn->broken && !hf__recover(conn, deadline_of(conn->timeout_ms), true))
+            return;
+        if (!hf__socket_wait(conn->fd, queued(conn) != 0, deadline_of(conn->timeout_ms)))
             return; /* hf_batch_end will find the same, and tell */
         receive(conn);
         flush(conn);
@@ -249,7 +300,7 @@ uint64_t hf_request(const hf_conn *conn)
 
 bool hf_connected(const hf_conn *conn)
 {
-    return conn->fd >= 0;
+    return conn->fd >= 0 || conn->broken;
 }
 
 int hf_fd(const hf_conn *conn)

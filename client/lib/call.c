@@ -160,7 +160,7 @@ static int wait_answer(hf_conn *conn)
 int hf__call_end(hf_conn *conn, const struct hf__sink *sink)
 {
     struct hf__batch *batch = &conn->batch;
-    if (conn->fd < 0)
+    if (conn->fd < 0 && !conn->broken)
         return hf__call_refuse(conn, HF_ERR_UNSENT, NULL);
     if (batch->open && !hf__batch_reserve(batch)) {
         hf__engine_cancel(&conn->engine);

@@ -9,7 +9,9 @@
  * hf__deliver, which fills the caller's results by the sink and notes the error.
  *
  * Always:
- * - `fd` is -1 exactly when there is no connection; then the engine holds no bytes and no open request.
+ * - `fd` is -1 exactly when there is no connection; then the engine holds no bytes and no open request, unless the
+ *   connection is `broken`: the session has a replay window, and whoever waits next resumes it and sends again what is
+ *   open.
  * - A request whose answer can still be delivered is either the one that `waiting` names or belongs to the
  *   batch: all others were abandoned in the engine. So no sink is used after its call has returned. */
 #ifndef HF_CLIENT_CONN_H
@@ -60,6 +62,11 @@ struct hf_conn {
     struct hf__events events;
     bool asked; /* for events */
 
+    bool broken;     /* the connection is lost, its session is not given up */
+    bool resuming;   /* within hf__resume(): a loss is one of this attempt */
+    bool replay;     /* the session has a replay window for the calls of this connection */
+    unsigned window; /* limits.replay of the last hello */
+
     bool greeted; /* `session` is filled */
     struct hf_session session;
     char *strings[3]; /* owned: pool, server, version */
@@ -94,8 +101,12 @@ int hf__alone(hf_conn *conn);
 /* Connects to `conn->address`. 0 or HF_ERR_CONNECT. */
 int hf__open(hf_conn *conn, int64_t deadline_ms);
 
-/* Drops the connection: every open request gets its answer. `reason` NULL keeps the one that is known. */
+/* Drops the connection for good: every open request gets its answer. `reason` NULL keeps the one that is known. */
 void hf__lose(hf_conn *conn, const char *reason);
+
+/* A broken connection: resumes its session, as often as it takes until `deadline_ms`. False: it was not done; with
+ * `give_up` (or when it never can be) the connection is dropped for good. */
+bool hf__recover(hf_conn *conn, int64_t deadline_ms, bool give_up);
 
 /* A batch grows: sends what is worth sending, and waits while too much is queued. */
 void hf__pump(hf_conn *conn);
@@ -133,5 +144,9 @@ int hf__ask_again(hf_conn *conn);
 /* ---- Sessions (session.c) ------------------------------------------------------------------------------ */
 
 void hf__session_done(hf_conn *conn);
+
+/* One attempt to go on with the session of a broken connection: connects, says hello, asks for events again, and has all
+ * open requests sent again. 0, or HF_ERR_... with the reason in conn->reason; then it is still broken. */
+int hf__resume(hf_conn *conn, int64_t deadline_ms);
 
 #endif

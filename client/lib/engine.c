@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/limits.h"
+#include "proto/methods.h"
 
 #define RING_MIN 16
 
@@ -54,6 +55,41 @@ static void ring_trim(struct hf__ring *ring)
         ring->first++;
 }
 
+/* Lets as many requests be sent as the window has room for. */
+static void allow(struct hf__engine *engine)
+{
+    const struct hf__ring *ring = &engine->open;
+    if (engine->window == 0)
+        return;
+    if (engine->allowed < ring->first)
+        engine->allowed = ring->first;
+    for (; engine->allowed != ring->next; engine->allowed++) {
+        const struct hf__request *request = ring_at(ring, engine->allowed);
+        if (!request->replays || request->state == HF__DONE)
+            continue;
+        if (engine->flying + 1 >= engine->window)
+            return;
+        engine->flying++;
+    }
+}
+
+static bool is_replayed(const char *method)
+{
+    enum hf_method known = hfp_method_find((const uint8_t *)method, strlen(method));
+    return (hfp_method_info(known)->flags & HF_M_REPLAY) != 0;
+}
+
+/* Bytes that are kept for requests which are not open any more go. */
+static void drop_kept(struct hf__engine *engine)
+{
+    const struct hf__ring *ring = &engine->open;
+    uint64_t from = engine->sent - engine->kept, to = engine->sent;
+    if (ring->first != ring->next && ring_at(ring, ring->first)->at < to)
+        to = ring_at(ring, ring->first)->at;
+    hf__buffer_take(&engine->out, (size_t)(to - from));
+    engine->kept -= (size_t)(to - from);
+}
+
 static bool ring_reserve(struct hf__ring *ring)
 {
     size_t count = (size_t)(ring->next - ring->first);
@@ -77,7 +113,7 @@ msgpack_packer *hf__engine_begin(struct hf__engine *engine, const char *method, 
     size_t kept = size < sizeof engine->method ? size : sizeof engine->method - 1;
     memcpy(engine->method, method, kept);
     engine->method[kept] = '\0';
-    engine->committed = engine->out.end - engine->out.start;
+    engine->committed = hf__buffer_size(&engine->out);
     engine->pack_failed = false;
     msgpack_packer *packer = &engine->packer;
     msgpack_packer_init(packer, engine, write_out);
@@ -109,11 +145,14 @@ int hf__engine_commit(struct hf__engine *engine, const struct hf__sink *sink)
     struct hf__request *request = &ring->items[ring->next & (ring->capacity - 1)];
     *request = (struct hf__request){
         .number = ring->next++,
-        .at = engine->sent + engine->committed,
+        .at = engine->sent - engine->kept + engine->committed,
+        .size = hf__buffer_size(&engine->out) - engine->committed,
         .state = HF__OPEN,
+        .replays = is_replayed(engine->method),
         .sink = *sink,
     };
     memcpy(request->method, engine->method, sizeof request->method);
+    allow(engine);
     return 0;
 }
 
@@ -142,18 +181,38 @@ void hf__engine_abandon(struct hf__engine *engine, uint64_t number)
 
 /* ---- Bytes --------------------------------------------------------------------------------------------- */
 
+void hf__engine_window(struct hf__engine *engine, unsigned window)
+{
+    engine->window = window;
+    engine->flying = 0;
+    engine->allowed = engine->open.first;
+    allow(engine);
+}
+
+size_t hf__engine_queued(const struct hf__engine *engine)
+{
+    return hf__buffer_size(&engine->out) - engine->kept;
+}
+
 size_t hf__engine_output(const struct hf__engine *engine, const uint8_t **ret_bytes)
 {
-    size_t size = hf__buffer_size(&engine->out);
-    *ret_bytes =
-        size == 0 ? NULL : engine->out.data + engine->out.start; /* no data is no pointer to add to */
+    size_t size = hf__engine_queued(engine);
+    const struct hf__request *held = engine->window == 0 ? NULL : ring_at(&engine->open, engine->allowed);
+    if (held != NULL && held->at < engine->sent + size)
+        size = held->at > engine->sent ? (size_t)(held->at - engine->sent) : 0;
+    *ret_bytes = size == 0 ? NULL : engine->out.data + engine->out.start + engine->kept; /* no data is no pointer
+                                                                                            to add to */
     return size;
 }
 
 void hf__engine_sent(struct hf__engine *engine, size_t size)
 {
-    hf__buffer_take(&engine->out, size);
     engine->sent += size;
+    engine->kept += size;
+    if (engine->window == 0) {
+        hf__buffer_take(&engine->out, engine->kept);
+        engine->kept = 0;
+    }
 }
 
 /* Takes away the frame that the last answer pointed into. */
@@ -201,7 +260,13 @@ static int settle(struct hf__engine *engine, struct hf__request *request, struct
     ret->number = request->number;
     ret->sink = request->sink;
     request->state = HF__DONE;
+    if (engine->window != 0 && request->replays && request->number < engine->allowed)
+        engine->flying--;
     ring_trim(&engine->open);
+    if (engine->window != 0) {
+        allow(engine);
+        drop_kept(engine);
+    }
     return wanted;
 }
 
@@ -216,6 +281,14 @@ static void read_error(const uint8_t *bytes, size_t size, struct hf__answer *ret
     }
 }
 
+static bool is_draining(const struct hf__answer *answer)
+{
+    static const char word[] = "DRAINING";
+    size_t size = sizeof word - 1;
+    return answer->error_size >= size && memcmp(answer->error, word, size) == 0 &&
+           (answer->error_size == size || answer->error[size] == ' ' || answer->error[size] == ':');
+}
+
 /* A whole response. 1: an answer; 0: nobody waits for it. */
 static int take_response(struct hf__engine *engine, const struct hfp_frame *frame, struct hf__answer *ret)
 {
@@ -228,6 +301,10 @@ static int take_response(struct hf__engine *engine, const struct hfp_frame *fram
     else
         ret->result = (hf_item){bytes + result->at, result->size};
     struct hf__request *request = match(engine, frame->msgid);
+    if (request != NULL && engine->window != 0 && is_draining(ret)) {
+        *ret = (struct hf__answer){0};
+        return 0; /* nothing was done, and the connection is about to end: it is sent again on the next one */
+    }
     if (request != NULL)
         return settle(engine, request, ret);
     if (frame->msgid == 0 && ret->code != 0)
@@ -302,7 +379,7 @@ static int next_lost(struct hf__engine *engine, struct hf__answer *ret)
             continue;
         *ret = (struct hf__answer){
             .number = request->number,
-            .code = request->at < sent ? HF_ERR_UNKNOWN : HF_ERR_UNSENT,
+            .code = request->tried || request->at < sent ? HF_ERR_UNKNOWN : HF_ERR_UNSENT,
             .sink = request->sink,
         };
         return 1;
@@ -342,6 +419,34 @@ void hf__engine_established(struct hf__engine *engine)
     engine->established = true;
 }
 
+/* What came of an answer is void; those of requests that are not open any more would answer nothing. */
+void hf__engine_again(struct hf__engine *engine, struct hf__engine *greeter)
+{
+    struct hf__ring *ring = &engine->open;
+    uint8_t *data = engine->out.data == NULL ? NULL : engine->out.data + engine->out.start;
+    size_t size = 0;
+    uint64_t base = engine->sent - engine->kept;
+    for (uint64_t number = ring->first; number != ring->next; number++) {
+        struct hf__request *request = ring_at(ring, number);
+        if (request->state == HF__DONE)
+            continue;
+        request->tried |= request->at < engine->sent;
+        memmove(data + size, data + (request->at - base), request->size);
+        request->at = size;
+        size += request->size;
+    }
+    engine->out.end = engine->out.start + size;
+    engine->sent = engine->kept = 0;
+    hf__buffer_done(&engine->in);
+    engine->in = greeter->in;
+    engine->scan = greeter->scan;
+    engine->frame_size = greeter->frame_size;
+    greeter->in = (struct hf__buffer){0};
+    engine->discarding = false;
+    engine->established = true;
+    hf__engine_window(engine, engine->window);
+}
+
 /* The ring of open requests itself becomes the list of the lost, so that losing a connection needs no
  * memory. */
 void hf__engine_lost(struct hf__engine *engine)
@@ -361,6 +466,8 @@ void hf__engine_lost(struct hf__engine *engine)
     engine->frame_size = 0;
     engine->discarding = false;
     engine->sent = 0;
+    engine->kept = 0;
+    engine->window = 0;
     engine->established = false;
 }
 
@@ -370,7 +477,7 @@ size_t hf__engine_unknown(const struct hf__engine *engine, struct hf_unknown *ro
     size_t count = 0;
     for (uint64_t number = ring->first; number != ring->next; number++) {
         const struct hf__request *request = ring_at(ring, number);
-        if (request->state == HF__DONE || request->at >= engine->unknown_sent)
+        if (request->state == HF__DONE || (!request->tried && request->at >= engine->unknown_sent))
             continue;
         if (count < capacity) {
             rows[count].request = number;

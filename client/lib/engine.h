@@ -4,6 +4,7 @@
  *
  *     begin, pack params, commit -> output, sent          bytes to the daemon
  *     space, received            -> next                   answers and events, in the order in which they arrive
+ *     again                      -> output                 a session with a replay window was resumed: all that is open
  *     lost                       -> next                   an answer UNKNOWN or UNSENT for each open request
  *
  * Always:
@@ -11,6 +12,8 @@
  *   and go. Its msgid is the lower half of the number. (A daemon that cannot read our bytes answers with
  *   msgid 0; that is taken for request 2^32 only while that one is open.)
  * - The first request in `open` has no answer yet, or there is none in it.
+ * - With a window, the bytes of a request stay until it is answered, and fewer than `window` requests of those that the
+ *   window is for are on their way: the daemon recognises no more. What is behind these waits in the output.
  * - A request is answered at most once: by the daemon, by `lost`, or (abandoned) not at all.
  * - An answer's pointers go into the input: they are valid until the next call of space, next or lost. */
 #ifndef HF_CLIENT_ENGINE_H
@@ -38,7 +41,10 @@ enum hf__request_state { HF__OPEN, HF__ABANDONED, HF__DONE };
 struct hf__request {
     uint64_t number;
     uint64_t at; /* where its bytes begin in all that this connection was ever to send */
+    size_t size;
     enum hf__request_state state;
+    bool replays; /* its answer is kept in the session's window */
+    bool tried;   /* it was sent, at least in part, on a connection before this one */
     char method[24];
     struct hf__sink sink;
 };
@@ -64,12 +70,17 @@ struct hf__engine {
     struct hf__buffer out;
     struct hf__buffer in;
     uint64_t sent;    /* bytes sent on this connection */
+    size_t kept;      /* of them, those at the front of `out`, for requests that are open still */
     size_t committed; /* bytes of `out` up to the last whole request */
     bool pack_failed;
     msgpack_packer packer;
     char method[24]; /* of the request being packed */
 
     struct hf__ring open; /* of this connection */
+
+    unsigned window;  /* of the session; 0: none, then all that follows is without meaning */
+    uint64_t allowed; /* requests below may be sent */
+    unsigned flying;  /* of them, those that are for the window and not answered */
 
     struct hfp_scan scan;
     struct hfp_scan_limits limits;
@@ -107,7 +118,11 @@ void hf__engine_cancel(struct hf__engine *engine);
 /* Uses up a number for a request that will never be sent. False without memory; then it is not used up. */
 bool hf__engine_skip(struct hf__engine *engine);
 
-/* The bytes that wait to be sent. */
+/* The session has a replay window of that size (limits.replay); 0: it has none. No request is open. */
+void hf__engine_window(struct hf__engine *engine, unsigned window);
+
+/* All bytes that wait to be sent, and those that may be sent now. */
+size_t hf__engine_queued(const struct hf__engine *engine);
 size_t hf__engine_output(const struct hf__engine *engine, const uint8_t **ret_bytes);
 void hf__engine_sent(struct hf__engine *engine, size_t size);
 
@@ -125,6 +140,10 @@ void hf__engine_abandon(struct hf__engine *engine, uint64_t number);
 
 /* From now on, if the connection is lost, its requests are those that hf__engine_unknown tells. */
 void hf__engine_established(struct hf__engine *engine);
+
+/* The session of the lost connection goes on in another one: sends all open requests again, in their order. What came
+ * on the new connection is taken from `greeter`, which has made its hello. */
+void hf__engine_again(struct hf__engine *engine, struct hf__engine *greeter);
 
 /* The connection is gone: forgets all bytes, and each open request will be answered UNKNOWN if one of its
  * bytes was sent, else UNSENT. Requests that come after are those of a new connection, which is not

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Sessions: hello, bye, and the way back after a broken connection. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "client/lib/pack.h"
 #include "client/lib/socket.h"
+
+#define LOADING_PAUSE_MS  50  /* before hello is said again to a daemon that recovers */
+#define GREETING_LEAST_MS 500 /* for the answers to a greeting, however little time is left */
 
 /* ---- What hello answers -------------------------------------------------------------------------------- */
 
@@ -56,6 +60,7 @@ static int take_session(const struct hf__sink *sink, hf_item result)
     }
     hf_item limits = hf_item_get(result, "limits");
     memcpy(session.key, key, HF_KEY_BYTES);
+    conn->window = (unsigned)number_at(limits, "replay");
     session.epoch = number_at(result, "epoch");
     session.held = number_at(result, "held");
     session.frame_max = number_at(limits, "frame");
@@ -81,12 +86,12 @@ static int take_session(const struct hf__sink *sink, hf_item result)
 
 /* ---- hello --------------------------------------------------------------------------------------------- */
 
-static int send_hello(hf_conn *conn, const struct hf_hello_options *options)
+static int send_hello(hf_conn *conn, const struct hf_hello_options *options, bool replay)
 {
     bool resume = options->session != NULL;
     const char *pool = resume ? NULL : options->pool;
     uint32_t count = 1 + (options->name != NULL) + (pool != NULL) + (options->token != NULL) + resume +
-                     (options->lease_ms != 0);
+                     (options->lease_ms != 0) + replay;
     msgpack_packer *packer = hf__call(conn, "hello", 1);
     msgpack_pack_map(packer, count);
     hf__pack_option_uint(packer, "pid", (uint64_t)getpid());
@@ -100,6 +105,10 @@ static int send_hello(hf_conn *conn, const struct hf_hello_options *options)
     if (options->lease_ms != 0) {
         hf__pack_key(packer, "lease_ms");
         msgpack_pack_int64(packer, options->lease_ms == HF_NO_LEASE ? 0 : options->lease_ms);
+    }
+    if (replay) {
+        hf__pack_key(packer, "replay");
+        msgpack_pack_true(packer);
     }
     struct hf__sink sink = {.take = take_session, .ret = {conn}};
     int code = hf__call_end(conn, &sink);
@@ -119,6 +128,30 @@ static bool copy_option(char **to, const char *from)
     return true;
 }
 
+/* The daemon is recovering its pools: `BUSY loading ...`. */
+static bool is_loading(const hf_conn *conn)
+{
+    static const char loading[] = "loading";
+    const struct hf_error *error = &conn->failure.error;
+    return error->code == HF_ERR_BUSY && strncmp(error->text, loading, sizeof loading - 1) == 0;
+}
+
+/* Says hello until the daemon has recovered its pools, or the time is up. */
+static int say_hello(hf_conn *conn, const struct hf_hello_options *options, bool replay)
+{
+    int64_t timeout_ms = conn->once_ms != 0 ? conn->once_ms : conn->timeout_ms;
+    int64_t deadline_ms = timeout_ms < 0 ? HF__FOREVER : hf__now_ms() + timeout_ms;
+    for (;;) {
+        int code = send_hello(conn, options, replay);
+        if (code == 0 || !is_loading(conn) || hf__now_ms() >= deadline_ms)
+            return code;
+        hf__pause(LOADING_PAUSE_MS);
+        if (conn->fd < 0 && (code = hf__open(conn, deadline_ms)) != 0)
+            return code;
+        conn->once_ms = timeout_ms;
+    }
+}
+
 int hf_hello(hf_conn *conn, const struct hf_hello_options *options)
 {
     static const struct hf_hello_options none;
@@ -130,7 +163,14 @@ int hf_hello(hf_conn *conn, const struct hf_hello_options *options)
     if (!copy_option(&conn->name, options->name) || !copy_option(&conn->token, options->token))
         return hf__fail(conn, HF_ERR_MEMORY, NULL);
     conn->lease_ms = options->lease_ms;
-    return send_hello(conn, options);
+    /* who resumes a session by its key begins its numbers anew: the window of that session is not for it */
+    bool replay = options->session == NULL && !options->no_replay && options->lease_ms != HF_NO_LEASE;
+    code = say_hello(conn, options, replay);
+    if (code != 0)
+        return code;
+    conn->replay = replay && conn->window != 0;
+    hf__engine_window(&conn->engine, conn->replay ? conn->window : 0);
+    return 0;
 }
 
 const struct hf_session *hf_session(const hf_conn *conn)
@@ -148,6 +188,7 @@ void hf__session_done(hf_conn *conn)
     conn->name = NULL;
     conn->token = NULL;
     conn->greeted = false;
+    conn->replay = false;
 }
 
 int hf_bye(hf_conn *conn, int64_t *ret_dropped)
@@ -158,6 +199,8 @@ int hf_bye(hf_conn *conn, int64_t *ret_dropped)
     hf__call(conn, "bye", 0);
     struct hf__sink sink = hf__sink_int(ret_dropped);
     code = hf__call_end(conn, &sink);
+    if (code == HF_ERR_UNKNOWN && !conn->greeted)
+        return hf__fail(conn, 0, NULL); /* the connection broke, and the session is found to have ended */
     if (code != 0)
         return code;
     hf__lose(conn, "it was ended by bye");
@@ -171,9 +214,10 @@ static int resume(hf_conn *conn)
     memcpy(key, conn->session.key, sizeof key);
     const struct hf_hello_options options = {
         .name = conn->name, .token = conn->token, .session = key, .lease_ms = conn->lease_ms};
-    int code = send_hello(conn, &options);
+    int code = say_hello(conn, &options, false);
     if (code == 0) {
         hf__engine_established(&conn->engine);
+        hf__engine_window(&conn->engine, conn->replay ? conn->window : 0);
         return hf__ask_again(conn);
     }
     struct hf__failure failure = conn->failure;
@@ -182,6 +226,56 @@ static int resume(hf_conn *conn)
     hf__lose(conn, "the session could not be resumed");
     /* The strings of an error are in the struct itself, which has stayed where it is. */
     conn->failure = failure;
+    return code;
+}
+
+static int greet_again(hf_conn *conn, int64_t deadline_ms)
+{
+    uint8_t key[HF_KEY_BYTES];
+    memcpy(key, conn->session.key, sizeof key);
+    const struct hf_hello_options options = {.name = conn->name, .token = conn->token, .session = key};
+    int code = hf__open(conn, deadline_ms);
+    if (code != 0)
+        return code;
+    int64_t left_ms = deadline_ms == HF__FOREVER ? HF_NO_TIMEOUT : deadline_ms - hf__now_ms();
+    conn->timeout_ms = left_ms >= 0 && left_ms < GREETING_LEAST_MS ? GREETING_LEAST_MS : left_ms;
+    conn->once_ms = 0;
+    code = send_hello(conn, &options, true);
+    return code != 0 ? code : hf__ask_again(conn);
+}
+
+/* An engine of its own makes the greeting, which goes before all that is open; and numbers and batch of the connection are
+ * left alone. */
+int hf__resume(hf_conn *conn, int64_t deadline_ms)
+{
+    const hf_conn before = *conn;
+    struct hf__engine greeter;
+    hf__engine_init(&conn->engine);
+    conn->engine.limits = before.engine.limits;
+    conn->batch = (struct hf__batch){0};
+    conn->waiting = 0;
+    conn->broken = false;
+    conn->resuming = true;
+    int code = greet_again(conn, deadline_ms);
+    if (code != 0 && code != HF_ERR_CONNECT)
+        snprintf(conn->reason, sizeof conn->reason, "%s: %.500s", conn->failure.error.word, conn->failure.error.text);
+    conn->reason_code = 0;
+    if (code != 0)
+        hf__lose(conn, NULL);
+    greeter = conn->engine;
+    conn->engine = before.engine;
+    conn->engine.limits = greeter.limits;
+    conn->batch = before.batch;
+    conn->waiting = before.waiting;
+    conn->request = before.request;
+    conn->failure = before.failure;
+    conn->timeout_ms = before.timeout_ms;
+    conn->once_ms = before.once_ms;
+    conn->resuming = false;
+    conn->broken = code != 0;
+    if (code == 0)
+        hf__engine_again(&conn->engine, &greeter);
+    hf__engine_done(&greeter);
     return code;
 }
 

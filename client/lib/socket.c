@@ -20,6 +20,12 @@ int64_t hf__now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+void hf__pause(int64_t ms)
+{
+    const struct timespec pause = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    nanosleep(&pause, NULL);
+}
+
 static int poll_time(int64_t deadline_ms)
 {
     if (deadline_ms == HF__FOREVER)

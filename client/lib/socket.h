@@ -14,6 +14,9 @@
 /* Milliseconds of a clock that only runs forward. */
 int64_t hf__now_ms(void);
 
+/* Sleeps, at most so long. */
+void hf__pause(int64_t ms);
+
 /* Connects. The descriptor, or -1 with a reason for people (static or of strerror) in `ret_reason`. */
 int hf__socket_open(const struct hf__address *address, int64_t deadline_ms, const char **ret_reason);
 
