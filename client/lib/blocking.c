@@ -69,8 +69,9 @@ static void broke(hf_conn *conn, const char *reason)
 /* What another attempt cannot change. */
 static bool is_final(int code)
 {
-    return code == HF_ERR_EXPIRED || code == HF_ERR_NOTFOUND || code == HF_ERR_NOAUTH || code == HF_ERR_NOPERM ||
-           code == HF_ERR_BADARG || code == HF_ERR_BADFRAME || code == HF_ERR_PROTOCOL || code == HF_ERR_MEMORY;
+    return code == HF_ERR_EXPIRED || code == HF_ERR_NOTFOUND || code == HF_ERR_NOAUTH ||
+           code == HF_ERR_NOPERM || code == HF_ERR_BADARG || code == HF_ERR_BADFRAME ||
+           code == HF_ERR_PROTOCOL || code == HF_ERR_MEMORY;
 }
 
 bool hf__recover(hf_conn *conn, int64_t deadline_ms, bool give_up)

@@ -200,7 +200,8 @@ size_t hf__engine_output(const struct hf__engine *engine, const uint8_t **ret_by
     const struct hf__request *held = engine->window == 0 ? NULL : ring_at(&engine->open, engine->allowed);
     if (held != NULL && held->at < engine->sent + size)
         size = held->at > engine->sent ? (size_t)(held->at - engine->sent) : 0;
-    *ret_bytes = size == 0 ? NULL : engine->out.data + engine->out.start + engine->kept; /* no data is no pointer
+    *ret_bytes =
+        size == 0 ? NULL : engine->out.data + engine->out.start + engine->kept; /* no data is no pointer
                                                                                             to add to */
     return size;
 }

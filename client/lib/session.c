@@ -244,8 +244,8 @@ static int greet_again(hf_conn *conn, int64_t deadline_ms)
     return code != 0 ? code : hf__ask_again(conn);
 }
 
-/* An engine of its own makes the greeting, which goes before all that is open; and numbers and batch of the connection are
- * left alone. */
+/* An engine of its own makes the greeting, which goes before all that is open; and numbers and batch of the connection
+ * are left alone. */
 int hf__resume(hf_conn *conn, int64_t deadline_ms)
 {
     const hf_conn before = *conn;
@@ -253,12 +253,13 @@ int hf__resume(hf_conn *conn, int64_t deadline_ms)
     hf__engine_init(&conn->engine);
     conn->engine.limits = before.engine.limits;
     conn->batch = (struct hf__batch){0};
-    conn->waiting = 0;
+    conn->request = conn->waiting = 0; /* as in the engine */
     conn->broken = false;
     conn->resuming = true;
     int code = greet_again(conn, deadline_ms);
     if (code != 0 && code != HF_ERR_CONNECT)
-        snprintf(conn->reason, sizeof conn->reason, "%s: %.500s", conn->failure.error.word, conn->failure.error.text);
+        snprintf(conn->reason, sizeof conn->reason, "%s: %.500s", conn->failure.error.word,
+                 conn->failure.error.text);
     conn->reason_code = 0;
     if (code != 0)
         hf__lose(conn, NULL);

@@ -212,7 +212,7 @@ uint32_t window_make(struct pool *pool);
 void window_born(struct pool *pool, const struct session *s);
 void window_drop(struct pool *pool, struct session *s);
 
-void replay_put(struct pool *pool, enum replay_kind kind, uint32_t count, const uint64_t word[2]);
+void replay_put(struct pool *pool, enum replay_kind kind, uint32_t count, uint64_t first, uint64_t second);
 /* Pairs if `second` is given. More than two words need replay_reserve() first. */
 void replay_put_words(struct pool *pool, const uint64_t *first, const uint64_t *second, uint32_t count);
 int replay_room(struct pool *pool, uint32_t words);
@@ -225,7 +225,7 @@ static inline int replay_reserve(struct pool *pool, uint32_t words)
 static inline void replay_pair(struct pool *pool, enum replay_kind kind, uint64_t first, uint64_t second)
 {
     if (unlikely(pool->replay.in_force != NULL))
-        replay_put(pool, kind, 1, (const uint64_t[2]){first, second});
+        replay_put(pool, kind, 1, first, second);
 }
 static inline void replay_uint(struct pool *pool, uint64_t value)
 {
@@ -239,7 +239,7 @@ static inline void replay_true(struct pool *pool)
 static inline void replay_trues(struct pool *pool, uint32_t count)
 {
     if (unlikely(pool->replay.in_force != NULL))
-        replay_put(pool, REPLAY_TRUES, count, (const uint64_t[2]){0, 0});
+        replay_put(pool, REPLAY_TRUES, count, 0, 0);
 }
 static inline void replay_words(struct pool *pool, const uint64_t *first, const uint64_t *second,
                                 uint32_t count)

@@ -75,7 +75,7 @@ int replay_room(struct pool *pool, uint32_t words)
     return 0;
 }
 
-void replay_put(struct pool *pool, enum replay_kind kind, uint32_t count, const uint64_t word[2])
+void replay_put(struct pool *pool, enum replay_kind kind, uint32_t count, uint64_t first, uint64_t second)
 {
     struct replay_record_next *next = &pool->replay;
     struct cell_window *window = next->in_force;
@@ -84,7 +84,7 @@ void replay_put(struct pool *pool, enum replay_kind kind, uint32_t count, const 
                                                               .shape = next->shape,
                                                               .count = (uint16_t)count,
                                                               .hash = next->hash,
-                                                              .word = {word[0], word[1]}};
+                                                              .word = {first, second}};
     region_stored(&pool->heap.meta);
     image_store(&pool->heap, &window->head, window->head + 1);
     next->in_force = NULL;
@@ -108,14 +108,14 @@ void replay_put_words(struct pool *pool, const uint64_t *first, const uint64_t *
         inside[0] = next->block;
         next->block_bytes = 0;
     }
-    replay_put(pool, second == NULL ? REPLAY_UINTS : REPLAY_PAIRS, count, inside);
+    replay_put(pool, second == NULL ? REPLAY_UINTS : REPLAY_PAIRS, count, inside[0], inside[1]);
 }
 
 void pool_replay_note_error(struct pool *pool, int code)
 {
     if (pool->replay.in_force == NULL)
         return;
-    replay_put(pool, REPLAY_ERROR, (uint32_t)code, (const uint64_t[2]){0, 0});
+    replay_put(pool, REPLAY_ERROR, (uint32_t)code, 0, 0);
     image_commit(&pool->heap);
 }
 
@@ -126,7 +126,7 @@ void pool_replay_note(struct pool *pool, const uint8_t *bytes, uint32_t size)
         return;
     assert(size >= 1 && size <= sizeof word);
     memcpy(word, bytes, size);
-    replay_put(pool, REPLAY_BYTES, size, word);
+    replay_put(pool, REPLAY_BYTES, size, word[0], word[1]);
     image_commit(&pool->heap);
 }
 

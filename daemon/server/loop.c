@@ -167,17 +167,15 @@ static inline bool change_hot(struct conn *conn, const struct request *request)
     }
 }
 
-/* The same for a session with a replay window. What may have been done already is dispatch()'s. */
-static bool change_recorded(struct conn *conn, const struct request *request)
+/* The request is one of a session with a replay window. False: it may have been done already, which is dispatch()'s. */
+static bool record_begin(struct conn *conn, const struct request *request)
 {
     const struct hfp_frame *frame = &request->frame;
     if (conn->replay == CONN_REPLAY_MATCH || frame->size > POOL_COPY_MAX)
         return false;
     uint64_t hash = replay_hash(request->at + frame->method_at, frame->size - frame->method_at);
     pool_replay_begin(conn->entry->pool, conn->session, frame->msgid, hash);
-    bool done = change_hot(conn, request);
-    pool_replay_end(conn->entry->pool);
-    return done;
+    return true;
 }
 
 static inline bool execute_hot(struct conn *conn, const struct request *request)
@@ -190,8 +188,13 @@ static inline bool execute_hot(struct conn *conn, const struct request *request)
         return hot_fetch(conn, request);
     if (conn->worker->draining)
         return false;
-    return likely(conn->replay == CONN_REPLAY_OFF) ? change_hot(conn, request)
-                                                   : change_recorded(conn, request);
+    bool records = unlikely(conn->replay != CONN_REPLAY_OFF);
+    if (records && !record_begin(conn, request))
+        return false;
+    bool done = change_hot(conn, request);
+    if (records)
+        pool_replay_end(conn->entry->pool);
+    return done;
 }
 
 /* ---- pass 1 ---- */

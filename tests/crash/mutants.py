@@ -219,8 +219,8 @@ MUTANTS = [
      "    struct cell_window *window = next->in_force;\n    image_store(&pool->heap, &window->head, window->head + 1);\n"
      "    image_commit(&pool->heap);\n    window->head--;\n"),
     ("an answer's block written after its record", "daemon/pool/replay.c",
-     "    replay_put(pool, second == NULL ? REPLAY_UINTS : REPLAY_PAIRS, count, inside);",
-     "    replay_put(pool, second == NULL ? REPLAY_UINTS : REPLAY_PAIRS, count, inside);\n    if (outside) {\n"
+     "    replay_put(pool, second == NULL ? REPLAY_UINTS : REPLAY_PAIRS, count, inside[0], inside[1]);",
+     "    replay_put(pool, second == NULL ? REPLAY_UINTS : REPLAY_PAIRS, count, inside[0], inside[1]);\n    if (outside) {\n"
      "        uint64_t kept = words[0];\n        words[0] = 0;\n        image_commit(&pool->heap);\n        words[0] = kept;\n    }"),
     ("an answer's block given back inside the operation", "daemon/pool/replay.c",
      "    if (record_block_alloc(&pool->heap, words * 8, &next->block) != 0)",

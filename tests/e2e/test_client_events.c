@@ -13,6 +13,7 @@ static hf_conn *conn, *other;
 static void setup(void)
 {
     live_start(&server);
+    server.no_replay = true; /* these tests connect again by hand */
     live_open(&server, &conn, "first");
     live_open(&server, &other, "second");
 }
@@ -266,6 +267,7 @@ END_TEST
 static void setup_files(void)
 {
     live_start_files(&server);
+    server.no_replay = true; /* these tests connect again by hand */
     live_open(&server, &conn, "first");
     live_open(&server, &other, "second");
 }

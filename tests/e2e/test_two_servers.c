@@ -230,7 +230,7 @@ END_TEST
 
 START_TEST(objects_names_and_pools_are_separate)
 {
-    const struct hf_hello_options hello = {.name = "both"};
+    const struct hf_hello_options hello = {.name = "both", .no_replay = true};
     hf_conn *a = dial(&instances[0], &hello), *b = dial(&instances[1], &hello);
     hf_id id, other;
     ck_assert_uint_ne(hf_session(a)->epoch, hf_session(b)->epoch);
@@ -253,7 +253,7 @@ END_TEST
 
 START_TEST(a_session_is_known_to_its_server_alone)
 {
-    const struct hf_hello_options hello = {.name = "one"};
+    const struct hf_hello_options hello = {.name = "one", .no_replay = true};
     hf_conn *a = dial(&instances[0], &hello);
     const struct hf_hello_options resume = {.session = hf_session(a)->key};
     hf_conn *b = dial(&instances[1], NULL);
@@ -270,7 +270,7 @@ END_TEST
 
 START_TEST(stopping_one_leaves_the_other)
 {
-    const struct hf_hello_options hello = {.name = "stays"};
+    const struct hf_hello_options hello = {.name = "stays", .no_replay = true};
     hf_conn *a = dial(&instances[0], &hello), *b = dial(&instances[1], &hello);
     uint64_t epoch = hf_session(a)->epoch;
     hf_id in_a, in_b;

@@ -86,9 +86,20 @@ void live_restart(struct live *live)
     launch(live);
 }
 
+void live_kill(const struct live *live)
+{
+    char path[80];
+    int status;
+    ck_assert_int_eq(kill(live->pid, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(live->pid, &status, 0), live->pid);
+    snprintf(path, sizeof path, "%s/s", live->folder);
+    unlink(path);
+    rmdir(live->folder);
+}
+
 void live_open(const struct live *live, hf_conn **ret, const char *name)
 {
-    const struct hf_hello_options options = {.name = name, .lease_ms = 60000};
+    const struct hf_hello_options options = {.name = name, .lease_ms = 60000, .no_replay = live->no_replay};
     ck_assert_int_eq(hf_connect(live->unix_address, HF_NO_TIMEOUT, ret), 0);
     ck_assert_int_eq(hf_hello(*ret, &options), 0);
 }

@@ -12,7 +12,8 @@ struct live {
     char unix_address[80];
     char tcp_address[80];
     pid_t pid;
-    bool files; /* its pools are in files */
+    bool files;     /* its pools are in files */
+    bool no_replay; /* of sessions opened from now on: a broken connection is not resumed by itself */
 };
 
 void live_start(struct live *live);
@@ -20,6 +21,9 @@ void live_start(struct live *live);
  * address. */
 void live_start_files(struct live *live);
 void live_restart(struct live *live);
+
+/* Kills it; of one without files. */
+void live_kill(const struct live *live);
 
 /* A connection with a session of that name and a lease of a minute. */
 void live_open(const struct live *live, hf_conn **ret, const char *name);
