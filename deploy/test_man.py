@@ -43,7 +43,7 @@ class Pages(unittest.TestCase):
                               .stdout.split("Commands:\n")[1].split("\n\n")[0], re.M)
         self.assertGreater(len(commands), 30)
         for command in commands:
-            self.assertTrue(re.search(r"(?m)^\.B[RI]? .*\b%s\b" % command, manual), command)
+            self.assertTrue(re.search(r"(?m)^\.B[RI]? .*\b%s\b" % command.replace("_", r"(_|\\-)"), manual), command)
             for option in re.findall(r"^  (--[a-z-]+)", subprocess.run([HOLDFAST, "help", command], capture_output=True,
                                                                        text=True, check=True).stdout, re.M):
                 self.assertTrue(option in beside, "%s of %s is in no page" % (option, command))

@@ -15,6 +15,7 @@
 #define BAR_WIDTH     30
 #define BAR_BYTES     3 /* of each bar of the history */
 #define NEARLY_FULL   0.9
+#define SESSIONS_TOLD 1024 /* at most, limits.ids */
 #define BUSIEST       6
 #define NUMBER(value) monitor_count((double)(value), (char[MONITOR_NUMBER_SIZE]){0})
 #define BYTES(value)  monitor_bytes((double)(value), (char[MONITOR_NUMBER_SIZE]){0})
@@ -210,11 +211,18 @@ static void add_collector(struct monitor_page *page, const struct monitor_change
 }
 
 /* What is sorted how, and what is left out. */
-static void add_table_line(struct monitor_page *page, const struct monitor_choice *choice, size_t rows)
+static void add_table_line(struct monitor_page *page, const struct monitor_scene *scene,
+                           const struct monitor_choice *choice, size_t rows)
 {
+    const struct monitor_gauges *g = &scene->change->at->gauges;
+    size_t told = hf_item_count(hf_reply_item(scene->look->sessions));
+    /* Those that hold most may be among the others. */
+    bool cut = choice->table == MONITOR_TABLE_SESSIONS && told == SESSIONS_TOLD &&
+               g->sessions_open + g->sessions_grace > told;
     const char *column = monitor_table_column(choice->table, choice->sort);
     bool filtered = choice->filter[0] != '\0';
-    monitor_page_add(page, MONITOR_PLAIN, "%zu %s by %s%s%s%s", rows, monitor_table_name(choice->table),
+    monitor_page_add(page, cut ? MONITOR_WARNING : MONITOR_PLAIN, "%zu %s%s by %s%s%s%s", rows,
+                     monitor_table_name(choice->table), cut ? " of the first that the daemon tells" : "",
                      column, choice->reverse ? ", reversed" : "", filtered ? ", with " : "", choice->filter);
 }
 
@@ -235,7 +243,7 @@ void monitor_page_make(struct monitor_page *page, const struct monitor_scene *sc
         add_collector(page, scene->change);
         add_pools(page, scene->look);
         page->failed |= !monitor_rows_make(&table, scene, choice);
-        add_table_line(page, choice, table.count);
+        add_table_line(page, scene, choice, table.count);
         monitor_rows_show(page, &table, choice, rows);
     }
     *ret_rows = table.count;

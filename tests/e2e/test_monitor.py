@@ -157,6 +157,15 @@ class Once(Case):
                 text = self.run_cli("top", "--once", "--interval", "10ms").stdout
                 self.assertRegex(text, r"All pools +2  objects 1 ")
 
+    def test_more_sessions_than_are_told(self):
+        clients = [self.daemon.client(hello={}) for _ in range(1030)]
+        try:
+            self.assertIn("1024 sessions of the first that the daemon tells",
+                          self.run_cli("top", "--once", "--interval", "10ms").stdout)
+        finally:
+            for client in clients:
+                client.close()
+
     def test_names_cannot_reach_the_terminal(self):
         # A name has no control characters; what is no letter for this terminal is a question mark.
         with self.daemon.client(hello={"name": "ж\u0301\u4e2d" + "n" * 60}):
@@ -179,7 +188,7 @@ class Slowlog(Case):
             for number in range(300):
                 client.call("put", "x" * number)
         lines = self.run_cli("slowlog", "--limit", 5).stdout.splitlines()
-        self.assertRegex(lines[0], r"^\d{3} requests took 1 us or longer")
+        self.assertRegex(lines[0], r"^\d+ requests took 1 us or longer")
         self.assertEqual(len(lines), 2 + 5)
         self.assertIn("\u00e4 slow one", "\n".join(self.run_cli("slowlog", "--limit", 256).stdout.splitlines()))
         log = json.loads(self.run_cli("--json", "slowlog", "--limit", 3, "--reset").stdout)
