@@ -197,12 +197,22 @@ RANGE(write_range, true)
         atomic_store((volatile _Atomic type *)at, v);                                                        \
     }
 
+#define ATOMIC_COMPARE(type, name)                                                                           \
+    SEEN int __tsan_atomic##name(volatile type *at, type *expected, type v, int order, int otherwise);       \
+    SEEN int __tsan_atomic##name(volatile type *at, type *expected, type v, int order, int otherwise)        \
+    {                                                                                                        \
+        (void)order, (void)otherwise;                                                                        \
+        note(at, sizeof *at, true, CALLER);                                                                  \
+        return atomic_compare_exchange_strong((volatile _Atomic type *)at, expected, v);                     \
+    }
+
 #define ATOMIC(type, bits)                                                                                   \
     ATOMIC_LOAD(type, bits##_load)                                                                           \
     ATOMIC_STORE(type, bits##_store)                                                                         \
     ATOMIC_CHANGE(type, bits##_exchange, atomic_exchange)                                                    \
     ATOMIC_CHANGE(type, bits##_fetch_add, atomic_fetch_add)                                                  \
-    ATOMIC_CHANGE(type, bits##_fetch_sub, atomic_fetch_sub)
+    ATOMIC_CHANGE(type, bits##_fetch_sub, atomic_fetch_sub)                                                  \
+    ATOMIC_COMPARE(type, bits##_compare_exchange_strong)
 
 ATOMIC(uint8_t, 8)
 ATOMIC(uint32_t, 32)
