@@ -53,7 +53,7 @@ SOAK_S = 600
 
 # To build and run.
 PACKAGES_RUN = gcc libc6-dev make pkg-config libuv1-dev libmsgpack-dev libjansson-dev libxxhash-dev \
-    libsystemd-dev libinih-dev libncurses-dev
+    libsystemd-dev libinih-dev libmicrohttpd-dev libncurses-dev
 
 # `make check` adds: libcheck, what the stock foreign clients among the tests run on, and a systemd to be booted.
 PACKAGES_CHECK = check python3 python3-msgpack python3-pynvim python3-pyte nodejs npm systemd util-linux \
@@ -91,7 +91,7 @@ WARNINGS = \
 
 LINK  = -Wl,--as-needed
 LIBS  = $(call pkg_libs,libuv) $(call pkg_libs,msgpack) $(call pkg_libs,jansson) \
-        $(call pkg_libs,libsystemd) $(call pkg_libs,inih) $(call pkg_libs,ncursesw) -lpthread -lm
+        $(call pkg_libs,libsystemd) $(call pkg_libs,inih) $(call pkg_libs,libmicrohttpd) $(call pkg_libs,ncursesw) -lpthread -lm
 CHECK = $(call pkg_libs,check)
 
 # Hardening of the release flavour; it costs nothing that the benchmarks can see.
@@ -252,6 +252,9 @@ $(call out,$(1))/tests/$(2)/%: build/obj/$(1)/tests/$(2)/%.o $(call objects,$(1)
 endef
 
 $(foreach flavour,$(FLAVOURS),$(eval $(call flavour_rules,$(flavour))))
+
+# It has the page of the endpoint for monitoring in it.
+$(foreach flavour,$(FLAVOURS),build/obj/$(flavour)/daemon/observe/page.o): daemon/observe/page/index.html
 
 # The library: from `pic` objects. The static one is a single object whose internal names are local, so
 # that linking it can collide with nothing but hf_*.

@@ -3,6 +3,7 @@
  * takes over what of the options can change. */
 #include "daemon/base/human.h"
 #include "daemon/base/log.h"
+#include "daemon/observe/observe.h"
 #include "daemon/offline/inspect.h"
 #include "daemon/offline/rescue.h"
 #include "daemon/offline/verify.h"
@@ -31,12 +32,14 @@
 
 _Static_assert(OPTIONS_LISTEN_MAX == SERVER_LISTEN_MAX && OPTIONS_WORKERS_MAX == SERVER_WORKERS_MAX,
                "the options promise what the server keeps");
+_Static_assert(OPTIONS_STATS_MAX == OBSERVE_LISTEN_MAX, "and the endpoint");
 
 struct program {
     struct command command;
     struct options options;
     struct log log;
     struct server *server;
+    struct observe observe;
     struct signals signals;
     struct systemd systemd;
     uv_timer_t progress; /* of a start that takes long, for the log */
@@ -86,9 +89,25 @@ static unsigned listeners(const struct program *program)
     return count;
 }
 
-static int add_listener(void *data, const char *address, char *error, size_t error_size)
+/* For programs that start a daemon, as above; in words of its own, since this is no place for its clients. */
+static void announce_stats(struct program *program, const char *address)
+{
+    log_write(&program->log, LOG_LEVEL_INFO, "stats", "address=%s msg=\"figures at %s\"", address, address);
+}
+
+static int add_stats(struct program *program, const char *address, char *error, size_t error_size)
+{
+    if (observe_listen(&program->observe, address, error, error_size) != 0)
+        return -1;
+    announce_stats(program, observe_address(&program->observe, program->observe.listeners_count - 1));
+    return 0;
+}
+
+static int add_listener(void *data, enum option_id id, const char *address, char *error, size_t error_size)
 {
     struct program *program = data;
+    if (id == OPTION_STATS)
+        return add_stats(program, address, error, error_size);
     unsigned before = listeners(program);
     if (server_listen(program->server, address, error, error_size) != 0)
         return -1;
@@ -97,10 +116,13 @@ static int add_listener(void *data, const char *address, char *error, size_t err
     return 0;
 }
 
-static void remove_listener(void *data, const char *address)
+static void remove_listener(void *data, enum option_id id, const char *address)
 {
     struct program *program = data;
-    server_unlisten(program->server, address);
+    if (id == OPTION_STATS)
+        observe_unlisten(&program->observe, address);
+    else
+        server_unlisten(program->server, address);
 }
 
 static void set_max_memory(void *data, uint64_t bytes)
@@ -121,11 +143,17 @@ static void set_evacuate_percent(void *data, unsigned percent)
     server_set_evacuate_percent(program->server, percent);
 }
 
+static int check_address(enum option_id id, const char *address, char *error, size_t error_size)
+{
+    return id == OPTION_STATS ? observe_check(address, error, error_size)
+                              : transport_check(address, error, error_size);
+}
+
 static void reload(struct program *program)
 {
     const struct reload reload = {
         .command = &program->command,
-        .check = transport_check,
+        .check = check_address,
         .activated = program->activated,
         .log = &program->log,
         .actions = {.listen = add_listener,
@@ -243,6 +271,7 @@ static void on_stopped(void *data)
 {
     struct program *program = data;
     signals_stop(&program->signals);
+    observe_stop(&program->observe);
     systemd_stop(&program->systemd, "stopping: the pools are being closed");
     uv_close((uv_handle_t *)&program->progress, NULL);
 }
@@ -387,6 +416,21 @@ static int places(struct program *program, struct server_config *config, int *fd
     return 0;
 }
 
+/* An address that cannot be opened is told, and no reason not to serve; the next reload tries it again. */
+static void open_stats(struct program *program)
+{
+    char error[TRANSPORT_ERROR_MAX];
+    struct options *options = &program->options;
+    for (unsigned i = 0; i < options->stats_count; i++) {
+        const char *address = options->stats[i].text;
+        if (strcmp(address, OPTIONS_OFF) == 0 || add_stats(program, address, error, sizeof error) == 0)
+            continue;
+        options_listen_failed(options, OPTION_STATS, address);
+        log_write(&program->log, LOG_LEVEL_ERROR, "not_listening",
+                  "address=%s msg=\"%s; mend it and reload\"", address, error);
+    }
+}
+
 static int open_server(struct program *program, char *error, size_t error_size)
 {
     const char *listen[OPTIONS_LISTEN_MAX];
@@ -431,6 +475,8 @@ static int run(struct program *program)
     program->loading = loading.of > 0;
     signals_start(&program->signals, server_loop(program->server), on_signal, program);
     server_on_stopped(program->server, on_stopped, program);
+    observe_init(&program->observe, program->server, server_loop(program->server), &program->log);
+    open_stats(program);
     uv_timer_init(server_loop(program->server), &program->progress);
     program->progress.data = program;
     announce_addresses(program);
@@ -480,7 +526,7 @@ int main(int argc, char **argv)
         return offline_inspect(program.command.inspect, program.command.json);
     if (program.command.rescue != NULL)
         return offline_rescue(program.command.rescue, program.command.output);
-    if (options_load(&program.options, &program.command, transport_check, say_complaint, NULL) > 0)
+    if (options_load(&program.options, &program.command, check_address, say_complaint, NULL) > 0)
         return EXIT_USAGE;
     log_init(&program.log, STDERR_FILENO, program.options.log_level);
     if (systemd_journal())

@@ -2,6 +2,7 @@
 /* Listeners, the start and the end of a server. */
 #include "daemon/server/server.h"
 
+#include "daemon/server/survey.h"
 #include "daemon/server/worker.h"
 #include "proto/rpc.h"
 
@@ -338,7 +339,11 @@ static struct server *create(const struct server_config *config)
     server->keeper = config->keeper;
     server->set_aside = config->set_aside;
     list_init(&server->listeners);
+<<<<<<< HEAD
     atomic_init(&server->evacuate_percent, config->evacuate_percent);
+=======
+    list_init(&server->surveys);
+>>>>>>> 7555572 (observe: HTTP for monitoring)
     mem_init(&server->mem, NULL, config->max_memory);
     mem_init(&server->pools_mem, &server->mem, config->max_memory - conn_share(config->max_memory));
     if (directory_open(&server->directory) != 0) {
@@ -455,7 +460,11 @@ static void on_wake(uv_async_t *wake)
 {
     struct server *server = wake->data;
     unsigned drained = 0, ended = 0;
+<<<<<<< HEAD
     look_at_loading(server);
+=======
+    surveys_home(server);
+>>>>>>> e000675 (observe: HTTP for monitoring)
     for (unsigned i = 0; i < server->workers_count; i++) {
         drained += atomic_load(&server->workers[i]->drained);
         ended += atomic_load(&server->workers[i]->ended);
@@ -502,7 +511,11 @@ void server_close(struct server *server)
     end_workers(server);
     for (unsigned i = 0; i < server->workers_count; i++)
         worker_close(server->workers[i]);
+<<<<<<< HEAD
     loading_close(server); /* messages of it may have been in the workers' mailboxes */
+=======
+    surveys_close(server);
+>>>>>>> e000675 (observe: HTTP for monitoring)
     if (server->images.path != NULL)
         images_close(&server->images); /* when no pool has its files open any more */
     directory_close(server);

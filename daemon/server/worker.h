@@ -403,6 +403,8 @@ struct server {
     uv_timer_t drain, patience;
     struct list listeners;
     unsigned listeners_count;
+    struct list surveys; /* under way, see survey.h */
+    unsigned surveys_count;
     int reserve_fd; /* given up when descriptors run out, so that a client can be told */
     bool draining, closing;
     unsigned running; /* workers whose threads were started and not joined: the first ones */

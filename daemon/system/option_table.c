@@ -194,6 +194,17 @@ const struct option_row option_rows[OPTIONS_COUNT] = {
                                "Port 0 takes a free one. There is no access control on TCP in this version.\n"
                                "Default: unix:$XDG_RUNTIME_DIR/holdfast/holdfast.sock,\n"
                                "without XDG_RUNTIME_DIR: unix:/run/holdfast/holdfast.sock"},
+    [OPTION_STATS] = {.name = "stats",
+                      .section = "daemon",
+                      .argument = "ADDRESS",
+                      .live = true,
+                      .standard = OPTIONS_OFF,
+                      .set = set_listen,
+                      .fix = "give HOST:PORT, [IPV6]:PORT, unix:PATH, or off",
+                      .help =
+                          "HTTP for monitoring: HOST:PORT, [IPV6]:PORT or unix:PATH; may be given several\n"
+                          "times. /metrics for Prometheus, /healthz, /readyz, and JSON. Who may connect\n"
+                          "may read. off (default): nowhere"},
     [OPTION_HEAP] = {.name = "heap",
                      .section = "daemon",
                      .argument = "WHERE",

@@ -28,10 +28,42 @@ static void free_value(struct option_value *value)
     *value = (struct option_value){.text = NULL};
 }
 
-static void drop_listen(struct options *options)
+bool option_is_list(enum option_id id)
 {
-    while (options->listen_count > 0)
-        free_value(&options->listen[--options->listen_count]);
+    return id == OPTION_LISTEN || id == OPTION_STATS;
+}
+
+static bool is_off(enum option_id id, const char *text)
+{
+    return id == OPTION_STATS && strcmp(text, OPTIONS_OFF) == 0;
+}
+
+/* The addresses of an option that is a list. */
+struct addresses {
+    struct option_value *values;
+    unsigned *count;
+    unsigned most;
+};
+
+static struct addresses list_of(struct options *options, enum option_id id)
+{
+    return id == OPTION_LISTEN
+               ? (struct addresses){options->listen, &options->listen_count, OPTIONS_LISTEN_MAX}
+               : (struct addresses){options->stats, &options->stats_count, OPTIONS_STATS_MAX};
+}
+
+static const struct option_value *values_of(const struct options *options, enum option_id id,
+                                            unsigned *ret_count)
+{
+    *ret_count = id == OPTION_LISTEN ? options->listen_count : options->stats_count;
+    return id == OPTION_LISTEN ? options->listen : options->stats;
+}
+
+static void drop_list(struct options *options, enum option_id id)
+{
+    struct addresses list = list_of(options, id);
+    while (*list.count > 0)
+        free_value(&list.values[--*list.count]);
 }
 
 static int given_twice(const char *what, const struct option_value *first, char *error, size_t error_size)
@@ -40,21 +72,22 @@ static int given_twice(const char *what, const struct option_value *first, char 
     return -1;
 }
 
-static int add_listen(struct options *options, const struct option_value *value, char *error,
-                      size_t error_size)
+static int add_address(struct options *options, enum option_id id, const struct option_value *value,
+                       char *error, size_t error_size)
 {
-    if (options->listen_count > 0 && options->listen[0].source != value->source)
-        drop_listen(options);
-    for (unsigned i = 0; i < options->listen_count && value->source == SOURCE_FILE; i++) {
-        if (strcmp(options->listen[i].text, value->text) == 0)
-            return given_twice(value->text, &options->listen[i], error, error_size);
+    struct addresses list = list_of(options, id);
+    if (*list.count > 0 && list.values[0].source != value->source)
+        drop_list(options, id);
+    for (unsigned i = 0; i < *list.count && value->source == SOURCE_FILE; i++) {
+        if (strcmp(list.values[i].text, value->text) == 0)
+            return given_twice(value->text, &list.values[i], error, error_size);
     }
-    if (options->listen_count == OPTIONS_LISTEN_MAX) {
-        snprintf(error, error_size, "listen '%s' is one address too many; give at most %d", value->text,
-                 OPTIONS_LISTEN_MAX);
+    if (*list.count == list.most) {
+        snprintf(error, error_size, "%s '%s' is one address too many; give at most %u", option_rows[id].name,
+                 value->text, list.most);
         return -1;
     }
-    options->listen[options->listen_count++] = *value;
+    list.values[(*list.count)++] = *value;
     return 0;
 }
 
@@ -62,8 +95,8 @@ static int put_value(struct options *options, enum option_id id, const struct op
                      char *error, size_t error_size)
 {
     struct option_value *place = &options->values[id];
-    if (id == OPTION_LISTEN)
-        return add_listen(options, value, error, error_size);
+    if (option_is_list(id))
+        return add_address(options, id, value, error, error_size);
     if (place->text != NULL && place->source == SOURCE_FILE && value->source == SOURCE_FILE)
         return given_twice(option_rows[id].name, place, error, error_size);
     free_value(place);
@@ -91,9 +124,9 @@ static int understand(struct load *load, enum option_id id, const char *text, ch
         snprintf(error, error_size, "%s '%.*s'; %s", row->name, CONFIG_VALUE_MAX, text, fault);
         return -1;
     }
-    if (id != OPTION_LISTEN || load->check(text, why, sizeof why) == 0)
+    if (!option_is_list(id) || is_off(id, text) || load->check(id, text, why, sizeof why) == 0)
         return 0;
-    snprintf(error, error_size, "listen %s", why);
+    snprintf(error, error_size, "%s %s", row->name, why);
     return -1;
 }
 
@@ -256,12 +289,13 @@ int options_make_folder(const struct options *options, char *error, size_t error
 void options_drop_default_listen(struct options *options)
 {
     if (listens_by_default(options))
-        drop_listen(options);
+        drop_list(options, OPTION_LISTEN);
 }
 
 void options_free(struct options *options)
 {
-    drop_listen(options);
+    drop_list(options, OPTION_LISTEN);
+    drop_list(options, OPTION_STATS);
     for (unsigned id = 0; id < OPTIONS_COUNT; id++)
         free_value(&options->values[id]);
 }
@@ -297,10 +331,12 @@ static void print_value(FILE *to, const struct options *options, enum option_id 
     fprintf(to, "\n%s = %s\n", option_rows[id].name, value->text);
 }
 
-static void print_listen(FILE *to, const struct options *options)
+static void print_list(FILE *to, const struct options *options, enum option_id id)
 {
-    for (unsigned i = 0; i < options->listen_count; i++)
-        print_value(to, options, OPTION_LISTEN, &options->listen[i]);
+    unsigned count;
+    const struct option_value *values = values_of(options, id, &count);
+    for (unsigned i = 0; i < count; i++)
+        print_value(to, options, id, &values[i]);
 }
 
 void options_print(FILE *to, const struct options *options)
@@ -310,8 +346,8 @@ void options_print(FILE *to, const struct options *options)
         if (strcmp(section, option_rows[id].section) != 0)
             fprintf(to, "%s[%s]\n", id == 0 ? "" : "\n", option_rows[id].section);
         section = option_rows[id].section;
-        if (id == OPTION_LISTEN)
-            print_listen(to, options);
+        if (option_is_list(id))
+            print_list(to, options, id);
         else
             print_value(to, options, id, &options->values[id]);
     }
@@ -319,10 +355,12 @@ void options_print(FILE *to, const struct options *options)
 
 /* ---- comparing ---- */
 
-static bool listens(const struct options *options, const char *address)
+static bool listens(const struct options *options, enum option_id id, const char *address)
 {
-    for (unsigned i = 0; i < options->listen_count; i++) {
-        if (!options->listen[i].failed && strcmp(options->listen[i].text, address) == 0)
+    unsigned count;
+    const struct option_value *values = values_of(options, id, &count);
+    for (unsigned i = 0; i < count; i++) {
+        if (!values[i].failed && strcmp(values[i].text, address) == 0)
             return true;
     }
     return false;
@@ -347,30 +385,40 @@ static void compare_values(const struct options *old, const struct options *new,
                            void *data)
 {
     char from[OPTIONS_SHOWN_MAX], to[OPTIONS_SHOWN_MAX];
-    for (unsigned id = OPTION_LISTEN + 1; id < OPTIONS_COUNT; id++) {
+    for (unsigned id = 0; id < OPTIONS_COUNT; id++) {
         const struct option_value *a = &old->values[id], *b = &new->values[id];
-        if (!is_same(a, b))
+        if (!option_is_list(id) && !is_same(a, b))
             change(data, id, show(a, from, sizeof from), show(b, to, sizeof to));
+    }
+}
+
+static void compare_lists(const struct options *old, const struct options *new, enum option_id id,
+                          options_change *change, void *data)
+{
+    unsigned count;
+    const struct option_value *values = values_of(old, id, &count);
+    for (unsigned i = 0; i < count; i++) {
+        if (!values[i].failed && !is_off(id, values[i].text) && !listens(new, id, values[i].text))
+            change(data, id, values[i].text, NULL);
+    }
+    values = values_of(new, id, &count);
+    for (unsigned i = 0; i < count; i++) {
+        if (!is_off(id, values[i].text) && !listens(old, id, values[i].text))
+            change(data, id, NULL, values[i].text);
     }
 }
 
 void options_compare(const struct options *old, const struct options *new, options_change *change, void *data)
 {
-    for (unsigned i = 0; i < old->listen_count; i++) {
-        if (!old->listen[i].failed && !listens(new, old->listen[i].text))
-            change(data, OPTION_LISTEN, old->listen[i].text, NULL);
-    }
-    for (unsigned i = 0; i < new->listen_count; i++) {
-        if (!listens(old, new->listen[i].text))
-            change(data, OPTION_LISTEN, NULL, new->listen[i].text);
-    }
+    compare_lists(old, new, OPTION_LISTEN, change, data);
+    compare_lists(old, new, OPTION_STATS, change, data);
     compare_values(old, new, change, data);
 }
 
 void options_keep(struct options *next, struct options *now, enum option_id id)
 {
     struct option_value value = next->values[id];
-    assert(id != OPTION_LISTEN);
+    assert(!option_is_list(id));
     next->values[id] = now->values[id];
     now->values[id] = value;
     const struct option_value *kept = &next->values[id];
@@ -378,8 +426,9 @@ void options_keep(struct options *next, struct options *now, enum option_id id)
                         kept->meaning[0] != '\0' ? kept->meaning : kept->text); /* right before, right now */
 }
 
-void options_listen_failed(struct options *options, const char *address)
+void options_listen_failed(struct options *options, enum option_id id, const char *address)
 {
-    for (unsigned i = 0; i < options->listen_count; i++)
-        options->listen[i].failed |= strcmp(options->listen[i].text, address) == 0;
+    struct addresses list = list_of(options, id);
+    for (unsigned i = 0; i < *list.count; i++)
+        list.values[i].failed |= strcmp(list.values[i].text, address) == 0;
 }

@@ -19,13 +19,16 @@
 #include <stdio.h>
 
 #define OPTIONS_LISTEN_MAX  16
+#define OPTIONS_STATS_MAX   8
+#define OPTIONS_OFF         "off" /* in place of an address of OPTION_STATS: none */
 #define OPTIONS_WORKERS_MAX 64
 #define OPTIONS_GIVEN_MAX   64 /* values on a command line */
 #define OPTIONS_MEANING_MAX 24
 #define OPTIONS_SHOWN_MAX   (CONFIG_VALUE_MAX + OPTIONS_MEANING_MAX + 8)
 
 enum option_id {
-    OPTION_LISTEN, /* may be given several times; each other one once in a file */
+    OPTION_LISTEN, /* this one and the next may be given several times; each other one once in a file */
+    OPTION_STATS,
     OPTION_HEAP,
     OPTION_SET_ASIDE,
     OPTION_LOAD,
@@ -54,9 +57,11 @@ struct option_value {
 /* The values in force. */
 struct options {
     const char *file;                          /* of the command line; NULL: none */
-    struct option_value values[OPTIONS_COUNT]; /* but those of OPTION_LISTEN */
+    struct option_value values[OPTIONS_COUNT]; /* but those of OPTION_LISTEN and OPTION_STATS */
     struct option_value listen[OPTIONS_LISTEN_MAX];
     unsigned listen_count;
+    struct option_value stats[OPTIONS_STATS_MAX];
+    unsigned stats_count;
     /* The same, understood. */
     const char *heap_dir;        /* of values[OPTION_HEAP]; NULL: memfds */
     const char *load, *save_dir; /* the same; NULL: none */
@@ -85,8 +90,8 @@ struct command {
     bool json;                    /* --json */
 };
 
-/* Whether an address can be one: 0, or -1 with a text that begins with it. */
-typedef int options_address_check(const char *address, char *error, size_t error_size);
+/* Whether an address of that option can be one: 0, or -1 with a text that begins with it. */
+typedef int options_address_check(enum option_id id, const char *address, char *error, size_t error_size);
 
 /* Puts together what the command line, its file and the defaults say. Returns the number of complaints; if there are any,
  * `*ret` has nothing to be freed. What is wrong on the command line is complained of with file NULL. */
@@ -102,7 +107,7 @@ void options_drop_default_listen(struct options *options);
 /* Prints all values in the form of a file, each with its source. What it prints is a file that means the same. */
 void options_print(FILE *to, const struct options *options);
 
-/* Tells each value that means something else, of OPTION_LISTEN the addresses that go (new NULL), then those that come
+/* Tells each value that means something else, of OPTION_LISTEN and OPTION_STATS the addresses that go (new NULL), then those that come
  * (old NULL): also those that could not be opened before. Both texts are for a person, an address is just that. */
 typedef void options_change(void *data, enum option_id id, const char *old, const char *new);
 void options_compare(const struct options *old, const struct options *new, options_change *change,
@@ -110,9 +115,11 @@ void options_compare(const struct options *old, const struct options *new, optio
 /* Whether a running daemon can change it. */
 bool option_is_live(enum option_id id);
 const char *option_name(enum option_id id);
-/* Exchanges a value (not OPTION_LISTEN) of two, so that `next` goes on with the one of `now`. */
+/* Whether it is a list of addresses. */
+bool option_is_list(enum option_id id);
+/* Exchanges a value (not of a list) of two, so that `next` goes on with the one of `now`. */
 void options_keep(struct options *next, struct options *now, enum option_id id);
 /* `address` could not be opened: the next options_compare() tells it again. */
-void options_listen_failed(struct options *options, const char *address);
+void options_listen_failed(struct options *options, enum option_id id, const char *address);
 
 #endif

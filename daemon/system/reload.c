@@ -22,24 +22,24 @@ static bool refuse(const struct reload *reload, const char *why)
 
 /* ---- addresses ---- */
 
-static void add_listener(struct reloading *reloading, const char *address)
+static void add_listener(struct reloading *reloading, enum option_id id, const char *address)
 {
     const struct reload *reload = reloading->reload;
     char error[CONFIG_ERROR_MAX];
     if (options_make_folder(reloading->next, error, sizeof error) == 0 &&
-        reload->actions.listen(reload->actions.data, address, error, sizeof error) == 0)
+        reload->actions.listen(reload->actions.data, id, address, error, sizeof error) == 0)
         return;
-    options_listen_failed(reloading->next, address);
+    options_listen_failed(reloading->next, id, address);
     log_write(reload->log, LOG_LEVEL_ERROR, "not_listening",
               "address=%s msg=\"%s; nothing else is touched by that; mend it and reload once more\"", address,
               error);
 }
 
-static void remove_listener(const struct reload *reload, const char *address)
+static void remove_listener(const struct reload *reload, enum option_id id, const char *address)
 {
-    reload->actions.unlisten(reload->actions.data, address);
-    log_write(reload->log, LOG_LEVEL_INFO, "unlistened",
-              "address=%s msg=\"no longer listening on %s; its connections stay\"", address, address);
+    reload->actions.unlisten(reload->actions.data, id, address);
+    log_write(reload->log, LOG_LEVEL_INFO, "unlistened", "address=%s msg=\"no longer listening on %s%s\"",
+              address, address, id == OPTION_LISTEN ? "; its connections stay" : "");
 }
 
 /* ---- values ---- */
@@ -86,10 +86,10 @@ static void keep_value(const struct reloading *reloading, enum option_id id, con
 static void on_change(void *data, enum option_id id, const char *old, const char *new)
 {
     struct reloading *reloading = data;
-    if (id == OPTION_LISTEN && old != NULL)
-        remove_listener(reloading->reload, old);
-    else if (id == OPTION_LISTEN)
-        add_listener(reloading, new);
+    if (option_is_list(id) && old != NULL)
+        remove_listener(reloading->reload, id, old);
+    else if (option_is_list(id))
+        add_listener(reloading, id, new);
     else if (option_is_live(id))
         change_value(reloading, id, old, new);
     else

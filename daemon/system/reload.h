@@ -9,9 +9,9 @@
 
 /* What a new value does. */
 struct reload_actions {
-    /* Listens at one more address: 0, or -1 with a text for a person. */
-    int (*listen)(void *data, const char *address, char *error, size_t error_size);
-    void (*unlisten)(void *data, const char *address);
+    /* Listens at one more address of OPTION_LISTEN or OPTION_STATS: 0, or -1 with a text for a person. */
+    int (*listen)(void *data, enum option_id id, const char *address, char *error, size_t error_size);
+    void (*unlisten)(void *data, enum option_id id, const char *address);
     void (*set_max_memory)(void *data, uint64_t bytes);
     void (*set_slowlog_us)(void *data, uint64_t us);
     void (*set_evacuate_percent)(void *data, unsigned percent);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/transport/transport.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -71,6 +72,30 @@ int transport_adopt(struct listening *listening, int fd, char *error, size_t err
              fd);
     close(fd);
     return -1;
+}
+
+void transport_peer(int fd, char *text, size_t size)
+{
+    char host[INET6_ADDRSTRLEN];
+    struct ucred who;
+    socklen_t who_size = sizeof who;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+        struct sockaddr_storage room;
+    } peer;
+    socklen_t peer_size = sizeof peer;
+    text[0] = '\0';
+    if (getpeername(fd, &peer.any, &peer_size) != 0)
+        return;
+    if (peer.any.sa_family == AF_INET && inet_ntop(AF_INET, &peer.in.sin_addr, host, sizeof host) != NULL)
+        snprintf(text, size, "tcp:%s:%u", host, ntohs(peer.in.sin_port));
+    else if (peer.any.sa_family == AF_INET6 &&
+             inet_ntop(AF_INET6, &peer.in6.sin6_addr, host, sizeof host) != NULL)
+        snprintf(text, size, "tcp:[%s]:%u", host, ntohs(peer.in6.sin6_port));
+    else if (peer.any.sa_family == AF_UNIX && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &who_size) == 0)
+        snprintf(text, size, "unix:pid=%d uid=%u", (int)who.pid, (unsigned)who.uid);
 }
 
 int transport_accept(const struct listening *listening)

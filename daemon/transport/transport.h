@@ -17,6 +17,7 @@
 
 #define TRANSPORT_ADDRESS_MAX 320 /* bytes of an address in text, with the terminating zero */
 #define TRANSPORT_ERROR_MAX   512
+#define TRANSPORT_PEER_MAX    64 /* bytes of a peer in text, likewise */
 
 /* Room for any kind of stream; `handle` and `stream` are its faces. */
 union transport_stream {
@@ -65,6 +66,9 @@ int transport_listen(struct listening *listening, const char *address, char *err
 /* Makes a listening of a socket that listens already (socket activation) and takes it over, also on failure. Its file, if
  * it has one, stays when it ends. */
 int transport_adopt(struct listening *listening, int fd, char *error, size_t error_size);
+
+/* Who is at the other end of a connected socket: "tcp:ADDRESS:PORT", or "unix:pid=N uid=N"; empty: that is not known. */
+void transport_peer(int fd, char *text, size_t size);
 
 /* Accepts one connection: an fd (non-blocking, close-on-exec), or -errno; -EAGAIN when there is none. */
 int transport_accept(const struct listening *listening);

@@ -22,6 +22,8 @@ RULES = {
     "daemon/pool/": ("daemon/gc/", "daemon/heap/", "daemon/base/", ERRORS, LIMITS, TOPICS),
     "daemon/transport/": ("daemon/base/", "<uv.h>"),
     "daemon/server/": ("daemon/pool/", "daemon/transport/", "proto/", "daemon/base/", "<uv.h>"),
+    "daemon/observe/": ("daemon/server/", "daemon/transport/", "daemon/base/", VERSION, "<uv.h>", "<microhttpd.h>",
+                        "<jansson.h>"),
     "daemon/offline/": ("daemon/pool/", "daemon/base/", ERRORS, LIMITS),
     "daemon/system/": ("daemon/base/", VERSION, "<uv.h>", "<ini.h>", "<systemd/sd-daemon.h>"),
     "daemon/main.c": ("daemon/", "proto/", "<uv.h>"),
@@ -35,7 +37,7 @@ IMPURE = ("<time.h>", "<sys/time.h>", "<sys/random.h>", "<syslog.h>", "<sys/sock
           "<pthread.h>", "daemon/base/log.h")
 
 # Libraries are named like our own files: only who is told above may use them.
-LIBRARIES = ("<uv.h>", "<ini.h>", "<systemd/sd-daemon.h>")
+LIBRARIES = ("<uv.h>", "<ini.h>", "<systemd/sd-daemon.h>", "<microhttpd.h>")
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"]+)"|(<[^>]+>))', re.M)
 

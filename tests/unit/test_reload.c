@@ -29,20 +29,20 @@ __attribute__((format(printf, 1, 2))) static void did(const char *format, ...)
     va_end(args);
 }
 
-static int add(void *data, const char *address, char *error, size_t error_size)
+static int add(void *data, enum option_id id, const char *address, char *error, size_t error_size)
 {
     ck_assert_ptr_eq(data, done);
-    did("+%s ", address);
+    did(id == OPTION_STATS ? "+stats %s " : "+%s ", address);
     if (fails == NULL || strcmp(fails, address) != 0)
         return 0;
     snprintf(error, error_size, "%s: no such luck", address);
     return -1;
 }
 
-static void take_away(void *data, const char *address)
+static void take_away(void *data, enum option_id id, const char *address)
 {
     ck_assert_ptr_eq(data, done);
-    did("-%s ", address);
+    did(id == OPTION_STATS ? "-stats %s " : "-%s ", address);
 }
 
 static void set_max_memory(void *data, uint64_t bytes)
@@ -57,6 +57,7 @@ static void set_slowlog_us(void *data, uint64_t us)
     did("slow=%" PRIu64 " ", us);
 }
 
+<<<<<<< HEAD
 static void set_evacuate_percent(void *data, unsigned percent)
 {
     ck_assert_ptr_eq(data, done);
@@ -64,7 +65,11 @@ static void set_evacuate_percent(void *data, unsigned percent)
 }
 
 static int check(const char *address, char *error, size_t error_size)
+=======
+static int check(enum option_id id, const char *address, char *error, size_t error_size)
+>>>>>>> 7555572 (observe: HTTP for monitoring)
 {
+    (void)id;
     snprintf(error, error_size, "%s: what is that?", address);
     return strncmp(address, "unix:", 5) == 0 ? 0 : -1;
 }
@@ -160,6 +165,21 @@ START_TEST(what_can_change_does)
     says("event=changed option=log-level from=\"info\" to=\"debug\"");
     again();
     ck_assert_str_eq(done, "");
+}
+END_TEST
+
+START_TEST(stats_come_and_go)
+{
+    start("[daemon]\nlisten = unix:/a\nstats = unix:/x\n");
+    change_to("[daemon]\nlisten = unix:/a\nstats = unix:/y\nstats = unix:/z\n");
+    ck_assert_str_eq(done, "-stats unix:/x +stats unix:/y +stats unix:/z ");
+    fails = "unix:/v";
+    change_to("[daemon]\nlisten = unix:/a\nstats = unix:/v\n");
+    ck_assert_str_eq(done, "-stats unix:/y -stats unix:/z +stats unix:/v ");
+    says("event=not_listening address=unix:/v ");
+    fails = NULL;
+    again();
+    ck_assert_str_eq(done, "+stats unix:/v ");
 }
 END_TEST
 
@@ -295,6 +315,7 @@ int main(void)
     TCase *tcase = suite_case(suite, "reload", setup, teardown);
     tcase_add_test(tcase, nothing_has_changed);
     tcase_add_test(tcase, what_can_change_does);
+    tcase_add_test(tcase, stats_come_and_go);
     tcase_add_test(tcase, what_cannot_change_says_so_and_stays);
     tcase_add_test(tcase, a_quieter_log_says_so_before_and_a_louder_one_afterwards);
     tcase_add_test(tcase, a_broken_file_changes_nothing);
