@@ -32,6 +32,7 @@ struct stats_listener {
     uv_timer_t sweep; /* active while there are clients */
     unsigned handles; /* not closed yet */
     struct list clients, requests;
+    bool again; /* a client has gone: at the limit of clients, it is the next run that accepts others */
     bool closing;
 };
 
@@ -341,7 +342,8 @@ static enum MHD_Result begin(struct request *request)
                    "sort is held, bytes, queued, idle, since or sid; limit 1 ... 1024; offset 0 ... 15360\n");
     request->survey = server_survey(observe->server, &asked, on_survey, request);
     if (request->survey == NULL)
-        return answer(request);
+        return say(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+                   "no memory, or too many requests that wait for a worker\n");
     list_append(&request->listener->requests, &request->link);
     MHD_suspend_connection(request->connection);
     return MHD_YES;
@@ -510,6 +512,7 @@ static void on_connection(void *data, struct MHD_Connection *connection, void **
         return;
     }
     *context = NULL;
+    listener->again = true;
     if (client == NULL)
         return;
     list_remove(&client->link);
@@ -527,8 +530,11 @@ static void run(struct stats_listener *listener)
     MHD_UNSIGNED_LONG_LONG wait_ms;
     if (listener->closing)
         return;
+    listener->again = false;
     MHD_run(listener->http);
-    if (MHD_get_timeout(listener->http, &wait_ms) == MHD_YES)
+    if (listener->again)
+        uv_timer_start(&listener->run, on_run, 0, 0);
+    else if (MHD_get_timeout(listener->http, &wait_ms) == MHD_YES)
         uv_timer_start(&listener->run, on_run, wait_ms, 0);
     else
         uv_timer_stop(&listener->run);
@@ -583,15 +589,22 @@ static void ignore_log(void *data, const char *format, va_list args)
     (void)data, (void)format, (void)args; /* what clients do wrong is their business */
 }
 
+/* Nothing is unescaped: no path of ours has an escape in it, and an escaped zero would end it. */
+static size_t keep_escapes(void *data, struct MHD_Connection *connection, char *text)
+{
+    (void)data, (void)connection;
+    return strlen(text);
+}
+
 static struct MHD_Daemon *start_http(struct stats_listener *listener)
 {
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-                            on_request, listener, MHD_OPTION_EXTERNAL_LOGGER, ignore_log, NULL,
-                            MHD_OPTION_LISTEN_SOCKET, listener->listening.fd, MHD_OPTION_CONNECTION_LIMIT,
-                            OBSERVE_CLIENTS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                            (size_t)OBSERVE_HEADERS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, OBSERVE_ANSWER_S,
-                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-                            listener, MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener, MHD_OPTION_END);
+    return MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, listener,
+        MHD_OPTION_EXTERNAL_LOGGER, ignore_log, NULL, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+        MHD_OPTION_LISTEN_SOCKET, listener->listening.fd, MHD_OPTION_CONNECTION_LIMIT, OBSERVE_CLIENTS_MAX,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)OBSERVE_HEADERS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+        OBSERVE_ANSWER_S, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+        listener, MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener, MHD_OPTION_END);
 }
 
 /* Its handles in the loop; -1: it has none. */

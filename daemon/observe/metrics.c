@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* /metrics. Names, units and labels by Prometheus' conventions; no label has an id or anything that a client chose but the
- * names of pools, and of those no more than POOLS_SHOWN: the others are one row, pool="(others)", which no pool can be
- * called. */
+/* /metrics. Names, units and labels by Prometheus' conventions; no label has an id or anything that a client chose but
+ * the names of pools, and of those no more than POOLS_SHOWN: the others are one row, pool="(others)", which no pool can
+ * be called. */
 #include "daemon/observe/answers.h"
 #include "daemon/observe/process.h"
 #include "proto/version.h"

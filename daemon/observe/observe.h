@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The HTTP endpoint: figures of the daemon for Prometheus, for scripts (JSON), and for people (a page).
  *
- * It lives in the main loop: libmicrohttpd is driven by its epoll descriptor and a timer, without threads. What it tells it gets
- * from the workers by a survey (server/survey.h), for which the HTTP request waits at most OBSERVE_WAIT_MS; no worker ever
- * waits for it. GET and HEAD only, at most OBSERVE_CLIENTS_MAX connections at each address, of each at most
- * OBSERVE_HEADERS_MAX bytes of a request; one that has not sent a request, or taken its answer, in OBSERVE_REQUEST_S or OBSERVE_ANSWER_S
- * seconds is closed. A request is refused unless its Host is localhost, a loopback address, the address that the connection
- * was made to, or the host named in the configuration: so no page of another site can read it through somebody's browser, whatever it lets
- * a name of its own point to. There is no access control beyond that: who may connect may read.
+ * It lives in the main loop: libmicrohttpd is driven by its epoll descriptor and a timer, without threads. What it
+ * tells it gets from the workers by a survey (server/survey.h), for which the HTTP request waits at most
+ * OBSERVE_WAIT_MS; no worker ever waits for it. GET and HEAD only, at most OBSERVE_CLIENTS_MAX connections at each
+ * address, of each at most OBSERVE_HEADERS_MAX bytes of a request; one that has not sent a request, or taken its answer,
+ * in OBSERVE_REQUEST_S or OBSERVE_ANSWER_S seconds is closed. A request is refused unless its Host is localhost, a
+ * loopback address, the address that the connection was made to, or the host named in the configuration: so no page of
+ * another site can read it through somebody's browser, whatever it lets a name of its own point to. There is no access
+ * control beyond that: who may connect may read.
  *
  * Memory for answers is charged to the server's budget, each at most OBSERVE_ANSWER_MAX bytes; without it the answer is 503.
  * All functions are the main thread's. */

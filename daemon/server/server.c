@@ -460,11 +460,8 @@ static void on_wake(uv_async_t *wake)
 {
     struct server *server = wake->data;
     unsigned drained = 0, ended = 0;
-<<<<<<< HEAD
     look_at_loading(server);
-=======
     surveys_home(server);
->>>>>>> e000675 (observe: HTTP for monitoring)
     for (unsigned i = 0; i < server->workers_count; i++) {
         drained += atomic_load(&server->workers[i]->drained);
         ended += atomic_load(&server->workers[i]->ended);
@@ -511,11 +508,8 @@ void server_close(struct server *server)
     end_workers(server);
     for (unsigned i = 0; i < server->workers_count; i++)
         worker_close(server->workers[i]);
-<<<<<<< HEAD
     loading_close(server); /* messages of it may have been in the workers' mailboxes */
-=======
     surveys_close(server);
->>>>>>> e000675 (observe: HTTP for monitoring)
     if (server->images.path != NULL)
         images_close(&server->images); /* when no pool has its files open any more */
     directory_close(server);

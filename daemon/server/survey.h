@@ -18,7 +18,7 @@
 #include "daemon/server/server.h"
 #include "daemon/transport/transport.h"
 
-#define SURVEYS_MAX     16u
+#define SURVEYS_MAX     64u
 #define SURVEY_STEP_US  100u   /* of a worker's turn */
 #define SURVEY_ROWS_MAX 16384u /* sessions that are kept */
 #define SURVEY_RECENT   32u    /* sessions between two looks at the clock */

@@ -397,7 +397,7 @@ START_TEST(what_is_printed_has_its_sources)
     give(OPTION_WORKERS, "6");
     load("[daemon]\nlisten = unix:/a\n[limits]\nmax-memory = 1g\n");
     char *text = printed(&options);
-    snprintf(expected, sizeof expected, "[daemon]\n# %s:2\nlisten = unix:/a\n# default\nheap = memfd\n",
+    snprintf(expected, sizeof expected, "[daemon]\n# %s:2\nlisten = unix:/a\n# default\nstats = off\n",
              file.path);
     ck_assert_msg(strncmp(text, expected, strlen(expected)) == 0, "%s", text);
     ck_assert_ptr_nonnull(strstr(text, "# command line\nworkers = 6\n"));
