@@ -339,11 +339,8 @@ static struct server *create(const struct server_config *config)
     server->keeper = config->keeper;
     server->set_aside = config->set_aside;
     list_init(&server->listeners);
-<<<<<<< HEAD
     atomic_init(&server->evacuate_percent, config->evacuate_percent);
-=======
     list_init(&server->surveys);
->>>>>>> 7555572 (observe: HTTP for monitoring)
     mem_init(&server->mem, NULL, config->max_memory);
     mem_init(&server->pools_mem, &server->mem, config->max_memory - conn_share(config->max_memory));
     if (directory_open(&server->directory) != 0) {

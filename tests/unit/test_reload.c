@@ -57,17 +57,13 @@ static void set_slowlog_us(void *data, uint64_t us)
     did("slow=%" PRIu64 " ", us);
 }
 
-<<<<<<< HEAD
 static void set_evacuate_percent(void *data, unsigned percent)
 {
     ck_assert_ptr_eq(data, done);
     did("evacuate=%u ", percent);
 }
 
-static int check(const char *address, char *error, size_t error_size)
-=======
 static int check(enum option_id id, const char *address, char *error, size_t error_size)
->>>>>>> 7555572 (observe: HTTP for monitoring)
 {
     (void)id;
     snprintf(error, error_size, "%s: what is that?", address);
