@@ -40,7 +40,7 @@ class Options(Folder):
     def test_help(self):
         code, out, err = run("--help")
         self.assertEqual((code, err), (0, ""))
-        for option in ("--listen", "--heap", "--workers", "--max-memory", "--log-level", "--config", "--check-config",
+        for option in ("--listen", "--heap", "--workers", "--max-memory", "--stats", "--log-level", "--config", "--check-config",
                        "--print-config", "--version", "--help", "unix:", "tcp:", "memfd"):
             self.assertIn(option, out)
         for line in out.splitlines():
