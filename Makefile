@@ -62,7 +62,7 @@ PACKAGES_CHECK = check python3 python3-msgpack python3-pynvim python3-pyte nodej
 # `make check-all`, `tidy` and `format` add: the second compiler, the fuzzer's run time, checkers, and two
 # more foreign clients.
 PACKAGES_ALL = clang clang-format clang-tidy cppcheck libclang-rt-14-dev valgrind \
-    golang-go golang-github-ugorji-go-codec-dev neovim
+    golang-go golang-github-ugorji-go-codec-dev neovim prometheus
 
 # `make deb` adds what builds and checks Debian packages.
 PACKAGES_DEB = debhelper dpkg-dev lintian
@@ -343,8 +343,8 @@ build/tests/preload/%.so: tests/preload/%.c Makefile
 	@mkdir -p $(@D)
 	$(quiet)$(CC) $(STANDARD) $(WARNINGS) -O2 -fPIC -shared -Wl,-soname,$(@F) $< -o $@
 
-# Foreign clients whose packages are large: only in check-all.
-MORE_CLIENTS = tests/wire/test_go.py tests/wire/test_nvim.py
+# Foreign clients and checkers whose packages are large: only in check-all.
+MORE_CLIENTS = tests/wire/test_go.py tests/wire/test_nvim.py tests/wire/test_promtool.py
 
 # What takes a build of its own, or large packages: only in check-all, too.
 MORE_DEPLOY = deploy/test_deb.py

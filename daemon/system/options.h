@@ -108,7 +108,8 @@ void options_drop_default_listen(struct options *options);
 void options_print(FILE *to, const struct options *options);
 
 /* Tells each value that means something else, of OPTION_LISTEN and OPTION_STATS the addresses that go (new NULL), then
- * those that come (old NULL): also those that could not be opened before. Both texts are for a person, an address is just that. */
+ * those that come (old NULL): also those that could not be opened before. Both texts are for a person, an address is
+ * just that. */
 typedef void options_change(void *data, enum option_id id, const char *old, const char *new);
 void options_compare(const struct options *old, const struct options *new, options_change *change,
                      void *data);
