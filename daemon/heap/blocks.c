@@ -752,14 +752,16 @@ static const char *check_run(const struct blocks *b, uint32_t r)
 const char *blocks_check_arena(const struct blocks *b, uint32_t n)
 {
     const struct arena *arena = &arenas(b)[n];
-    if (arena->kind < ARENA_RUNS4 || arena->kind > ARENA_RUNS64) {
+    bool leaving = freeset_has(&b->leaving, n);
+    if (arena->kind < ARENA_RUNS4 || arena->kind > ARENA_LARGE) {
         if (arena->kind == ARENA_FREE && !freeset_has(&b->free, n))
             return "a free arena is not in the set of free arenas";
-        return NULL;
+        return leaving ? "an arena is left in which nothing is" : NULL;
     }
-    bool leaving = freeset_has(&b->leaving, n);
     if (!arena->backed || arena->listed != (arena->pages != UINT64_MAX && !leaving))
-        return "an arena of runs is not listed as its pages say";
+        return "an arena is not listed as its pages say";
+    if (arena->kind == ARENA_LARGE)
+        return NULL;
     unsigned pages = pages_of_kind(arena->kind);
     for (unsigned first = 0; first < ARENA_PAGES; first += pages) {
         uint32_t r = n * RUNS_AN_ARENA + first / 4;
