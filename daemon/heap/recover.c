@@ -20,7 +20,8 @@ struct recovery {
     struct reserve marks, stack, counts; /* counts: slots that point at each object */
     struct reserve delivered;            /* one bit an object: its guard becomes a hold */
     struct reserve roots;                /* one bit an object: something outside leads to it */
-    uint64_t stack_count;
+    struct reserve kinds; /* KIND_... of each entry, so that marking does not look at them again */
+    uint64_t stack_count, stack_room;
     uint64_t alive, marked; /* entries that say so, and those found so far */
     uint32_t ring[RING];
     uint32_t ring_head, ring_count;
@@ -52,6 +53,9 @@ refused(struct recovery *r, const struct blocks *blocks, const char *format, ...
     va_end(args);
     return -EINVAL;
 }
+
+#define KIND_NONE  0u /* not alive */
+#define KIND_ALIVE 1u /* and how many slots, as w0_ns() has it, on top */
 
 /* ---- progress: what part of the work the passes are, measured with ten million objects ---- */
 
@@ -189,6 +193,7 @@ static void reach_huge(struct recovery *r, const struct hot *hot)
 static int check_entries(struct recovery *r)
 {
     struct heap *heap = r->heap;
+    uint8_t *kinds = r->kinds.base;
     for (uint32_t index = 1; index < heap->sb->index_top; index++) {
         const struct hot *hot = &heap->hot[index];
         int err = tell_entries(r, PASS_ENTRIES, index);
@@ -204,6 +209,7 @@ static int check_entries(struct recovery *r)
             return damaged(r, "object %u: an inline value of more than 4 bytes", index);
         if (w0_state(hot->w0) == W0_ALIVE) {
             r->alive++;
+            kinds[index] = (uint8_t)(KIND_ALIVE + w0_ns(hot->w0));
             reach_huge(r, hot);
         }
     }
@@ -342,8 +348,11 @@ static int push(struct recovery *r, uint32_t index)
     if (is_marked(r, index))
         return 0;
     set_bit(&r->marks, index);
-    if (!reserve_grow(&r->stack, r->heap->mem, (r->stack_count + 1) * 4))
-        return -ENOMEM;
+    if (r->stack_count == r->stack_room) {
+        if (!reserve_grow(&r->stack, r->heap->mem, (r->stack_count + 1) * 4))
+            return -ENOMEM;
+        r->stack_room = r->stack.charged / 4;
+    }
     ((uint32_t *)(void *)r->stack.base)[r->stack_count++] = index;
     return 0;
 }
@@ -374,10 +383,11 @@ static int mark_list(struct recovery *r, uint32_t index)
 /* What an object that is marked leads to. */
 static int look_at(struct recovery *r, uint32_t index)
 {
-    uint64_t w0 = r->heap->hot[index].w0, slots = r->heap->warm[index].slots;
-    unsigned ns = w0_ns(w0);
-    if (w0_state(w0) != W0_ALIVE)
+    unsigned kind = r->kinds.base[index];
+    if (kind == KIND_NONE)
         return damaged(r, "object %u: is referred to, but not alive", index);
+    uint64_t slots = r->heap->warm[index].slots;
+    unsigned ns = kind - KIND_ALIVE;
     if (ns >= NS_BLOCK)
         return mark_list(r, index);
     int err = ns > 0 ? mark_slot(r, index, 0, (uint32_t)slots) : 0;
@@ -392,7 +402,7 @@ static int drain(struct recovery *r)
     while ((r->stack_count > 0 || r->ring_count > 0) && err == 0) {
         while (r->stack_count > 0 && r->ring_count < RING) {
             uint32_t index = ((uint32_t *)(void *)r->stack.base)[--r->stack_count];
-            bits_prefetch(&heap->hot[index]);
+            bits_prefetch(&r->kinds.base[index]);
             bits_prefetch(&heap->warm[index]);
             r->ring[(r->ring_head + r->ring_count++) % RING] = index;
         }
@@ -653,11 +663,11 @@ static int verify(struct recovery *r)
 {
     struct heap *heap = r->heap;
     uint64_t top = heap->sb->index_top, bits = (top / 64 + 1) * 8;
-    if (!reserve_init(&r->marks, bits) || !reserve_init(&r->roots, bits) ||
-        !reserve_init(&r->delivered, bits) || !reserve_init(&r->stack, top * 4) ||
-        !reserve_init(&r->counts, top * 4) || !reserve_grow(&r->marks, heap->mem, bits) ||
-        !reserve_grow(&r->roots, heap->mem, bits) || !reserve_grow(&r->delivered, heap->mem, bits) ||
-        !reserve_grow(&r->counts, heap->mem, top * 4))
+    if (!reserve_init(&r->marks, bits) || !reserve_init(&r->roots, bits) || !reserve_init(&r->kinds, top) ||
+        !reserve_grow(&r->kinds, heap->mem, top) || !reserve_init(&r->delivered, bits) ||
+        !reserve_init(&r->stack, top * 4) || !reserve_init(&r->counts, top * 4) ||
+        !reserve_grow(&r->marks, heap->mem, bits) || !reserve_grow(&r->roots, heap->mem, bits) ||
+        !reserve_grow(&r->delivered, heap->mem, bits) || !reserve_grow(&r->counts, heap->mem, top * 4))
         return -ENOMEM;
     int err = check_entries(r);
     if (err == 0)
@@ -751,6 +761,7 @@ int heap_recover(struct heap *heap, const struct recover_config *config, struct 
     mem_free(heap->mem, r.undone, r.result.undone * sizeof *r.undone);
     reserve_done(&r.marks, heap->mem);
     reserve_done(&r.roots, heap->mem);
+    reserve_done(&r.kinds, heap->mem);
     reserve_done(&r.delivered, heap->mem);
     reserve_done(&r.stack, heap->mem);
     reserve_done(&r.counts, heap->mem);
