@@ -45,7 +45,7 @@ struct client {
 
 static struct live server;
 static struct client clients[CLIENTS];
-static atomic_bool stop;
+static atomic_bool stop, failed;
 static atomic_ullong done;
 
 /* ---- what must be so ---- */
@@ -60,6 +60,7 @@ wrong(struct client *c, const char *format, ...)
     va_start(args, format);
     vsnprintf(c->wrong, sizeof c->wrong, format, args);
     va_end(args);
+    atomic_store(&failed, true);
 }
 
 static bool went_well(struct client *c, const char *what, int code)
@@ -263,13 +264,12 @@ static void op_batch(struct client *c, struct object *o)
 {
     hf_id ids[BATCH] = {0};
     int64_t counts[BATCH];
-    size_t failed = 0;
     (void)hf_batch_begin(c->conn);
     for (unsigned k = 0; k < BATCH; k++) {
         (void)hf_put(c->conn, hf_int(k), NULL, &ids[k]);
         (void)hf_retain(c->conn, o->id, 1, &counts[k]);
     }
-    if (!went_well(c, "a batch", hf_batch_end(c->conn, &failed)))
+    if (!went_well(c, "a batch", hf_batch_end(c->conn, NULL)))
         return;
     for (unsigned k = 0; k < BATCH; k++) {
         tell(c, ids[k]);
@@ -405,12 +405,8 @@ static void wait_for_work(unsigned long long more)
 {
     const struct timespec look = {.tv_nsec = 100000};
     unsigned long long until = atomic_load(&done) + more;
-    while (atomic_load(&done) < until) {
-        for (unsigned k = 0; k < CLIENTS; k++)
-            if (clients[k].wrong[0] != '\0')
-                return;
+    while (atomic_load(&done) < until && !atomic_load(&failed))
         nanosleep(&look, NULL);
-    }
 }
 
 static void start_client(struct client *c, unsigned number, uint64_t seed)

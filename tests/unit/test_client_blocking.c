@@ -28,6 +28,7 @@ static struct {
     pthread_t thread;
     bool refuse;          /* hello answers EXPIRED */
     bool full;            /* answers LIMIT with msgid 0 and closes, as a daemon out of descriptors */
+    unsigned loading;     /* so often hello answers that the pools are being recovered */
     unsigned connections; /* so far */
     unsigned resumed;     /* hello with a session key */
     uint64_t pings;
@@ -54,6 +55,7 @@ static bool contains(const uint8_t *bytes, size_t size, const char *text)
 static uint8_t *answer(const uint8_t *bytes, const struct hfp_frame *frame, uint8_t *at)
 {
     static const char gone[] = "GONE index=3 id=9: the object has died";
+    static const char loading[] = "BUSY loading=43% pool=default: the pool is being recovered";
     static const char expired[] = "EXPIRED: the session has ended";
     char method[32] = {0};
     memcpy(method, bytes + frame->method_at, frame->method_size < 31 ? frame->method_size : 31);
@@ -66,6 +68,10 @@ static uint8_t *answer(const uint8_t *bytes, const struct hfp_frame *frame, uint
     if (strcmp(method, "seal") == 0) {
         memcpy(at, "HTTP/1.1", 8);
         return at + 8;
+    }
+    if (strcmp(method, "hello") == 0 && fake.loading > 0) {
+        fake.loading--;
+        return hfp_put_error(at, frame->msgid, loading, sizeof loading - 1);
     }
     if (strcmp(method, "hello") == 0 && fake.refuse)
         return hfp_put_error(at, frame->msgid, expired, sizeof expired - 1);
@@ -203,6 +209,24 @@ START_TEST(closing_nothing_is_allowed)
 {
     hf_close(NULL);
     hf_reply_free(NULL);
+}
+END_TEST
+
+START_TEST(hello_waits_for_a_daemon_that_recovers)
+{
+    fake.loading = 3;
+    ck_assert_int_eq(hf_connect(fake.address, HF_NO_TIMEOUT, &conn), 0);
+    ck_assert_int_eq(hf_hello(conn, NULL), 0);
+    ck_assert_ptr_nonnull(hf_session(conn));
+}
+END_TEST
+
+/* No longer than it was given. */
+START_TEST(hello_gives_up_when_its_time_is_over)
+{
+    fake.loading = UINT32_MAX;
+    ck_assert_int_eq(hf_connect(fake.address, 100, &conn), 0);
+    ck_assert_int_eq(hf_hello(conn, NULL), HF_ERR_BUSY);
 }
 END_TEST
 
@@ -489,6 +513,8 @@ int main(void)
     tcase_add_test(connecting, bad_address_is_told);
     tcase_add_test(connecting, closing_nothing_is_allowed);
     tcase_add_test(connecting, a_full_daemon_answers_hello);
+    tcase_add_test(connecting, hello_waits_for_a_daemon_that_recovers);
+    tcase_add_test(connecting, hello_gives_up_when_its_time_is_over);
     TCase *calls = suite_case(suite, "calls", setup, teardown);
     tcase_add_test(calls, a_call_gets_its_result);
     tcase_add_test(calls, an_error_has_code_word_index_and_text);
