@@ -60,9 +60,9 @@ PACKAGES_CHECK = check python3 python3-msgpack python3-pynvim python3-pyte nodej
     mount man-db
 
 # `make check-all`, `tidy` and `format` add: the second compiler, the fuzzer's run time, checkers, and two
-# more foreign clients.
+# more foreign clients, a Prometheus and a browser.
 PACKAGES_ALL = clang clang-format clang-tidy cppcheck libclang-rt-14-dev valgrind \
-    golang-go golang-github-ugorji-go-codec-dev neovim prometheus
+    golang-go golang-github-ugorji-go-codec-dev neovim prometheus chromium fonts-dejavu-core
 
 # `make deb` adds what builds and checks Debian packages.
 PACKAGES_DEB = debhelper dpkg-dev lintian
@@ -156,6 +156,7 @@ fuzz.flags    = -O1 -g -DHF_DEBUG=1 -fsanitize=fuzzer-no-link $(SANITIZE)
 
 PROTO_SRC  := $(wildcard proto/*.c)
 DAEMON_SRC := $(wildcard daemon/*/*.c)
+PAGE_SRC   := build/page/page.c
 CLIENT_SRC := $(wildcard client/lib/*.c)
 CLI_SRC    := $(wildcard client/cli/*.c client/bench/*.c client/monitor/*.c)
 DEMO_SRC   := $(wildcard client/demo/*.c)
@@ -217,7 +218,7 @@ build/obj/$(1)/%.o: %.c build/obj/$(1)/command Makefile
 	@mkdir -p $$(@D)
 	$$(quiet)$$($(1).compile) -MMD -MP -c $$< -o $$@
 
-$(call out,$(1))/holdfastd: $$(call objects,$(1),$$(DAEMON_SRC) daemon/main.c $$(PROTO_SRC))
+$(call out,$(1))/holdfastd: $$(call objects,$(1),$$(DAEMON_SRC) $$(PAGE_SRC) daemon/main.c $$(PROTO_SRC))
 	$$(say) LINK $$@
 	@mkdir -p $$(@D)
 	$$(quiet)$$($(1).link) $$^ $$(LIBS) -o $$@
@@ -233,7 +234,7 @@ $(call out,$(1))/holdfast-demo: $$(call objects,$(1),$$(DEMO_SRC) $$(CLIENT_SRC)
 	$$(quiet)$$($(1).link) $$^ $$(LIBS) -o $$@
 
 # Everything that a test program may call; made anew, so that it keeps no object of a deleted file.
-build/obj/$(1)/tested.a: $$(call objects,$(1),$$(DAEMON_SRC) $$(PROTO_SRC) $$(CLIENT_SRC) $$(filter-out client/cli/main.c,$$(CLI_SRC)) $$(TESTLIB_SRC))
+build/obj/$(1)/tested.a: $$(call objects,$(1),$$(DAEMON_SRC) $$(PAGE_SRC) $$(PROTO_SRC) $$(CLIENT_SRC) $$(filter-out client/cli/main.c,$$(CLI_SRC)) $$(TESTLIB_SRC))
 	$$(say) AR $$@
 	@rm -f $$@
 	$$(quiet)$(if $(filter release,$(1)),gcc-ar,ar) rcs $$@ $$^
@@ -253,8 +254,11 @@ endef
 
 $(foreach flavour,$(FLAVOURS),$(eval $(call flavour_rules,$(flavour))))
 
-# It has the page of the endpoint for monitoring in it.
-$(foreach flavour,$(FLAVOURS),build/obj/$(flavour)/daemon/observe/page.o): daemon/observe/page/index.html
+# The page of the endpoint for monitoring, made one text with its scripts.
+$(PAGE_SRC): daemon/observe/page/build.sh $(wildcard daemon/observe/page/*.* daemon/observe/page/uplot/*)
+	$(say) PAGE $@
+	@mkdir -p $(@D)
+	$(quiet)daemon/observe/page/build.sh >$@
 
 # The library: from `pic` objects. The static one is a single object whose internal names are local, so
 # that linking it can collide with nothing but hf_*.
@@ -347,14 +351,14 @@ build/tests/preload/%.so: tests/preload/%.c Makefile
 MORE_CLIENTS = tests/wire/test_go.py tests/wire/test_nvim.py tests/wire/test_promtool.py
 
 # What takes a build of its own, or large packages: only in check-all, too.
-MORE_DEPLOY = deploy/test_deb.py
+MORE_DEPLOY = deploy/test_deb.py deploy/test_monitoring.py tests/browser/test_page.py
 
 # $(call run_tests,FLAVOUR,PROGRAMS): the runner, told which flavour the programs are to start.
 run_tests = HOLDFASTD=$(CURDIR)/$(call out,$(1))/holdfastd HOLDFAST=$(CURDIR)/$(call out,$(1))/holdfast \
     TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp $(if $(SEED),HF_SEED=$(SEED)) \
     tests/run.py --jobs $(TEST_JOBS) $(2)
 
-.PHONY: check check-all mutants soak tests-asan tests-clang-asan tests-hook tests-valgrind tests-fuzz clang-build node
+.PHONY: check check-all mutants soak tests-asan tests-clang-asan tests-hook tests-valgrind tests-fuzz clang-build node browser
 
 # Damaged images once more under the sanitizers; and the single steps without hooks, which act as barriers.
 DAMAGE = $(call out,asan)/tests/crash/test_damage
@@ -379,7 +383,7 @@ check-all: packages-all packages-bench ## Everything: both compilers, all saniti
 	@$(MAKE) clang-build
 	@HF_TEST_LONG=1 $(MAKE) check
 	@$(call run_tests,asan,$(MORE_CLIENTS))
-	@$(MAKE) deb
+	@$(MAKE) deb browser
 	@$(call run_tests,asan,$(MORE_DEPLOY))
 	@$(MAKE) $(STEPS)
 	@HF_TEST_LONG=1 tests/run.py $(STEPS)
@@ -438,6 +442,13 @@ tests-fuzz:
 NODE_DONE = tests/wire/node/node_modules/.package-lock.json
 node: $(NODE_DONE)
 $(NODE_DONE): tests/wire/node/package.json tests/wire/node/package-lock.json
+	$(say) NPM $(<D)
+	@cd $(<D) && npm ci --no-audit --no-fund --loglevel=error && touch $(notdir $(@D))/$(@F)
+
+# What drives the browser, and the library of the page's charts as npm has it.
+BROWSER_DONE = tests/browser/node_modules/.package-lock.json
+browser: $(BROWSER_DONE)
+$(BROWSER_DONE): tests/browser/package.json tests/browser/package-lock.json
 	$(say) NPM $(<D)
 	@cd $(<D) && npm ci --no-audit --no-fund --loglevel=error && touch $(notdir $(@D))/$(@F)
 
@@ -519,10 +530,11 @@ uninstall: ## Remove what `make install` with the same options put there; a chan
 	@rmdir --ignore-fail-on-non-empty $(DOCDIR) 2>/dev/null || true
 	$(if $(SERVICE),$(uninstall_service))
 
-pictures: packages-check ## Make the pictures of README.md anew.
+pictures: packages-all ## Make the pictures of README.md anew.
 	@$(MAKE) all
 	@deploy/picture.py make demo >build/demo.svg && mv build/demo.svg deploy/demo.svg
 	@deploy/picture_top.py >build/top.svg && mv build/top.svg deploy/top.svg
+	@$(MAKE) browser && deploy/picture_page.py deploy/page.png
 
 # The sources as they are here, with deploy/debian as debian/. The version of the package is that of this tree.
 DEB = build/deb
@@ -540,7 +552,7 @@ clean: ## Remove what was built; what the fuzzers found stays.
 	@find build -mindepth 1 -maxdepth 1 ! -name corpus -exec rm -rf {} + 2>/dev/null || true
 
 distclean: ## Remove all that is not a source.
-	@rm -rf build tests/wire/node/node_modules
+	@rm -rf build tests/wire/node/node_modules tests/browser/node_modules
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 12

@@ -1,0 +1,176 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""What deploy/ has for Prometheus and Grafana fits the daemon: promtool accepts and fires every rule, and each metric that a
+rule or a panel names is one that /metrics has; a real Prometheus scrapes a loaded daemon and counts as its clients did,
+and an alert fires when its condition is caused. Takes Debian's prometheus."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+import urllib.error
+import urllib.parse
+import urllib.request
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+
+from daemon import Daemon  # noqa: E402
+from rpc import RpcError, poll  # noqa: E402
+
+FOLDER = os.path.join(ROOT, "deploy", "prometheus")
+RULES = os.path.join(FOLDER, "holdfast.rules.yml")
+STATS = re.compile(r"http://(127\.0\.0\.1:\d+)")
+# What a metric's name is followed by in an expression; functions are followed by (.
+METRIC = re.compile(r"\b((?:holdfast|process)_[a-z0-9_]+)\b")
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def promtool(*words, **options):
+    return subprocess.run(["promtool", *words], capture_output=True, text=True, check=False, **options)
+
+
+def expressions():
+    """{where: expression} of all rules and panels."""
+    found = {"rule " + name: expr for name, expr in re.findall(r"alert: (\w+)\n +expr: '(.*)'", read(RULES))}
+    for panel in json.loads(read(os.path.join(ROOT, "deploy", "grafana", "holdfast.json")))["panels"]:
+        for target in panel["targets"]:
+            found["panel %s %s" % (panel["title"], target["refId"])] = target["expr"]
+    return found
+
+
+def get(address, path):
+    with urllib.request.urlopen("http://%s%s" % (address, path), timeout=30) as answer:
+        return answer.read().decode()
+
+
+def fill(client, size):
+    """Puts objects until there is no more memory. True."""
+    while True:
+        try:
+            client.call("put_many", [[b"x" * size] for _ in range(max(1, 10000 // size))])
+        except RpcError as error:
+            if error.code == "OOM":
+                return True
+            raise
+
+
+class Files(unittest.TestCase):
+    def test_promtool_accepts_them(self):
+        for words in (["check", "rules", "holdfast.rules.yml"], ["test", "rules", "holdfast.test.yml"],
+                      ["check", "config", "--syntax-only", "prometheus.yml"]):
+            done = promtool(*words, cwd=FOLDER)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_every_alert_is_tested_and_explained(self):
+        alerts = re.findall(r"alert: (\w+)", read(RULES))
+        self.assertGreater(len(alerts), 10)
+        tested = re.findall(r"exp_alerts:\n +- exp_labels", read(os.path.join(FOLDER, "holdfast.test.yml")))
+        self.assertEqual(len(tested), len(alerts))
+        manual = read(os.path.join(ROOT, "deploy", "OPERATIONS.md"))
+        for alert in alerts:
+            self.assertIn("alertname: %s\n" % alert, read(os.path.join(FOLDER, "holdfast.test.yml")))
+            self.assertIn("`%s`" % alert, manual)
+
+    def test_every_panel_asks_what_prometheus_understands(self):
+        rules = {"groups": [{"name": "panels", "rules": [
+            {"record": "panel_%d" % number, "expr": expr.replace("$__rate_interval", "1m").replace("$instance", ".*")}
+            for number, expr in enumerate(expressions().values())]}]}
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+            json.dump(rules, file)  # which is YAML, too
+            file.flush()
+            done = promtool("check", "rules", file.name)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+class Metrics(unittest.TestCase):
+    def test_every_metric_that_is_asked_for_is_there(self):
+        with Daemon("--stats", "127.0.0.1:0", tcp=False) as daemon:
+            address = daemon.wait_line(STATS)[1]
+            with daemon.client(hello={}) as client:
+                client.call("put", 1)
+            text = get(address, "/metrics")
+        done = promtool("check", "metrics", input=text)
+        self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
+        there = set(re.findall(r"^(\w+)[{ ]", text, re.M))
+        for where, expr in expressions().items():
+            for name in METRIC.findall(expr):
+                self.assertIn(name, there, where)
+
+
+class Prometheus(unittest.TestCase):
+    """A real one, that scrapes every second."""
+
+    def start(self, daemon):
+        folder = self.enterContext(tempfile.TemporaryDirectory(prefix="hf-prometheus-"))
+        config = read(os.path.join(FOLDER, "prometheus.yml")).replace("15s", "1s").replace("127.0.0.1:7678", daemon)
+        # What takes minutes there takes seconds here.
+        rules = re.sub(r"for: \w+", "for: 1s", read(RULES))
+        for name, text in (("prometheus.yml", config), ("holdfast.rules.yml", rules)):
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                file.write(text)
+        self.process = subprocess.Popen(
+            ["prometheus", "--config.file=" + os.path.join(folder, "prometheus.yml"), "--web.listen-address=127.0.0.1:0",
+             "--storage.tsdb.path=" + os.path.join(folder, "data")], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, text=True)
+        self.addCleanup(self.stop)
+        for line in self.process.stderr:
+            found = re.search(r'msg="Listening on" address=127\.0\.0\.1:([1-9]\d*)', line)
+            if found:
+                self.address = "127.0.0.1:" + found[1]
+                poll(self.ready, "prometheus is ready")
+                return
+        raise AssertionError("prometheus ended before it listened")
+
+    def ready(self):
+        try:
+            return get(self.address, "/-/ready")
+        except urllib.error.HTTPError:
+            return False
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate()
+
+    def ask(self, expression):
+        """The value of an expression now; None: there is none."""
+        answer = json.loads(get(self.address, "/api/v1/query?" + urllib.parse.urlencode({"query": expression})))
+        result = answer["data"]["result"]
+        return float(result[0]["value"][1]) if result else None
+
+    def firing(self):
+        alerts = json.loads(get(self.address, "/api/v1/alerts"))["data"]["alerts"]
+        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+
+    def test_it_counts_what_clients_count_and_an_alert_fires(self):
+        with Daemon("--stats", "127.0.0.1:0", "--max-memory", "16m", tcp=False) as daemon:
+            self.start(daemon.wait_line(STATS)[1])
+            with daemon.client(hello={"name": "counting"}) as client:
+                for number in range(1000):
+                    client.call("put", number)
+                poll(lambda: self.ask('holdfast_requests_total{method="put",code="OK"}') == 1000, "prometheus has seen it")
+                self.assertEqual(self.ask("sum(holdfast_objects)"), 1000)
+                self.assertEqual(self.ask('sum(holdfast_sessions{state="open"})'), 1)
+                self.assertEqual(self.ask('up{job="holdfast"}'), 1)
+                self.assertEqual(self.firing(), set())
+                fill(client, 100000)
+                fill(client, 1000)
+                poll(lambda: fill(client, 100) and "HoldfastOutOfMemory" in self.firing(), "OOM is told")
+                poll(lambda: "HoldfastPoolNearlyFull" in self.firing(), "the pool is told to be nearly full")
+            daemon.terminate()
+            daemon.wait_exit()
+            poll(lambda: "HoldfastDown" in self.firing(), "the daemon is told to be down")
+            daemon.process.stderr.close()
+            daemon.lines, daemon.ended = [], False
+            daemon.start()
+
+
+if __name__ == "__main__":
+    unittest.main()
