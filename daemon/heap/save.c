@@ -13,7 +13,7 @@
 
 #define AREAS       6u
 #define WRITE_BACK  (8u << 20)  /* bytes after which the system is asked to write back what it has got */
-#define BEHIND_MOST (24u << 20) /* bytes that may wait for that: then the writer waits for the oldest */
+#define BEHIND_MOST (64u << 20) /* bytes that may wait for that: then the writer waits for the oldest */
 
 /* A part of a region of which something was kept at the instant. */
 struct area {
@@ -81,7 +81,7 @@ static void write_back(struct save_writer *writer, uint64_t end)
     writer->handed = end;
     if (end < writer->awaited + BEHIND_MOST)
         return;
-    uint64_t until = end - BEHIND_MOST / 2;
+    uint64_t until = writer->awaited + WRITE_BACK; /* a short wait: buffers are filled meanwhile */
     (void)sync_file_range(writer->fd, (off_t)writer->awaited, (off_t)(until - writer->awaited),
                           SYNC_FILE_RANGE_WAIT_BEFORE);
     writer->awaited = until;

@@ -305,7 +305,7 @@ SAVE_MUTANTS = [
     ("save: no copy before a run loses its type", "daemon/heap/blocks.c",
      "        region_touch(b->region, b->types_at + r, 1);\n        b->types[r] = 0;\n", "        b->types[r] = 0;\n"),
     ("save: pages given back without a copy", "daemon/heap/region.c",
-     "    region_touch(region, offset, size);\n    if (region->is_private)", "    if (region->is_private)"),
+     "    region_touch(region, offset, size);\n    region->solid_from", "    region->solid_from"),
     ("save: no copy before a death", "daemon/gc/internal.h",
      "    image_touch(heap, hot);\n", ""),
     ("save: zeros of meta are left out", "daemon/heap/save.c",
