@@ -202,14 +202,10 @@ MUTANTS = [
     ("without memory for a trial its suspects are lost", "daemon/gc/trial.c",
      "        gc_unresolved(gc, young_waiting(young, young->popped));\n", ""),
     # ---- the ring
-    ("suspects of a running collection wait in the ring", "daemon/gc/young.c",
-     "    if (gc->phase >= GC_MARK || gc_is_old(", "    if (gc_is_old("),
     ("old suspects wait in the ring", "daemon/gc/gc.h",
      ">= GC_OLD || heap_is_marked(gc->heap, index);", ">= GC_OLD || (0 & index);"),
     ("one that waits is not told of when it is old", "daemon/gc/gc.h",
      "gc->phase < GC_MARK && !gc_is_old(gc, index, w0);", "gc->phase < GC_MARK && index != 0;"),
-    ("one that waits is not told of while a collection runs", "daemon/gc/gc.h",
-     "    return (w0 & W0_SUSPECT) != 0 && gc->phase < GC_MARK && !", "    return (w0 & W0_SUSPECT) != 0 && !"),
     ("a young collection forgets its last suspect", "daemon/gc/young.c",
      "    young->until = young->pushed;", "    young->until = young->pushed;\n    young->popped += young->pushed - young->popped > 3;"),
 ]
@@ -245,6 +241,8 @@ UNIT_MUTANTS = [
      "        return;\n    }\n    if (age_of"),
     ("a suspect for which the ring has no room is lost", "daemon/gc/young.c",
      "    if (!ring_has_room(gc)) {\n        gc_unresolved(gc, index);\n", "    if (!ring_has_room(gc)) {\n"),
+    ("suspects of a running collection wait in the ring", "daemon/gc/young.c",
+     "    if (gc->phase >= GC_MARK || gc_is_old(", "    if (gc_is_old("),
     ("the ring does not begin again", "daemon/gc/young.c",
      "[young->pushed++ % GC_SUSPECTS] = index;", "[young->pushed < GC_SUSPECTS ? young->pushed : 0] = index;\n    young->pushed++;"),
     ("a search in a trial's table has no end", "daemon/gc/trial.c",

@@ -47,6 +47,23 @@ START_TEST(suspects_are_looked_at_after_a_while)
 }
 END_TEST
 
+/* From the beginning of marking on: a mark may come after the loss, and no trial looks at what is marked. */
+START_TEST(suspects_amid_marking_wait_for_a_full_collection)
+{
+    uint64_t ids[3];
+    struct gc_ticket ticket;
+    ring_of(fx.a, ids, 3);
+    ck_assert_int_eq(pool_collect(fx.pool, false, false, &ticket), 0);
+    while (fx.pool->gc.phase != GC_MARK)
+        (void)pool_step(fx.pool, 1);
+    release_ids(fx.a, ids, 3);
+    ck_assert_uint_eq(figures().unresolved, 3);
+    ck_assert_uint_eq(figures().suspects, 3);
+    drain(&fx);
+    ck_assert(is_gone(&fx, ids[0]));
+}
+END_TEST
+
 /* A live structure whose parts are let go one by one: all of it is seen, so nothing is left for a full collection. */
 START_TEST(what_lives_by_a_hold_is_resolved)
 {
@@ -450,6 +467,7 @@ int main(void)
     TCase *young = suite_case(suite, "young", setup, teardown);
     tcase_add_test(young, a_young_collection_finds_small_cycles);
     tcase_add_test(young, suspects_are_looked_at_after_a_while);
+    tcase_add_test(young, suspects_amid_marking_wait_for_a_full_collection);
     tcase_add_test(young, what_lives_by_a_hold_is_resolved);
     tcase_add_test(young, what_grows_old_waits_for_a_full_collection);
     tcase_add_test(young, trials_stop_at_what_a_full_collection_has_marked);
