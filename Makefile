@@ -488,7 +488,8 @@ CONFIG  = $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfast.conf
 
 # The service: systemd looks below these two only; elsewhere (PREFIX=$HOME/.local) there is none to install.
 SERVICE = $(filter /usr /usr/local,$(PREFIX))
-UNITS   = $(DESTDIR)$(UNITDIR)/holdfast.service $(DESTDIR)$(UNITDIR)/holdfast.socket
+UNITS   = $(DESTDIR)$(UNITDIR)/holdfast.service $(DESTDIR)$(UNITDIR)/holdfast.socket \
+    $(DESTDIR)$(UNITDIR)/holdfast-stats.socket
 USERS   = $(DESTDIR)$(PREFIX)/lib/sysusers.d/holdfast.conf
 FOLDERS = $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/holdfast.conf
 

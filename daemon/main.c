@@ -32,7 +32,8 @@
 
 _Static_assert(OPTIONS_LISTEN_MAX == SERVER_LISTEN_MAX && OPTIONS_WORKERS_MAX == SERVER_WORKERS_MAX,
                "the options promise what the server keeps");
-_Static_assert(OPTIONS_STATS_MAX == OBSERVE_LISTEN_MAX, "and the endpoint");
+_Static_assert(OPTIONS_STATS_MAX == OBSERVE_LISTEN_MAX && SYSTEMD_STATS_MAX == OBSERVE_LISTEN_MAX,
+               "and the endpoint");
 
 struct program {
     struct command command;
@@ -42,10 +43,12 @@ struct program {
     struct observe observe;
     struct signals signals;
     struct systemd systemd;
-    uv_timer_t progress; /* of a start that takes long, for the log */
-    bool activated;      /* it was given sockets to listen at */
-    bool loading;        /* pools are being recovered */
-    bool stores;         /* somebody keeps the pools' memory */
+    uv_timer_t progress;               /* of a start that takes long, for the log */
+    int stats_fds[OBSERVE_LISTEN_MAX]; /* it was given for monitoring */
+    unsigned stats_fds_count;
+    bool activated; /* it was given sockets to listen at */
+    bool loading;   /* pools are being recovered */
+    bool stores;    /* somebody keeps the pools' memory */
     bool stopping;
     char refused[SYSTEMD_STATUS_MAX *
                  4];       /* why the start failed after it had begun to listen; "": it did not */
@@ -402,6 +405,9 @@ static int places(struct program *program, struct server_config *config, int *fd
     int count = systemd_sockets(fds, OPTIONS_LISTEN_MAX, store, error, error_size);
     if (count < 0)
         return -1;
+    program->stats_fds_count = store->stats_count;
+    memcpy(program->stats_fds, store->stats, sizeof program->stats_fds);
+    store->stats_count = 0;
     program->activated = count > 0;
     if (program->activated)
         options_drop_default_listen(options);
@@ -421,6 +427,12 @@ static void open_stats(struct program *program)
 {
     char error[TRANSPORT_ERROR_MAX];
     struct options *options = &program->options;
+    for (unsigned i = 0; i < program->stats_fds_count; i++) {
+        if (observe_adopt(&program->observe, program->stats_fds[i], error, sizeof error) == 0)
+            announce_stats(program, observe_address(&program->observe, program->observe.listeners_count - 1));
+        else
+            log_write(&program->log, LOG_LEVEL_ERROR, "not_listening", "msg=\"%s\"", error);
+    }
     for (unsigned i = 0; i < options->stats_count; i++) {
         const char *address = options->stats[i].text;
         if (strcmp(address, OPTIONS_OFF) == 0 || add_stats(program, address, error, sizeof error) == 0)

@@ -89,6 +89,7 @@ class Install(unittest.TestCase):
                      "share/doc/holdfast/OPERATIONS.md",
                      "share/doc/holdfast/python.md",
                      "lib/systemd/system/holdfast.service", "lib/systemd/system/holdfast.socket",
+                     "lib/systemd/system/holdfast-stats.socket",
                      "lib/sysusers.d/holdfast.conf", "lib/tmpfiles.d/holdfast.conf"):
             self.assertIn(path, there)
 

@@ -448,7 +448,7 @@ static void tell_local(struct client *client)
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
         struct sockaddr_storage room;
-    } local;
+    } local = {.room = {.ss_family = AF_UNSPEC}};
     socklen_t size = sizeof local;
     char *text = client->local;
     if (getsockname(client->fd, &local.any, &size) != 0)

@@ -71,6 +71,10 @@ void systemd_store_done(struct systemd_store *store)
             close(store->kept[k].fd);
         free(store->kept[k].name);
     }
+    for (unsigned k = 0; k < store->stats_count; k++) {
+        if (store->stats[k] >= 0)
+            close(store->stats[k]);
+    }
     free(store->kept);
     *store = (struct systemd_store){.count = 0};
 }
@@ -86,6 +90,8 @@ static int sort(char **names, int count, int *fds, unsigned max, struct systemd_
             add_kept(store, fd, &names[i]);
         else if (!is_fit(fd, names[i], error, error_size))
             return -1;
+        else if (strcmp(names[i], SYSTEMD_STATS) == 0 && store->stats_count < SYSTEMD_STATS_MAX)
+            store->stats[store->stats_count++] = fd;
         else if (sockets++ < max)
             fds[sockets - 1] = fd;
     }
@@ -113,6 +119,7 @@ int systemd_sockets(int *fds, unsigned max, struct systemd_store *store, char *e
     if (sockets < 0) {
         for (unsigned k = 0; k < store->count; k++)
             store->kept[k].fd = -1;
+        store->stats_count = 0;
         systemd_store_done(store);
         for (int i = 0; i < count; i++)
             close(SD_LISTEN_FDS_START + i);

@@ -15,7 +15,9 @@
 #include <stdint.h>
 #include <uv.h>
 
-#define SYSTEMD_STATUS_MAX  240   /* bytes of a status line, with the terminating zero */
+#define SYSTEMD_STATUS_MAX  240     /* bytes of a status line, with the terminating zero */
+#define SYSTEMD_STATS       "stats" /* FileDescriptorName= of its socket unit */
+#define SYSTEMD_STATS_MAX   8
 #define SYSTEMD_STATUS_MS   5000u /* at most this long between two looks at the status */
 #define SYSTEMD_STARTING_MS 1000u /* the same while starting */
 #define SYSTEMD_STOPPING_MS 250u  /* the same while stopping */
@@ -52,12 +54,15 @@ struct systemd_kept {
 struct systemd_store {
     struct systemd_kept *kept;
     unsigned count;
+    int stats
+        [SYSTEMD_STATS_MAX]; /* sockets called SYSTEMD_STATS, for the endpoint for monitoring; -1: taken */
+    unsigned stats_count;
 };
 
 /* Sockets that were handed over (socket activation), close-on-exec: their number, 0 if there are none. -1 with a text for
  * a person in `error` if there are more than `max`, or one is not a listening stream socket of the unix or an internet
  * family: none is open then. They are the caller's, and so is what came back from the fd store: plain files, whatever
- * their names are, go into *store. To be called once, before there are threads: the variables are removed from the
+ * their names are, go into *store, and sockets with the name SYSTEMD_STATS, which do not count. To be called once, before there are threads: the variables are removed from the
  * environment, so that children do not take the descriptors for theirs. */
 int systemd_sockets(int *fds, unsigned max, struct systemd_store *store, char *error, size_t error_size);
 /* Frees the list; descriptors in it that are not -1 are closed, which takes none of them out of systemd's store. */

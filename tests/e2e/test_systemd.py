@@ -213,6 +213,14 @@ class Booted(BootedTest):
             self.assertEqual(self.client().call("fetch", "k"), heap)
             self.systemctl("stop", SERVICE)
 
+    def test_figures_come_by_http_on_this_machine(self):
+        ask = ("import urllib.request as u; "
+               "print(u.urlopen('http://127.0.0.1:7678/metrics', timeout=60).read().decode())")
+        said = self.booted.run("python3", "-c", ask)
+        self.assertIn("\nholdfast_pools 1\n", said)
+        self.assertRegex(said, r"\nprocess_resident_memory_bytes \d{6,}\n")
+        self.assertRegex(said, r"\nprocess_open_fds \d+\n")
+
     def test_tcp_comes_from_the_socket_unit(self):
         self.systemctl("stop", *UNITS)
         self.drop_in(SOCKET, "[Socket]\nListenStream=127.0.0.1:7677\n")

@@ -278,6 +278,21 @@ class Unix(WireTest):
                     client.call("ping")
 
 
+class Handed(WireTest):
+    def test_socket_of_systemd(self):
+        """One with the name stats is for HTTP; it takes no address's place."""
+        other = socket.create_server(("127.0.0.1", 0))
+        address = other.getsockname()
+        with Daemon(handed=[other.fileno()], env={"LISTEN_FDNAMES": "stats"}) as daemon:
+            other.close()
+            daemon.wait_line("figures at http://127.0.0.1:%d" % address[1])
+            with daemon.client() as client:
+                client.call("ping")
+            with socket.create_connection(address, DEADLINE_S) as sock:
+                sock.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                self.assertIn(b"ready", read_all(sock))
+
+
 class Reload(WireTest):
     def test_reload(self):
         conf = os.path.join(self.daemon.dir, "conf")
