@@ -59,11 +59,12 @@ struct systemd_store {
     unsigned stats_count;
 };
 
-/* Sockets that were handed over (socket activation), close-on-exec: their number, 0 if there are none. -1 with a text for
- * a person in `error` if there are more than `max`, or one is not a listening stream socket of the unix or an internet
- * family: none is open then. They are the caller's, and so is what came back from the fd store: plain files, whatever
- * their names are, go into *store, and sockets with the name SYSTEMD_STATS, which do not count. To be called once, before there are threads: the variables are removed from the
- * environment, so that children do not take the descriptors for theirs. */
+/* Sockets that were handed over (socket activation), close-on-exec: their number, 0 if there are none. -1 with a
+ * text for a person in `error` if there are more than `max`, or one is not a listening stream socket of the unix
+ * or an internet family: none is open then. They are the caller's, and so is what came back from the fd store:
+ * plain files, whatever their names are, go into *store, and sockets with the name SYSTEMD_STATS, which do not
+ * count. To be called once, before there are threads: the variables are removed from the environment, so that
+ * children do not take the descriptors for theirs. */
 int systemd_sockets(int *fds, unsigned max, struct systemd_store *store, char *error, size_t error_size);
 /* Frees the list; descriptors in it that are not -1 are closed, which takes none of them out of systemd's store. */
 void systemd_store_done(struct systemd_store *store);
