@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "client/lib/engine.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -431,6 +432,7 @@ void hf__engine_again(struct hf__engine *engine, struct hf__engine *greeter)
         struct hf__request *request = ring_at(ring, number);
         if (request->state == HF__DONE)
             continue;
+        assert(data != NULL); /* what is open has its bytes there */
         request->tried |= request->at < engine->sent;
         memmove(data + size, data + (request->at - base), request->size);
         request->at = size;

@@ -448,9 +448,10 @@ static void tell_local(struct client *client)
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
         struct sockaddr_storage room;
-    } local = {.room = {.ss_family = AF_UNSPEC}};
+    } local;
     socklen_t size = sizeof local;
     char *text = client->local;
+    memset(&local, 0, sizeof local);
     if (getsockname(client->fd, &local.any, &size) != 0)
         return;
     if (local.any.sa_family == AF_INET)

@@ -102,27 +102,39 @@ static int sort(char **names, int count, int *fds, unsigned max, struct systemd_
     return -1;
 }
 
+/* All that was handed over, when it cannot be used. */
+static int give_up(char **names, int count)
+{
+    for (int i = 0; i < count; i++)
+        close(SD_LISTEN_FDS_START + i);
+    free_names(names, count);
+    return -1;
+}
+
 int systemd_sockets(int *fds, unsigned max, struct systemd_store *store, char *error, size_t error_size)
 {
     char **names = NULL;
-    int count = sd_listen_fds_with_names(1, &names), sockets = -1;
+    int count = sd_listen_fds_with_names(1, &names);
     *store = (struct systemd_store){.count = 0};
     if (count < 0) {
         snprintf(error, error_size, "LISTEN_FDS or LISTEN_FDNAMES cannot be understood: %s; unset both",
                  strerror(-count));
         return -1;
     }
-    if (count > 0 && (store->kept = calloc((size_t)count, sizeof *store->kept)) == NULL)
+    if (names == NULL)
+        return 0;
+    store->kept = calloc((size_t)count + 1, sizeof *store->kept);
+    if (store->kept == NULL) {
         snprintf(error, error_size, "no memory");
-    else
-        sockets = sort(names, count, fds, max, store, error, error_size);
+        return give_up(names, count);
+    }
+    int sockets = sort(names, count, fds, max, store, error, error_size);
     if (sockets < 0) {
         for (unsigned k = 0; k < store->count; k++)
-            store->kept[k].fd = -1;
-        store->stats_count = 0;
-        systemd_store_done(store);
-        for (int i = 0; i < count; i++)
-            close(SD_LISTEN_FDS_START + i);
+            free(store->kept[k].name);
+        free(store->kept);
+        *store = (struct systemd_store){.count = 0};
+        return give_up(names, count);
     }
     free_names(names, count);
     return sockets;

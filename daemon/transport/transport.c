@@ -87,6 +87,7 @@ void transport_peer(int fd, char *text, size_t size)
     } peer;
     socklen_t peer_size = sizeof peer;
     text[0] = '\0';
+    memset(&peer, 0, sizeof peer);
     if (getpeername(fd, &peer.any, &peer_size) != 0)
         return;
     if (peer.any.sa_family == AF_INET && inet_ntop(AF_INET, &peer.in.sin_addr, host, sizeof host) != NULL)
