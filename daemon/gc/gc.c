@@ -357,6 +357,9 @@ static unsigned step_idle(struct gc *gc, unsigned units)
     if (!heap_may_have_cycles(gc->heap))
         resolve(gc);
     enum gc_trigger trigger = trigger_of(gc);
+    /* Trials find none of this growth, or it would not be there; and nobody pays for them. */
+    if ((trigger == GC_BY_OBJECTS || trigger == GC_BY_BYTES) && young_may_be_cut(gc))
+        young_cut(gc);
     if (trigger == GC_TRIGGERS || young_goes_first(gc))
         return young_step(gc);
     begin(gc, trigger);

@@ -77,6 +77,9 @@ bool young_has_work(const struct gc *gc);
 void young_rest(struct gc *gc);
 /* It goes on, or begins, before a full collection that is due. */
 bool young_goes_first(const struct gc *gc);
+/* Whether one is under way that nobody waits for; and its end, at which what it has not looked at waits in the ring. */
+bool young_may_be_cut(const struct gc *gc);
+void young_cut(struct gc *gc);
 /* When the next one begins, if nothing else makes it; UINT64_MAX: never. */
 uint64_t young_next_due(const struct gc *gc);
 /* The entry of that number, from young->popped to young->pushed - 1. */

@@ -159,6 +159,18 @@ bool young_goes_first(const struct gc *gc)
     return gc->young.runs || gc->young.short_of_memory || (is_called(gc) && gc->young.is_next);
 }
 
+bool young_may_be_cut(const struct gc *gc)
+{
+    const struct gc_young *young = &gc->young;
+    return young->runs && young->trigger != GC_YOUNG_BY_CALL && young->trigger != GC_YOUNG_BY_MEMORY;
+}
+
+void young_cut(struct gc *gc)
+{
+    gc->young.until = gc->young.popped;
+    finish(gc);
+}
+
 bool young_has_work(const struct gc *gc)
 {
     return gc->phase == GC_IDLE && (gc->young.runs || trigger_of(gc) != GC_YOUNG_TRIGGERS);

@@ -52,12 +52,12 @@ static void print_help(void)
     print_row("  --verify PATH",
               "check the pools in a folder (or one: FOLDER/NAME) while no daemon works\n"
               "there, and exit: 0 sound, 1 damaged, 2 usage, 5 not checked; changes nothing");
-    print_row("  --inspect PATH",
-              "tell what is in the file of a save, checking every byte of it, or in the pools of\n"
-              "a folder, and exit: as --verify");
+    print_row("  --inspect PATH", "tell what is in the file of a save, checking every byte of it, or in the\n"
+                                  "pools of a folder, and exit: as --verify");
     print_row("  --rescue PATH",
-              "write all objects and names that can be read of a pool (FOLDER/NAME, or the file\n"
-              "of a save), be it damaged, to --output, and exit: 0 all, 1 not all, 5 nothing");
+              "write all objects and names that can be read of a pool (FOLDER/NAME, or the\n"
+              "file of a save), be it damaged, to --output, and exit: 0 all, 1 not all,\n"
+              "5 nothing");
     print_row("  --output FILE", "with --rescue: a new file, for a stream of MessagePack maps");
     print_row("  --json", "with --verify and --inspect: the result as JSON");
     print_row("  -V, --version", "print the version and exit");

@@ -201,10 +201,9 @@ const struct option_row option_rows[OPTIONS_COUNT] = {
                       .standard = OPTIONS_OFF,
                       .set = set_listen,
                       .fix = "give HOST:PORT, [IPV6]:PORT, unix:PATH, or off",
-                      .help =
-                          "HTTP for monitoring: HOST:PORT, [IPV6]:PORT or unix:PATH; may be given several\n"
-                          "times. /metrics for Prometheus, /healthz, /readyz, and JSON. Who may connect\n"
-                          "may read. off (default): nowhere"},
+                      .help = "HTTP for monitoring: HOST:PORT, [IPV6]:PORT or unix:PATH; may be given\n"
+                              "several times. /metrics for Prometheus, /healthz, /readyz, and JSON. Who may\n"
+                              "connect may read. off (default): nowhere"},
     [OPTION_HEAP] = {.name = "heap",
                      .section = "daemon",
                      .argument = "WHERE",

@@ -335,7 +335,7 @@ class Attack:
     """One attack program, how it is compiled, and the objects of the sound tree."""
 
     def __init__(self, name, flags, mutants, environment, scratch, tree, folder="tests/crash", sources=SOURCES, libraries=()):
-        self.name, self.flags, self.mutants, self.environment = name, FLAGS + flags, mutants, environment
+        self.name, self.flags, self.mutants, self.environment, self.folder = name, FLAGS + flags, mutants, environment, folder
         self.tree, self.objects, self.mine = tree, scratch / f"{name}-sound", scratch / f"{name}-mutant"
         self.program, self.libraries = scratch / name, libraries
         self.sources = [*sources, f"{folder}/{name}.c", *sorted(str(p.relative_to(tree)) for g in GLOBS for p in tree.glob(g))]
@@ -356,7 +356,7 @@ class Attack:
         heads, grown = {changed}, True
         while grown:
             grown = False
-            for folder in FOLDERS:
+            for folder in {*FOLDERS, self.folder}:
                 for head in (self.tree / folder).glob("*.h"):
                     name = str(head.relative_to(self.tree))
                     text = head.read_text()

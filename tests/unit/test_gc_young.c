@@ -162,6 +162,33 @@ START_TEST(large_young_garbage_is_bounded)
 }
 END_TEST
 
+/* Trials that nobody asked for and that resolve nothing do not keep a full collection waiting: nobody pays for them. */
+START_TEST(growth_cuts_a_young_collection_short)
+{
+    enum { RING = 2 * TRIAL_NODES };
+    static uint64_t ids[RING];
+    struct gc_config config = *pool_gc_config(fx.pool);
+    config.objects_least = 4 * RING;
+    pool_gc_set_config(fx.pool, &config);
+    ring_of(fx.a, ids, RING);
+    release_ids(fx.a, ids, RING);
+    pass_ms(&fx, GC_YOUNG_AFTER_MS);
+    while (figures().unresolved == 0 || !fx.pool->gc.young.runs)
+        ck_assert_uint_gt(pool_step(fx.pool, 1), 0);
+    uint64_t left = figures().suspects;
+    for (unsigned k = 0; k < 4 * RING; k++)
+        (void)put_leaf(&fx, fx.a);
+    ck_assert(fx.pool->gc.young.runs);
+    ck_assert_uint_gt(pool_step(fx.pool, 1), 0);
+    ck_assert(!fx.pool->gc.young.runs && fx.pool->gc.phase != GC_IDLE);
+    ck_assert_uint_eq(figures().suspects, left);
+    drain(&fx);
+    ck_assert_uint_eq(figures().full[GC_BY_OBJECTS], 1);
+    ck_assert(is_gone(&fx, ids[0]) && is_gone(&fx, ids[RING - 1]));
+    ck_assert_uint_eq(figures().unresolved, 0);
+}
+END_TEST
+
 START_TEST(a_trial_delivers_guards)
 {
     uint64_t ids[3];
@@ -474,6 +501,7 @@ int main(void)
     tcase_add_test(young, more_suspects_than_there_is_room_for);
     tcase_add_test(young, small_young_garbage_is_bounded);
     tcase_add_test(young, large_young_garbage_is_bounded);
+    tcase_add_test(young, growth_cuts_a_young_collection_short);
     tcase_add_test(young, a_trial_delivers_guards);
     tcase_add_test(young, a_trial_without_memory_is_put_off);
     tcase_add_test(young, a_delivery_without_memory_is_put_off);
