@@ -372,7 +372,7 @@ THREADS_PY = tests/e2e/test_workers.py
 SOAK  = $(call programs,release,soak)
 LINES = $(call out,lines)/holdfastd
 
-check: packages-check ## Install what is missing, build with ASan and UBSan, run the tests (5 minutes on 2 cores).
+check: packages-check ## Install what is missing, build with ASan and UBSan, run the tests (6 to 8 minutes on 2 cores).
 	@$(MAKE) all node $(PRELOADS) $(asan.binaries) $(call programs,asan,$(C_TESTS)) $(call programs,hook,crash) $(DAMAGE) \
 	    $(tsan.binaries) $(THREADS_C) $(SOAK) $(LINES)
 	@$(call run_tests,tsan,$(SOAK) $(THREADS_C) $(THREADS_PY))

@@ -359,7 +359,7 @@ EVACUATION_MUTANTS = [
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", help="mutants whose name contains this")
-    parser.add_argument("--quick", action="store_true", help="one in eight")
+    parser.add_argument("--quick", action="store_true", help="one in twelve")
     parser.add_argument("--seeds", type=int, default=40000, help="of the oracle; a mutant is caught by the first that fails")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -381,7 +381,7 @@ def main():
                          sources=["tests/lib/pool_fixture.c", "tests/lib/event_fixture.c", "tests/sim/told.c",
                                   "tests/sim/events_graph.c"]),
         ]
-        return crash.try_all(attacks, options.only, 8 if options.quick else 1)
+        return crash.try_all(attacks, options.only, 12 if options.quick else 1)
 
 
 if __name__ == "__main__":
