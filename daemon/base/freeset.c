@@ -74,10 +74,9 @@ static void lower(struct freeset *set, uint32_t member, unsigned level)
     }
 }
 
-void freeset_add(struct freeset *set, uint32_t member)
+void freeset_raise(struct freeset *set, uint32_t member)
 {
-    set->count++;
-    raise(set, member, 0);
+    raise(set, member / 64, 1);
 }
 
 void freeset_add_all(struct freeset *set, uint32_t first, uint64_t members)

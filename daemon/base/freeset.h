@@ -35,8 +35,17 @@ static inline bool freeset_has(const struct freeset *set, uint32_t member)
     return words[member / 64] >> (member % 64) & 1;
 }
 
+/* For freeset_add(): the word that the member is in was empty. */
+void freeset_raise(struct freeset *set, uint32_t member);
 /* Adds one that is not in it, below the end given to freeset_grow(). */
-void freeset_add(struct freeset *set, uint32_t member);
+static inline void freeset_add(struct freeset *set, uint32_t member)
+{
+    uint64_t *word = (uint64_t *)(void *)set->level[0].base + member / 64, before = *word;
+    *word = before | 1ull << (member % 64);
+    set->count++;
+    if (unlikely(before == 0))
+        freeset_raise(set, member);
+}
 /* The same for several of the 64 from `first` (a multiple of 64) on: one bit each. */
 void freeset_add_all(struct freeset *set, uint32_t first, uint64_t members);
 void freeset_remove(struct freeset *set, uint32_t member);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Death, and the collector of cycles.
  *
- * An object whose last reference goes is dead at once: ZERO, its id GONE, in the zero queue; the reaper drops its
- * slots in steps, which may let others die, and frees it. What only a cycle of slots keeps is found by a *full
- * collection*: an incremental mark and sweep whose roots are the objects held from outside. That is known exactly,
- * so no stack has to be scanned, and no phase stops the pool. README.md shows all of it on one example.
+ * An object whose last reference goes is dead at once, its id GONE. One without slots that is small, and whose death
+ * nobody waits for, is freed right there. All others are ZERO, in the zero queue; the reaper drops their slots in steps,
+ * which may let others die, and frees them. What only a cycle of slots keeps is found by a *full collection*: an
+ * incremental mark and sweep whose roots are the objects held from outside. That is known exactly, so no stack has to be
+ * scanned, and no phase stops the pool. README.md shows all of it on one example.
  *
  * A collection is a state machine, driven by gc_step() in units (an edge, an object, a guard or a word of a bitmap
  * looked at). Between two steps clients change what they like; the barriers below keep what the collection counts on:
@@ -204,7 +205,8 @@ void gc_stats(const struct gc *gc, struct gc_stats *ret);
 /* Units that a running collection still needs, by what is known; 0: none runs. */
 uint64_t gc_debt(const struct gc *gc);
 
-/* Up to `units` units of freeing (a slot dropped, an object freed) and `frees` objects. Returns the units spent. */
+/* Up to `units` units of freeing (an object freed; a slot dropped, and the object that is freed right there for it) and
+ * `frees` objects, one more at most. Returns the units spent. */
 unsigned gc_reap(struct gc *gc, unsigned units, unsigned frees);
 
 /* For the walker: checks what the invariants say of one object; NULL: sound. */

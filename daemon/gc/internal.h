@@ -15,33 +15,39 @@ static inline bool object_free(struct gc *gc, uint32_t index, uint64_t w0)
         gc->owner.freed(gc->owner.arg, index);
     if ((w0 & W0_INLINE) == 0)
         value_free(heap, hot->value, (w0 & W0_VERSIONED) != 0);
-    if (w0_ns(w0) >= NS_BLOCK)
+    if (unlikely(w0_ns(w0) >= NS_BLOCK))
         slots_free(heap, index);
     hot->in = hot->link = 0;
     if (heap->has_marks)
         heap_unmark(heap, index); /* the next object here is young */
     image_set(heap, &hot->w0, (w0_gen(w0) + 1) | W0_FREE);
-    bool is_last = w0_gen(w0) + 1 == W0_GEN_LAST;
-    heap->retired += is_last;
-    return !is_last;
+    if (likely(w0_gen(w0) + 1 != W0_GEN_LAST))
+        return true;
+    heap->retired++;
+    return false;
 }
 
 /* It is alive and nothing refers to it any more: it dies, or its guard is delivered. */
 void object_lost(struct gc *gc, uint32_t index);
-/* Nothing keeps it any more, for the reason in force: it is counted among the living no more. */
+/* It is one of the living no more. */
+static inline void object_leaves(struct heap *heap, const struct hot *hot)
+{
+    heap->alive--;
+    heap->value_bytes -= value_size(hot->value);
+    if (unlikely((hot->w0 & W0_OPEN) != 0))
+        heap->open--;
+}
+/* Nothing keeps it any more, for the reason in force, ... */
 static inline void object_dies(struct gc *gc, uint32_t index)
 {
     struct heap *heap = gc->heap;
     struct hot *hot = &heap->hot[index];
-    enum reason reason = unlikely((hot->w0 & W0_OPEN) != 0) ? REASON_ABORT : gc->reason;
+    uint64_t reason = unlikely((hot->w0 & W0_OPEN) != 0) ? REASON_ABORT : gc->reason;
+    object_leaves(heap, hot);
     image_touch(heap, hot);
-    hot->w0 = (hot->w0 & ~(W0_STATE | W0_WHY)) | W0_ZERO | (uint64_t)reason << W0_WHY_SHIFT;
+    hot->w0 = (hot->w0 & ~(W0_STATE | W0_WHY)) | W0_ZERO | reason << W0_WHY_SHIFT;
     slots_unmake(heap, index);
-    heap->alive--;
-    heap->open -= (hot->w0 & W0_OPEN) != 0;
-    heap->value_bytes -= value_size(hot->value);
 }
-
 /* ... and waits for the reaper. */
 static inline void zero_add(struct heap *heap, uint32_t index)
 {

@@ -3,7 +3,11 @@
  * that died and are not yet freed.
  *
  * Nothing here is logged in the undo log: what is dead cannot be reached, and freeing is one store (generation + 1,
- * FREE) after which the id can never be valid again. */
+ * FREE) after which the id can never be valid again.
+ *
+ * The queue is for what cannot be freed at once. Most can: what names nothing, as soon as it dies; and what dies of
+ * the object that is being freed, right after it, so that a chain passes through the queue only where a step ends.
+ * Then the one store is all that the image sees of a death. */
 #include "daemon/gc/internal.h"
 
 /* Nothing keeps a guarded object but its guard. True: it lives on. */
@@ -14,12 +18,34 @@ static bool is_kept_by_guard(struct gc *gc, uint32_t index)
     return gc_is_guarded(gc, index) || is_held_outside(&gc->heap->hot[index]);
 }
 
+/* It can be freed in one piece: it has no list, nobody is to be told of its death, and its value is a block. */
+static inline bool is_simple(const struct hot *hot)
+{
+    return (hot->w0 & (W0_OPEN | W0_WATCHED)) == 0 && w0_ns(hot->w0) < NS_BLOCK &&
+           value_size(hot->value) < BLOCK_MAX;
+}
+
+/* Frees it, and its index. */
+static inline void end(struct gc *gc, uint32_t index, uint64_t w0)
+{
+    if (likely(object_free(gc, index, w0)))
+        index_give(gc->heap, index);
+    gc->heap->freed++;
+}
+
+/* Nothing but a guard keeps it. What names nothing needs no turn in the queue. */
 static inline void lost(struct gc *gc, uint32_t index)
 {
+    struct hot *hot = &gc->heap->hot[index];
     if (unlikely(gc_is_guarded(gc, index)) && is_kept_by_guard(gc, index))
         return;
-    object_dies(gc, index);
-    zero_add(gc->heap, index);
+    if (w0_ns(hot->w0) == 0 && is_simple(hot)) {
+        object_leaves(gc->heap, hot);
+        end(gc, index, hot->w0);
+    } else {
+        object_dies(gc, index);
+        zero_add(gc->heap, index);
+    }
 }
 
 void object_lost(struct gc *gc, uint32_t index)
@@ -27,7 +53,7 @@ void object_lost(struct gc *gc, uint32_t index)
     lost(gc, index);
 }
 
-static inline void dropped(struct gc *gc, uint32_t index)
+void gc_dropped(struct gc *gc, uint32_t index)
 {
     const struct hot *hot = &gc->heap->hot[index];
     if (w0_state(hot->w0) != W0_ALIVE)
@@ -38,20 +64,16 @@ static inline void dropped(struct gc *gc, uint32_t index)
         lost(gc, index);
 }
 
-void gc_dropped(struct gc *gc, uint32_t index)
+/* A slot of a dead object goes. What it names is alive; true: nothing but a guard keeps that now. */
+static inline bool drop_slot(struct gc *gc, uint32_t index, uint32_t slot, uint32_t edge)
 {
-    dropped(gc, index);
-}
-
-/* A slot of a dead object, which is not in the queue meanwhile. */
-static inline void drop_slot(struct gc *gc, uint32_t index, uint32_t slot, uint32_t edge)
-{
-    if (edge == 0)
-        return;
+    const struct hot *hot = &gc->heap->hot[edge & SLOT_TARGET];
     in_drop(gc->heap, index, slot, edge);
-    gc->reason = w0_reason(gc->heap->hot[index].w0);
-    if (!is_held_outside(&gc->heap->hot[edge & SLOT_TARGET]))
-        dropped(gc, edge & SLOT_TARGET);
+    if (is_held_outside(hot))
+        return false;
+    if (hot->in != 0)
+        gc_suspect(gc, edge & SLOT_TARGET);
+    return hot->in == 0;
 }
 
 /* Takes the last slot off the object at the head of the queue. */
@@ -62,7 +84,8 @@ static void reap_slot(struct gc *gc, uint32_t index)
     uint32_t edge = slots_pop(heap, index);
     /* the queue goes on with the parent first: children wait below it */
     heap->zero_head = hot->in;
-    drop_slot(gc, index, hot->link, edge);
+    if (edge != 0 && drop_slot(gc, index, hot->link, edge))
+        lost(gc, edge & SLOT_TARGET);
     hot->in = heap->zero_head;
     heap->zero_head = index;
 }
@@ -83,42 +106,77 @@ static inline void prefetch_chain(const struct heap *heap, uint32_t index, uint3
     }
 }
 
-/* Takes the object at the head out of the queue and frees it; if it is `whole`, with its slots, which are no list. */
-static inline void reap_object(struct gc *gc, uint32_t index, bool whole, uint32_t ahead)
+/* Frees an object that is dead, has left the living, is in no queue, and has all its slots, which are no list. Returns
+ * what has died of it and can be freed the same way; 0: nothing. */
+static inline uint32_t reap_object(struct gc *gc, uint32_t index, uint64_t w0, uint32_t ahead)
 {
     struct heap *heap = gc->heap;
+    uint64_t slots = w0_ns(w0) != 0 ? heap->warm[index].slots : 0;
+    uint32_t child = slots & SLOT_TARGET, second = w0_ns(w0) > 1 ? (uint32_t)(slots >> 32) : 0, next = 0;
+    if (child != 0)
+        prefetch_chain(heap, index, child, ahead);
+    if (second != 0 && drop_slot(gc, index, 1, second))
+        lost(gc, second & SLOT_TARGET);
+    if (child != 0 && drop_slot(gc, index, 0, (uint32_t)slots)) {
+        if (likely(is_simple(&heap->hot[child])) && !gc_is_guarded(gc, child))
+            next = child;
+        else
+            lost(gc, child);
+    }
+    end(gc, index, w0);
+    return next;
+}
+
+/* Frees a chain of such objects from one that is dead on, without a turn in the queue for each. Returns the units
+ * spent. */
+static unsigned reap_chain(struct gc *gc, uint32_t index, unsigned units, uint64_t freed_end, uint32_t ahead)
+{
+    struct heap *heap = gc->heap;
+    uint64_t w0 = heap->hot[index].w0;
+    unsigned spent = 0;
+    for (;;) {
+        spent += 1 + w0_ns(w0);
+        index = reap_object(gc, index, w0, ahead);
+        if (index == 0)
+            return spent;
+        w0 = heap->hot[index].w0;
+        if (spent + w0_ns(w0) >= units || heap->freed >= freed_end)
+            break;
+        object_leaves(heap, &heap->hot[index]);
+    }
+    object_dies(gc, index);
+    zero_add(heap, index);
+    return spent;
+}
+
+/* The object at the head of the queue: a slot of it, or all of it and what follows. Returns the units spent. */
+static inline unsigned reap_head(struct gc *gc, unsigned units, uint64_t freed_end, uint32_t ahead)
+{
+    struct heap *heap = gc->heap;
+    uint32_t index = heap->zero_head;
     const struct hot *hot = &heap->hot[index];
-    uint64_t w0 = hot->w0, slots = whole && w0_ns(w0) != 0 ? heap->warm[index].slots : 0;
+    uint32_t left = hot->link, ns = w0_ns(hot->w0);
+    gc->reason = w0_reason(hot->w0);
+    if (left != 0 && (ns >= NS_BLOCK || left != ns || ns >= units)) {
+        reap_slot(gc, index);
+        return 1;
+    }
     heap->zero_head = hot->in;
     heap->zero_count--;
-    if (slots != 0)
-        prefetch_chain(heap, index, slots & SLOT_TARGET, ahead);
-    if (slots >> 32 != 0 && w0_ns(w0) > 1)
-        drop_slot(gc, index, 1, (uint32_t)(slots >> 32));
-    drop_slot(gc, index, 0, (uint32_t)slots);
-    if (object_free(gc, index, w0))
-        index_give(heap, index);
-    heap->freed++;
+    if (left != 0)
+        return reap_chain(gc, index, units, freed_end, ahead);
+    end(gc, index, hot->w0);
+    return 1;
 }
 
 unsigned gc_reap(struct gc *gc, unsigned units, unsigned frees)
 {
     struct heap *heap = gc->heap;
     uint32_t ahead = frees <= INLINE_MOST ? INLINE_AHEAD : CHAIN_AHEAD;
+    uint64_t freed_end = heap->freed + frees;
     unsigned spent = 0;
-    while (heap->zero_head != 0 && spent < units && frees > 0) {
-        uint32_t index = heap->zero_head, left = heap->hot[index].link;
-        unsigned ns = w0_ns(heap->hot[index].w0);
-        bool whole = ns < NS_BLOCK && left == ns && ns < units - spent;
-        if (left != 0 && !whole) {
-            reap_slot(gc, index);
-            spent++;
-            continue;
-        }
-        reap_object(gc, index, whole, ahead);
-        spent += 1 + left;
-        frees--;
-    }
+    while (heap->zero_head != 0 && spent < units && heap->freed < freed_end)
+        spent += reap_head(gc, units - spent, freed_end, ahead);
     gc->reason = REASON_RELEASE;
     heap->work += spent;
     return spent;

@@ -353,14 +353,6 @@ uint32_t index_take(struct heap *heap)
     return index;
 }
 
-void index_give(struct heap *heap, uint32_t index)
-{
-    if (heap->spare_index_count < SPARE_INDEXES)
-        heap->spare_index[heap->spare_index_count++] = index;
-    else
-        freeset_add(&heap->free_index, index);
-}
-
 void index_give_later(struct heap *heap, uint32_t first, uint64_t indexes)
 {
     freeset_add_all(&heap->quarantine, first, indexes);

@@ -65,7 +65,7 @@ struct heap {
 
     /* Slots that name something, by how they came to be; of the linked ones, those whose target's index is not
      * above their own. See heap_may_have_cycles(). */
-    uint64_t slots_plain, slots_linked, slots_against;
+    uint64_t slots_linked, slots_plain, slots_against;
 
     struct reserve pins;
     struct index pin_index;
@@ -245,7 +245,13 @@ static inline struct hot *heap_find(const struct heap *heap, oid_t id)
 /* An index to build an object in; its entry is FREE. 0: no memory. Give it back with index_give() if nothing
  * came of it. */
 uint32_t index_take(struct heap *heap);
-void index_give(struct heap *heap, uint32_t index);
+static inline void index_give(struct heap *heap, uint32_t index)
+{
+    if (heap->spare_index_count < SPARE_INDEXES)
+        heap->spare_index[heap->spare_index_count++] = index;
+    else
+        freeset_add(&heap->free_index, index);
+}
 /* The same for some of the 64 from `first` (a multiple of 64) on, one bit each; but they are not given out before
  * quarantine_end() has come to them. */
 void index_give_later(struct heap *heap, uint32_t first, uint64_t indexes);
