@@ -46,6 +46,15 @@ static inline void list_remove(struct list *link)
     list_init(link);
 }
 
+/* Makes `first`, an element of the list, its first one; those before it follow its last one. */
+static inline void list_begin_with(struct list *head, struct list *first)
+{
+    if (head == first || head->next == first)
+        return;
+    list_remove(head);
+    list_append(first, head);
+}
+
 /* Moves all of `from` behind all of `to`. */
 static inline void list_join(struct list *to, struct list *from)
 {

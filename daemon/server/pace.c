@@ -159,7 +159,8 @@ static bool step_pool(struct steps *steps, struct pool_entry *entry)
     return more;
 }
 
-/* Background work in rounds. True: there is more. */
+/* Background work in rounds; where one turn stops, the next one begins: a pool whose every step uses up what a turn has
+ * would keep all others waiting else, and what their ended sessions held alive with them. True: there is more. */
 static bool step_pools(struct worker *worker, struct steps *steps)
 {
     struct list *at, *after;
@@ -173,8 +174,10 @@ static bool step_pools(struct worker *worker, struct steps *steps)
             worker_clock(worker, entry);
             if (steps->begin_ns == 0)
                 steps->begin_ns = steps->now_ns = uv_hrtime();
-            if (is_over(steps, entry))
+            if (is_over(steps, entry)) {
+                list_begin_with(&worker->pace.touched, at);
                 return true;
+            }
             more |= step_pool(steps, entry);
         }
     }

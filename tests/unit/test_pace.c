@@ -152,6 +152,34 @@ START_TEST(a_turn_that_only_gives_memory_back_ends)
 }
 END_TEST
 
+static uint64_t backlog_of(const struct pool_entry *entry)
+{
+    struct pool_stats stats;
+    pool_stats(entry->pool, &stats);
+    return stats.backlog;
+}
+
+/* Every step of one pool uses up a turn. Another pool's ended session is released all the same, before the first pool
+ * has done all: turns that all began with the same pool let it wait until then. */
+START_TEST(a_pool_with_long_steps_keeps_no_other_from_its_own)
+{
+    struct gc_config config = *pool_gc_config(entries[0]->pool);
+    config.budget_us = GC_BUDGET_US_LEAST;
+    for (unsigned i = 0; i < 2; i++)
+        pool_gc_set_config(entries[i]->pool, &config);
+    pool_session_end(entries[0]->pool, put_values(entries[0], 400, 200000), REASON_SESSION_END);
+    while (backlog_of(entries[0]) != 0)
+        (void)pace_step(worker);
+    pool_session_end(entries[1]->pool, put_values(entries[1], 50, 1), REASON_SESSION_END);
+    while (backlog_of(entries[1]) != 0) {
+        ck_assert(pool_has_work(entries[0]->pool));
+        (void)pace_step(worker);
+    }
+    ck_assert(pool_has_work(entries[0]->pool));
+    end_turn();
+}
+END_TEST
+
 START_TEST(the_first_thing_due_ends_the_sleep_and_is_told)
 {
     leave_a_lease(entries[4], LEASE_MS);
@@ -200,6 +228,7 @@ int main(void)
     tcase_add_test(tcase, pools_without_work_are_left_alone);
     tcase_add_test(tcase, one_with_work_left_stays);
     tcase_add_test(tcase, a_turn_that_only_gives_memory_back_ends);
+    tcase_add_test(tcase, a_pool_with_long_steps_keeps_no_other_from_its_own);
     tcase_add_test(tcase, the_first_thing_due_ends_the_sleep_and_is_told);
     tcase_add_test(tcase, what_others_wait_for_survives_a_pool_that_goes);
     return suite_run(suite);
