@@ -175,7 +175,7 @@ static void check_inspect(struct client *client, const struct op *op, const stru
     hf_item_uint(hf_item_get(by, "slots"), &slots);
     if (thing->loose)
         return;
-    if (count < all || (count > all && !client->old_session) || names != thing->names || slots != pointed)
+    if (count != all || names != thing->names || slots != pointed)
         client_fail(client,
                     "object %" PRIu64
                     " is held %u times here, by %u names and %u slots, and inspect tells %" PRIu64

@@ -51,7 +51,6 @@ void client_homeless(struct client *client)
     forget_session(client);
     model_forget(&client->model);
     client->last_version = 0;
-    client->old_session = false;
     client->home = NULL;
 }
 

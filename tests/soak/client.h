@@ -40,8 +40,6 @@ struct client {
     struct incarnation *home; /* its pool; NULL: none at the moment */
     struct wire wire;         /* no connection: fd -1 */
     bool has_session;
-    bool
-        old_session; /* an earlier session of this cycle has ended; what it held may be counted a moment longer */
     uint8_t key[16];
     uint64_t sid;
     uint32_t lease_ms;
