@@ -14,8 +14,9 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define POOL_DESCRIPTORS 2 /* its two files */
-#define DISPOSE_PIECES   1 /* a turn: giving back 256 KiB takes about 43 us */
+#define POOL_DESCRIPTORS 2      /* its two files */
+#define DISPOSE_PIECES   1      /* between two looks at the clock: giving back 256 KiB takes about 43 us */
+#define DISPOSE_NS       80000u /* in one turn; the last piece may take longer */
 
 struct pool_entry *pools_entry(struct worker *worker, const struct pool *pool)
 {
@@ -381,8 +382,22 @@ static void destroy(struct worker *worker, struct pool_entry *entry)
     mem_free(worker->mem, entry, sizeof *entry);
 }
 
+/* True: there is more of it. */
+static bool dispose(struct worker *worker, struct pool_entry *entry, uint64_t until_ns)
+{
+    do {
+        if (!pool_dispose_step(entry->pool, DISPOSE_PIECES)) {
+            destroy(worker, entry);
+            return false;
+        }
+    } while (uv_hrtime() < until_ns);
+    return true;
+}
+
+/* Where few turns are made, those who drop pools are served in few as well. */
 bool pools_dispose(struct worker *worker)
 {
+    uint64_t until_ns = list_empty(&worker->disposals) ? 0 : uv_hrtime() + DISPOSE_NS;
     struct list *at, *after;
     bool more = false;
     list_each(at, after, &worker->disposals)
@@ -391,9 +406,8 @@ bool pools_dispose(struct worker *worker)
         if (entry->pins > 0 || !list_empty(&entry->conns) || entry->errand.running || entry->saving != NULL)
             continue; /* the last of them wakes the worker */
         more = true;
-        if (!pool_dispose_step(entry->pool, DISPOSE_PIECES))
-            destroy(worker, entry);
-        break;
+        if (dispose(worker, entry, until_ns) || uv_hrtime() >= until_ns)
+            break;
     }
     return more;
 }
