@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/base/mem.h"
 
+#include "daemon/base/bits.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,12 +65,19 @@ bool mem_must_fail(struct mem *mem)
     return mem->calls == mem->fail_at;
 }
 
+/* The topmost budget is never exceeded, but where it is the only one. */
+static bool is_within(const struct mem *m, const struct mem *mem, uint64_t used)
+{
+    uint64_t limit = mem_limit(m);
+    return used <= limit || ((m == mem || m->parent != NULL) && used - limit <= mem->over);
+}
+
 bool mem_charge(struct mem *mem, uint64_t bytes)
 {
     for (struct mem *m = mem; m != NULL; m = m->parent) {
         /* relaxed: a sum, it orders nothing */
         uint64_t used = atomic_fetch_add_explicit(&m->used, bytes, memory_order_relaxed) + bytes;
-        if (used <= mem_limit(m))
+        if (likely(is_within(m, mem, used)))
             continue;
         for (struct mem *undo = mem;; undo = undo->parent) {
             atomic_fetch_sub_explicit(&undo->used, bytes, memory_order_relaxed);

@@ -4,8 +4,8 @@
  * Every allocation is charged to a budget and to the budgets above it (pool -> daemon); so is what regions
  * back with pages. A budget that is spent makes the allocation fail: nothing here aborts.
  *
- * Invariant: used = private_bytes + image_bytes, and used <= limit as long as nobody lowers the limit or puts
- * too much under it (mem_join).
+ * Invariant: used = private_bytes + image_bytes, and used <= limit as long as nobody lowers the limit, puts
+ * too much under it (mem_join), or sets `over`, for what makes room by being done.
  * `used` and `limit` are atomic because a daemon's budget is shared by the threads of all its pools and may be
  * changed while they run; everything else of a `struct mem` belongs to one thread. */
 #ifndef BASE_MEM_H
@@ -22,8 +22,10 @@ struct mem {
     _Atomic uint64_t used;  /* bytes charged here, children included */
     uint64_t private_bytes; /* of it: allocated by mem_alloc() and reserves */
     uint64_t image_bytes;   /* of it: backed pages of regions */
-    uint64_t calls;         /* allocations and growths asked for; a test compares it */
-    uint64_t fail_at;       /* tests: the call of this number (and no other) fails; 0: none */
+    uint64_t
+        over; /* bytes by which charges here may exceed this budget and those between it and the topmost */
+    uint64_t calls;   /* allocations and growths asked for; a test compares it */
+    uint64_t fail_at; /* tests: the call of this number (and no other) fails; 0: none */
 };
 
 void mem_init(struct mem *mem, struct mem *parent, uint64_t limit);

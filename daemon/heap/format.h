@@ -240,6 +240,7 @@ enum replay_kind {
     REPLAY_TRUES, /* `count` of them */
     REPLAY_UINTS, /* `count` words; more than two stand in a block, word[0] is its place in the area of blocks */
     REPLAY_PAIRS, /* the same with twice as many words */
+    REPLAY_RUNS,  /* `count` numbers in runs that fit into both words (heap.h), so without a block */
     REPLAY_KINDS
 };
 struct replay_record {

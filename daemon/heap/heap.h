@@ -482,6 +482,14 @@ void record_block_free(struct heap *heap, uint32_t bytes, uint64_t place);
 /* The words of a record, wherever they stand. */
 const uint64_t *record_words(const struct heap *heap, const struct replay_record *record);
 uint64_t *record_block(const struct heap *heap, uint64_t place);
+/* Runs of equal numbers in 16 bytes: for each run its length and its number, 7 bits a byte, the lowest first, with the top
+ * bit where more follow. What is behind the last run does not matter. */
+#define RUNS_BYTES 16u
+/* False: they do not fit. */
+bool runs_pack(const uint64_t *numbers, uint32_t count, uint64_t ret[RUNS_BYTES / 8]);
+/* The run at *at, which then is behind it: its length; 0: there is none that could be. */
+uint64_t runs_next(const uint64_t words[RUNS_BYTES / 8], uint32_t *at, uint64_t *ret_number);
+
 /* What is wrong with a window's records and blocks, which are admitted, claimed, or looked at as allocated (for the
  * audit); NULL: sound. */
 const char *window_check(struct heap *heap, struct cell_window *window, enum slots_check_mode mode);

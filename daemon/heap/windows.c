@@ -29,6 +29,65 @@ const uint64_t *record_words(const struct heap *heap, const struct replay_record
     return record_block_bytes(record) == 0 ? record->word : record_block(heap, record->word[0]);
 }
 
+/* ---- runs ---- */
+
+static bool put_number(uint8_t *bytes, uint32_t *at, uint64_t number)
+{
+    for (; *at < RUNS_BYTES; number >>= 7) {
+        bytes[(*at)++] = (uint8_t)(number < 128 ? number : number | 128);
+        if (number < 128)
+            return true;
+    }
+    return false;
+}
+
+static bool get_number(const uint8_t *bytes, uint32_t *at, uint64_t *ret)
+{
+    *ret = 0;
+    for (unsigned shift = 0; *at < RUNS_BYTES && shift < 63; shift += 7) {
+        uint8_t byte = bytes[(*at)++];
+        *ret |= (uint64_t)(byte & 127) << shift;
+        if (byte < 128)
+            return true;
+    }
+    return false;
+}
+
+bool runs_pack(const uint64_t *numbers, uint32_t count, uint64_t ret[RUNS_BYTES / 8])
+{
+    uint8_t *bytes = (void *)ret;
+    uint32_t at = 0;
+    ret[0] = ret[1] = 0;
+    for (uint32_t k = 0, end; k < count; k = end) {
+        for (end = k + 1; end < count && numbers[end] == numbers[k];)
+            end++;
+        if (!put_number(bytes, &at, end - k) || !put_number(bytes, &at, numbers[k]))
+            return false;
+    }
+    return true;
+}
+
+uint64_t runs_next(const uint64_t words[RUNS_BYTES / 8], uint32_t *at, uint64_t *ret_number)
+{
+    const uint8_t *bytes = (const void *)words;
+    uint64_t length;
+    return get_number(bytes, at, &length) && get_number(bytes, at, ret_number) ? length : 0;
+}
+
+static bool has_runs(const struct replay_record *record)
+{
+    uint64_t left = record->count, length, number;
+    uint32_t at = 0;
+    for (; left > 0; left -= length) {
+        length = runs_next(record->word, &at, &number);
+        if (length == 0 || length > left)
+            return false;
+    }
+    return true;
+}
+
+/* ---- windows ---- */
+
 static const char *check_block(struct heap *heap, const struct replay_record *record,
                                enum slots_check_mode mode)
 {
@@ -52,6 +111,7 @@ static bool has_count(const struct replay_record *record)
     case REPLAY_BYTES: return record->count >= 1 && record->count <= sizeof record->word;
     case REPLAY_UINTS: return record->count <= BLOCK_MAX / 8;
     case REPLAY_PAIRS: return record->count <= BLOCK_MAX / 16;
+    case REPLAY_RUNS: return has_runs(record);
     default: return true;
     }
 }

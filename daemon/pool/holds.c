@@ -310,18 +310,22 @@ static int not_held(struct pool *pool, uint32_t k, uint64_t id, bool alive)
                                        : "the object has died or never was in this pool"));
 }
 
+/* Whether all can be released, and what would be left of each. */
 static int check_release(struct pool *pool, struct session *s, const uint64_t *ids, uint32_t count,
-                         uint32_t n)
+                         uint32_t n, uint64_t *ret_counts)
 {
     struct taken table[TAKEN_SLOTS];
     for (uint32_t k = 0; k < TAKEN_SLOTS; k++)
         table[k].index = 0;
     for (uint32_t k = 0; k < count; k++) {
         bool alive = heap_find(&pool->heap, ids[k]) != NULL;
-        if (!alive || hold_count(pool, s, id_index(ids[k])) < taken_add(table, id_index(ids[k]), n))
+        uint64_t held = alive ? hold_count(pool, s, id_index(ids[k])) : 0;
+        uint64_t taken = alive ? taken_add(table, id_index(ids[k]), n) : n;
+        if (held < taken)
             return not_held(pool, k, ids[k], alive);
+        ret_counts[k] = held - taken;
     }
-    return 0;
+    return replay_reserve_for(pool, ret_counts, count);
 }
 
 static inline int release_one(struct pool *pool, struct session *s, uint64_t id, uint32_t n,
@@ -346,11 +350,13 @@ int pool_release(struct pool *pool, struct session *s, const uint64_t *ids, uint
     if (likely(count == 1))
         return release_one(pool, s, ids[0], n, ret_counts);
     pool->heap.work += count;
-    int err = replay_reserve(pool, count);
-    if (err == -HF_E_OOM && pool_make_room(pool))
-        err = replay_reserve(pool, count);
-    if (err == 0)
-        err = check_release(pool, s, ids, count, n);
+    int err = check_release(pool, s, ids, count, n, ret_counts);
+    if (err == -HF_E_OOM) {
+        (void)pool_make_room(pool); /* a guard of this session may become a hold */
+        pool->mem.over = ANSWERS_OVER;
+        err = check_release(pool, s, ids, count, n, ret_counts);
+        pool->mem.over = 0;
+    }
     if (err != 0)
         return err;
     for (uint32_t k = 0; k < count; k++) {

@@ -88,8 +88,10 @@ struct replay_record_next {
     struct cell_window *window;   /* NULL: there is none */
     uint32_t msgid;
     uint8_t shape;
+    bool runs;            /* the answer is `packed` */
     uint32_t block_bytes; /* of a block for a long answer; 0: none */
     uint64_t hash, block;
+    uint64_t packed[RUNS_BYTES / 8];
 };
 
 struct pool {
@@ -222,6 +224,15 @@ static inline int replay_reserve(struct pool *pool, uint32_t words)
 {
     return likely(pool->replay.in_force == NULL) ? 0 : replay_room(pool, words);
 }
+int replay_room_for(struct pool *pool, const uint64_t *words, uint32_t count);
+/* The same for an answer that is known already, which may need none; what replay_words() is given then is this. */
+static inline int replay_reserve_for(struct pool *pool, const uint64_t *words, uint32_t count)
+{
+    return likely(pool->replay.in_force == NULL) ? 0 : replay_room_for(pool, words, count);
+}
+/* The answers of what gives back must be kept although the pool is full: so much more is there for those that are long and
+ * do not pack, beyond its limit. */
+#define ANSWERS_OVER (4ull * ARENA_BYTES)
 static inline void replay_pair(struct pool *pool, enum replay_kind kind, uint64_t first, uint64_t second)
 {
     if (unlikely(pool->replay.in_force != NULL))

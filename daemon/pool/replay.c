@@ -75,6 +75,13 @@ int replay_room(struct pool *pool, uint32_t words)
     return 0;
 }
 
+int replay_room_for(struct pool *pool, const uint64_t *words, uint32_t count)
+{
+    struct replay_record_next *next = &pool->replay;
+    next->runs = count > 2 && runs_pack(words, count, next->packed);
+    return next->runs ? 0 : replay_room(pool, count);
+}
+
 void replay_put(struct pool *pool, enum replay_kind kind, uint32_t count, uint64_t first, uint64_t second)
 {
     struct replay_record_next *next = &pool->replay;
@@ -96,6 +103,10 @@ void replay_put_words(struct pool *pool, const uint64_t *first, const uint64_t *
     uint32_t step = second == NULL ? 1 : 2;
     uint64_t inside[2] = {0, 0}, *words = inside;
     bool outside = count * step > 2;
+    if (next->runs) {
+        replay_put(pool, REPLAY_RUNS, count, next->packed[0], next->packed[1]);
+        return;
+    }
     if (outside)
         words = record_block(&pool->heap, next->block);
     for (uint32_t k = 0; k < count; k++) {
@@ -147,6 +158,15 @@ void pool_replay_end(struct pool *pool)
 }
 
 /* ---- finding ---- */
+
+bool replay_next_run(const struct replay_answer *answer, struct replay_runs *runs)
+{
+    if (runs->done >= answer->count)
+        return false;
+    runs->length = runs_next(answer->words, &runs->at, &runs->number);
+    runs->done += (uint32_t)runs->length;
+    return runs->length > 0; /* always: recovery has looked at all of them */
+}
 
 static bool is_record(const struct replay_record *record, uint32_t msgid, uint64_t hash)
 {

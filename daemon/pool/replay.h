@@ -26,7 +26,7 @@ enum replay_shape {
 struct replay_answer {
     enum replay_kind kind;
     uint8_t shape;
-    uint32_t count;        /* of words, pairs, trues or bytes; of an error its code */
+    uint32_t count;        /* of words, pairs, trues, bytes or all runs; of an error its code */
     const uint64_t *words; /* until the pool is changed */
 };
 
@@ -34,6 +34,13 @@ struct replay_answer {
 struct replay_match {
     uint64_t next; /* the record that the next request must be, plus one; 0: any */
 };
+
+/* The next run of REPLAY_RUNS: `length` times `number`; false when all were there. All zeros: at the first one. */
+struct replay_runs {
+    uint32_t at, done;
+    uint64_t number, length;
+};
+bool replay_next_run(const struct replay_answer *answer, struct replay_runs *runs);
 
 bool session_replays(const struct session *session);
 

@@ -25,6 +25,16 @@ static void say_words(struct call *call, const struct replay_answer *answer, uns
     }
 }
 
+static void say_runs(struct call *call, const struct replay_answer *answer)
+{
+    struct replay_runs runs = {0};
+    if ((answer->shape & REPLAY_ARRAY) != 0)
+        reply_array(call, answer->count);
+    while (replay_next_run(answer, &runs))
+        for (uint64_t k = 0; k < runs.length; k++)
+            reply_uint(call, runs.number);
+}
+
 static void say_trues(struct call *call, const struct replay_answer *answer)
 {
     if ((answer->shape & REPLAY_ARRAY) != 0)
@@ -48,6 +58,7 @@ static void say(struct call *call, const struct replay_answer *answer)
     case REPLAY_TRUES: say_trues(call, answer); break;
     case REPLAY_UINTS: say_words(call, answer, 1); break;
     case REPLAY_PAIRS: say_words(call, answer, 2); break;
+    case REPLAY_RUNS: say_runs(call, answer); break;
     default: reply_nil(call); break;
     }
 }

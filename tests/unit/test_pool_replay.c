@@ -305,20 +305,145 @@ START_TEST(a_list_that_fails_needs_no_block)
 }
 END_TEST
 
-START_TEST(no_room_for_the_answer_is_found_before_anything_is_done)
+/* Objects of which the session holds so many that the counts left are all different: that answer does not pack. */
+#define UNEVEN 40u
+static void hold_unevenly(uint64_t *ids)
 {
-    uint64_t ids[4], counts[4];
-    for (uint32_t k = 0; k < 4; k++)
+    uint64_t count;
+    for (uint32_t k = 0; k < UNEVEN; k++) {
         ids[k] = put(k);
-    begin(4);
+        if (k > 0)
+            ck_assert_int_eq(pool_retain(fx.pool, s, &ids[k], 1, k, NULL, 0, &count), 0);
+    }
+}
+
+static void release_unevenly(uint32_t msgid, const uint64_t *ids)
+{
+    uint64_t counts[UNEVEN];
+    begin(msgid);
+    pool_replay_shape(fx.pool, REPLAY_ARRAY);
+    ck_assert_int_eq(pool_release(fx.pool, s, ids, UNEVEN, 1, counts), 0);
+    end();
+    for (uint32_t k = 0; k < UNEVEN; k++)
+        ck_assert_uint_eq(counts[k], k);
+    ck_assert(found(msgid));
+    ck_assert_int_eq(answer.kind, REPLAY_UINTS);
+    ck_assert_mem_eq(answer.words, counts, sizeof counts);
+}
+
+/* The file can have no more. */
+static void no_growth(void)
+{
     fx.grow.fail_at = fx.grow.calls + 1;
     fx.grow.fail_count = 1000;
-    ck_assert_int_eq(pool_release(fx.pool, s, ids, 4, 1, counts), -HF_E_OOM);
+}
+
+START_TEST(no_room_for_the_answer_is_found_before_anything_is_done)
+{
+    uint64_t ids[UNEVEN], counts[UNEVEN];
+    hold_unevenly(ids);
+    begin(UNEVEN);
+    no_growth();
+    ck_assert_int_eq(pool_release(fx.pool, s, ids, UNEVEN, 1, counts), -HF_E_OOM);
     fx.grow.fail_at = 0;
     pool_replay_note_error(fx.pool, HF_E_OOM);
     end();
-    for (uint32_t k = 0; k < 4; k++)
-        ck_assert(!is_gone(&fx, ids[k]));
+    for (uint32_t k = 0; k < UNEVEN; k++)
+        ck_assert_uint_eq(retain_one(&fx, s, ids[k]), k + 2);
+    for (uint32_t k = 0; k < UNEVEN; k++)
+        (void)release_one(&fx, s, ids[k]);
+    release_unevenly(UNEVEN + 1, ids);
+}
+END_TEST
+
+/* What a release is answered mostly is the same few numbers again and again: this needs no block. */
+START_TEST(a_release_in_a_full_pool_is_recorded_in_runs)
+{
+    static uint64_t ids[HF_IDS_MAX], counts[HF_IDS_MAX];
+    put_many(1, HF_IDS_MAX, ids);
+    for (uint32_t k = 100; k < 200; k++)
+        (void)retain_one(&fx, s, ids[k]);
+    uint64_t live = blocks_live();
+    begin(2);
+    pool_replay_shape(fx.pool, REPLAY_ARRAY);
+    no_growth();
+    ck_assert_int_eq(pool_release(fx.pool, s, ids, HF_IDS_MAX, 1, counts), 0);
+    fx.grow.fail_at = 0;
+    end();
+    ck_assert_uint_eq(blocks_live(), live);
+    die();
+    ck_assert(found(2));
+    ck_assert_int_eq(answer.kind, REPLAY_RUNS);
+    ck_assert_int_eq(answer.shape, REPLAY_ARRAY);
+    ck_assert_uint_eq(answer.count, HF_IDS_MAX);
+    struct replay_runs runs = {0};
+    uint32_t k = 0;
+    while (replay_next_run(&answer, &runs))
+        for (uint64_t n = 0; n < runs.length; n++)
+            ck_assert_uint_eq(runs.number, counts[k++]);
+    ck_assert_uint_eq(k, HF_IDS_MAX);
+    ck_assert(is_gone(&fx, ids[99]) && !is_gone(&fx, ids[100]));
+}
+END_TEST
+
+/* Until not one object more fits. */
+static void fill_up(void)
+{
+    const struct put_spec spec = {.value = bytes_in("0123456789", 10)};
+    uint64_t id;
+    mem_set_limit(pool_mem(fx.pool), pool_mem(fx.pool)->used);
+    while (pool_put(fx.pool, fx.a, &spec, &id) == 0)
+        continue;
+    ck_assert_int_eq(pool_fault(fx.pool)->code, HF_E_OOM);
+}
+
+START_TEST(a_release_in_a_full_pool_is_recorded_whatever_it_is_answered)
+{
+    uint64_t ids[UNEVEN];
+    hold_unevenly(ids);
+    fill_up();
+    uint64_t limit = mem_limit(pool_mem(fx.pool));
+    ck_assert_uint_eq(mem_left(pool_mem(fx.pool)), 0);
+    release_unevenly(UNEVEN + 1, ids);
+    ck_assert_uint_gt(pool_mem(fx.pool)->used, limit);
+    ck_assert_uint_le(pool_mem(fx.pool)->used, limit + ANSWERS_OVER);
+    fill_up();
+    mem_set_limit(pool_mem(fx.pool), 1u << 30);
+    ck_assert(found(UNEVEN + 1));
+}
+END_TEST
+
+START_TEST(a_release_that_fails_records_its_error_in_a_full_pool)
+{
+    uint64_t ids[3] = {put(0), put(1), put_leaf(&fx, fx.a)}, counts[3];
+    begin(3);
+    no_growth();
+    ck_assert_int_eq(pool_release(fx.pool, s, ids, 3, 1, counts), -HF_E_NOTHELD);
+    ck_assert_int_eq(pool_fault(fx.pool)->index, 2);
+    fx.grow.fail_at = 0;
+    pool_replay_note_error(fx.pool, HF_E_NOTHELD);
+    end();
+    ck_assert(found(3) && answer.kind == REPLAY_ERROR);
+    ck_assert(!is_gone(&fx, ids[0]));
+}
+END_TEST
+
+START_TEST(runs_of_numbers)
+{
+    static const uint64_t sets[][9] = {
+        {0, 0, 0}, {1, 2, 3, 4, 5, 6, 7, 8}, {127, 128, 127, 128}, {HF_COUNT_MAX, HF_COUNT_MAX, 0, 1}};
+    static const uint32_t counts[] = {3, 8, 4, 4};
+    uint64_t words[2], number, k;
+    for (unsigned set = 0; set < sizeof counts / sizeof *counts; set++) {
+        uint32_t at = 0;
+        ck_assert(runs_pack(sets[set], counts[set], words));
+        for (k = 0; k < counts[set];)
+            for (uint64_t length = runs_next(words, &at, &number); length > 0; length--)
+                ck_assert_uint_eq(number, sets[set][k++]);
+        ck_assert_uint_eq(k, counts[set]);
+    }
+    ck_assert(!runs_pack((const uint64_t[]){1, 2, 3, 4, 5, 6, 7, 8, 9}, 9, words));
+    ck_assert(!runs_pack((const uint64_t[]){HF_COUNT_MAX, 0, HF_COUNT_MAX, 1, HF_COUNT_MAX}, 5, words));
 }
 END_TEST
 
@@ -422,6 +547,25 @@ static void too_long(struct cell_window *window)
     window->record[1].count = UINT16_MAX;
 }
 
+static void no_runs(struct cell_window *window)
+{
+    window->record[1].kind = REPLAY_RUNS;
+    window->record[1].word[0] = 5; /* of five, and there are ten */
+    window->record[1].word[1] = 0;
+}
+
+static void runs_too_long(struct cell_window *window)
+{
+    window->record[1].kind = REPLAY_RUNS;
+    window->record[1].word[0] = 11;
+}
+
+static void runs_without_end(struct cell_window *window)
+{
+    window->record[1].kind = REPLAY_RUNS;
+    window->record[1].word[0] = window->record[1].word[1] = UINT64_MAX;
+}
+
 static void too_many(struct cell_window *window)
 {
     window->head = UINT64_MAX;
@@ -438,6 +582,9 @@ START_TEST(damaged_windows_are_refused)
     damage(no_block, "not its own");
     damage(beyond, "not its own");
     damage(too_long, "too long");
+    damage(no_runs, "too long");
+    damage(runs_too_long, "too long");
+    damage(runs_without_end, "too long");
     damage(too_many, "of no kind");
 }
 END_TEST
@@ -500,6 +647,10 @@ static Suite *suite_make(void)
     tcase_add_test(length, pairs_of_a_long_lookup);
     tcase_add_test(length, blocks_go_back_when_their_answers_are_over);
     tcase_add_test(length, a_list_that_fails_needs_no_block);
+    tcase_add_test(length, runs_of_numbers);
+    tcase_add_test(length, a_release_in_a_full_pool_is_recorded_in_runs);
+    tcase_add_test(length, a_release_in_a_full_pool_is_recorded_whatever_it_is_answered);
+    tcase_add_test(length, a_release_that_fails_records_its_error_in_a_full_pool);
     tcase_add_test(length, no_room_for_the_answer_is_found_before_anything_is_done);
     TCase *death = suite_case(suite, "death", setup, teardown);
     tcase_add_test(death, the_window_survives_a_death);

@@ -98,6 +98,49 @@ class EveryMethod(ReplayTest):
         self.assertEqual(facts, self.facts())
 
 
+class LongReleases(ReplayTest):
+    """What is left of many objects at once: runs of equal numbers or numbers that are all different."""
+
+    def held(self, client):
+        ids = client.call("put_many", [[0]] * 300)
+        for count, i in enumerate(ids[:40]):
+            if count:
+                client.call("retain", i, count)
+        return ids
+
+    def calls(self, ids):
+        return [("release", ids[:40]), ("release", ids[100:]), ("release", ids[20:60]), ("release", [ids[30]] * 10)]
+
+    def test_are_answered_from_the_window(self):
+        calls = self.calls(self.held(self.s))
+        before = self.send(self.s, calls)
+        self.assertEqual([reply.result for reply in before[:3]],
+                         [list(range(40)), [0] * 200, list(range(19, 39)) + [0] * 20])
+        self.assertEqual(before[3].result, list(range(28, 18, -1)))
+        self.same(before, self.send(self.resumed(), calls))
+        self.assertVerified(self.c)
+
+    def until_oom(self, client, *request):
+        with self.assertRaises(RpcError) as error:
+            while True:
+                client.call(*request)
+        self.assertEqual(error.exception.code, "OOM")
+
+    def test_succeed_in_a_full_pool(self):
+        self.c.call("pool_create", "full", {"max_bytes": 4 << 20})
+        self.s = self.client({"pool": "full", "replay": True, "lease_ms": 60000})
+        self.key = self.s.hello_result["session"]
+        calls = self.calls(self.held(self.s))
+        other = self.client({"pool": "full", "replay": True, "lease_ms": 60000})
+        ids = self.held(other)[:40]
+        for size in (100000, 1000, 10):
+            self.until_oom(other, "put", b"x" * size)
+        self.until_oom(other, "retain", ids)  # their answers take the last blocks of that size
+        before = self.send(self.s, calls)
+        self.assertEqual([reply.error for reply in before], [None] * 4)
+        self.same(before, self.send(self.resumed(), calls))
+
+
 class Matching(ReplayTest):
     def test_limits(self):
         hello = self.s.hello_result
