@@ -554,6 +554,7 @@ static void empty_pool(struct sim *sim)
 
 static void end(struct sim *sim)
 {
+    saves_end(sim);
     if (sim->verifying)
         pool_verify_abort(sim->pool);
     sim->verifying = false;
@@ -606,6 +607,7 @@ void sim_run(uint64_t seed, uint64_t operations, bool trace, struct sim_totals *
     sim->seed = seed;
     sim->trace = trace;
     sim->random.state = seed * 0x2545f4914f6cdd1dull;
+    sim->saves.state = seed * 77 + 5;
     begin(sim);
     if ((sim->wide || sim->many) && operations > 1000)
         operations = 1000;
@@ -619,6 +621,7 @@ void sim_run(uint64_t seed, uint64_t operations, bool trace, struct sim_totals *
         if (chance(sim, 30))
             step(sim);
         maybe_compare(sim);
+        saves_go_on(sim);
     }
     totals->operations += sim->number - 1;
     totals->episodes++;
@@ -629,5 +632,7 @@ void sim_run(uint64_t seed, uint64_t operations, bool trace, struct sim_totals *
     totals->recovered += sim->recovered;
     totals->moved += sim->pool->evacuation.stats.moved;
     end(sim);
+    totals->saved += sim->saved;
+    totals->saves_failed += sim->saves_failed;
     free(sim);
 }

@@ -56,6 +56,9 @@ struct sim {
     uint8_t name_sizes[SIM_NAMES];
     uint8_t *buffer;                                             /* random bytes, from which values are cut */
     uint64_t ooms, compared, verified, recovered, failures_seen; /* told at the end */
+    struct saving *saving;                                       /* a save under way; NULL: none */
+    struct random saves; /* chooses for saves alone: the rest is the same with and without them */
+    uint64_t saved, saves_failed;
 };
 
 _Noreturn void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -141,13 +144,34 @@ void compare_all(struct sim *sim);
 /* Recovers a private copy of the pool's image and compares it: what can be reached lives with value, slots and
  * holders, all else is GONE. */
 void compare_recovered(struct sim *sim);
+
+/* What a recovered pool must be: a model, and which of its sessions go on. */
+struct survival {
+    struct model *model;
+    struct random *random; /* chooses what is looked at */
+    uint64_t now_ms;
+    int reached; /* objects */
+    bool survives[MODEL_SESSIONS];
+};
+/* False: it cannot be said now. */
+bool survival_now(struct sim *sim, struct survival *ret);
+/* Compares a pool that was just recovered, and walks it. */
+void survival_check(struct sim *sim, const struct survival *survival, struct pool *pool);
+struct pool *survival_open(struct sim *sim, const struct survival *survival, int fd_meta, int fd_values);
+
+/* ---- saves (saved.c) ---- */
+
+/* Between two operations: now and then one begins, is written, ends, and its file is compared. */
+void saves_go_on(struct sim *sim);
+/* Before the pool ends: the one under way is finished and compared, or given up. */
+void saves_end(struct sim *sim);
 /* A complete walk of the pool's own invariants. */
 void compare_verify(struct sim *sim);
 void compare_verify_on(struct sim *sim);
 
 /* One whole run: `operations` of them on a new pool. */
 struct sim_totals {
-    uint64_t operations, episodes, objects, ooms, compared, verified, recovered, moved;
+    uint64_t operations, episodes, objects, ooms, compared, verified, recovered, moved, saved, saves_failed;
 };
 void sim_run(uint64_t seed, uint64_t operations, bool trace, struct sim_totals *totals);
 

@@ -59,6 +59,37 @@ void model_free(struct model *m)
     free(m);
 }
 
+static void *duplicate(const void *of, size_t count, size_t size)
+{
+    void *copy = allocate(count, size);
+    if (of != NULL && count > 0)
+        memcpy(copy, of, count * size);
+    return copy;
+}
+
+struct model *model_copy(const struct model *m)
+{
+    struct model *copy = duplicate(m, 1, sizeof *m);
+    copy->objects = duplicate(m->objects, (size_t)m->objects_made + 1, sizeof *m->objects);
+    copy->ids = duplicate(m->ids, (size_t)m->objects_made + 1, sizeof *m->ids);
+    copy->living = duplicate(m->living, (size_t)m->living_count, sizeof *m->living);
+    copy->graves = duplicate(m->graves, (size_t)m->graves_count, sizeof *m->graves);
+    copy->sessions = duplicate(m->sessions, (size_t)m->sessions_made + 1, sizeof *m->sessions);
+    copy->holds = duplicate(m->holds, (size_t)m->holds_count, sizeof *m->holds);
+    copy->names = duplicate(m->names, (size_t)m->names_count, sizeof *m->names);
+    copy->tickets = duplicate(m->tickets, (size_t)m->tickets_count, sizeof *m->tickets);
+    for (int i = 1; i <= m->objects_made; i++) {
+        struct m_object *o = &copy->objects[i];
+        if (o->dead)
+            continue;
+        o->data = duplicate(o->data, o->size, 1);
+        o->slots = duplicate(o->slots, o->slots_count, sizeof *o->slots);
+        o->tag = duplicate(o->tag, o->tag_size, 1);
+        o->site = duplicate(o->site, o->site_size, 1);
+    }
+    return copy;
+}
+
 /* ---- counting ---- */
 
 static void count_outside(struct model *m)

@@ -100,6 +100,8 @@ struct model {
 };
 
 struct model *model_new(void);
+/* As it is now: what lives whole, of the dead only that they are. */
+struct model *model_copy(const struct model *m);
 void model_free(struct model *m);
 
 /* Recounts everything: sets firm, firm_slots and sure of each living object and `limbo`. */

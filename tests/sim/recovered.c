@@ -17,15 +17,15 @@ static void survivors(struct sim *sim, bool *survives)
     }
 }
 
-static struct pool *recover(struct sim *sim)
+struct pool *survival_open(struct sim *sim, const struct survival *survival, int fd_meta, int fd_values)
 {
     struct pool_config config = {
         .name = "recovered",
         .max_bytes = UINT64_MAX / 4,
         .random_seed = 1,
-        .now_ms = sim->now_ms,
-        .fd_meta = sim->pool->heap.meta.fd,
-        .fd_values = sim->pool->heap.values.fd,
+        .now_ms = survival->now_ms,
+        .fd_meta = fd_meta,
+        .fd_values = fd_values,
         .look_only = true,
     };
     struct pool *pool = NULL;
@@ -50,23 +50,24 @@ static uint64_t slots_on(const struct model *m, int object)
     return n;
 }
 
-static void recovered_slots(struct sim *sim, struct pool *pool, int object)
+static void recovered_slots(struct sim *sim, const struct model *m, struct pool *pool, int object)
 {
-    const struct m_object *o = &sim->model->objects[object];
+    const struct m_object *o = &m->objects[object];
     uint64_t page[256];
     uint32_t offset = 0, got = 0, total = 0;
     do {
-        sim_check(sim, pool_refs(pool, sim->model->ids[object], offset, page, 256, &got, &total) == 0);
+        sim_check(sim, pool_refs(pool, m->ids[object], offset, page, 256, &got, &total) == 0);
         sim_check(sim, total == o->slots_count && (got > 0 || total == 0));
         for (uint32_t i = 0; i < got; i++)
-            sim_check(sim, page[i] == sim->model->ids[o->slots[offset + i]]);
+            sim_check(sim, page[i] == m->ids[o->slots[offset + i]]);
         offset += got;
     } while (offset < total);
 }
 
-static void recovered_object(struct sim *sim, struct pool *pool, int object, const bool *survives)
+static void recovered_object(struct sim *sim, const struct survival *survival, struct pool *pool, int object)
 {
-    const struct model *m = sim->model;
+    const struct model *m = survival->model;
+    const bool *survives = survival->survives;
     const struct m_object *o = &m->objects[object];
     struct value_view view;
     struct inspect_row row;
@@ -89,12 +90,13 @@ static void recovered_object(struct sim *sim, struct pool *pool, int object, con
     sim_check(sim, pool_get(pool, m->ids[object], &view) == 0);
     sim_check(sim, view.version == o->version && (int)view.form == o->form && view.size == o->size);
     sim_check(sim, o->size == 0 || memcmp(view.data, o->data, o->size) == 0);
-    recovered_slots(sim, pool, object);
+    recovered_slots(sim, m, pool, object);
 }
 
-static void recovered_outside(struct sim *sim, struct pool *pool, const bool *survives)
+static void recovered_outside(struct sim *sim, const struct survival *survival, struct pool *pool)
 {
-    const struct model *m = sim->model;
+    const struct model *m = survival->model;
+    const bool *survives = survival->survives;
     for (int s = 1; s <= m->sessions_made; s++) {
         struct session *found = pool_session_by_sid(pool, m->sessions[s].sid);
         sim_check(sim, (found != NULL) == survives[s]);
@@ -157,30 +159,32 @@ static void recovered_leaks(struct sim *sim, const struct pool *pool, const stru
     sim_check(sim, stats.object_bytes == recovered->object_bytes && stats.index_max == recovered->index_max);
 }
 
-void compare_recovered(struct sim *sim)
+bool survival_now(struct sim *sim, struct survival *ret)
 {
-    struct model *m = sim->model;
     if (ends_after_marking(sim))
-        return;
-    bool survives[MODEL_SESSIONS] = {false};
+        return false;
+    *ret = (struct survival){.model = sim->model, .random = &sim->random, .now_ms = sim->now_ms};
+    survivors(sim, ret->survives);
+    ret->reached = model_reach(sim->model, ret->survives);
+    return true;
+}
+
+void survival_check(struct sim *sim, const struct survival *survival, struct pool *pool)
+{
+    const struct model *m = survival->model;
     struct pool_stats stats;
     struct verify_result result;
-    survivors(sim, survives);
-    int reached = model_reach(m, survives);
-    struct pool *pool = recover(sim);
     pool_stats(pool, &stats);
-    if (stats.objects != (uint64_t)reached)
+    if (stats.objects != (uint64_t)survival->reached)
         sim_fail(sim, "after recovery %llu objects live, %d can be reached",
-                 (unsigned long long)stats.objects, reached);
-    if (!sim->pending && reached == m->living_count && sim->pins_count == 0 && !holds_end(m, survives))
-        recovered_leaks(sim, pool, &stats);
+                 (unsigned long long)stats.objects, survival->reached);
     sim_check(sim, stats.names == (uint64_t)m->names_count && stats.tickets == (uint64_t)m->tickets_count);
     for (int i = 0; i < m->living_count; i++)
-        recovered_object(sim, pool, m->living[i], survives);
-    recovered_outside(sim, pool, survives);
+        recovered_object(sim, survival, pool, m->living[i]);
+    recovered_outside(sim, survival, pool);
     for (int i = 0; i < 16 && m->graves_count > 0; i++) {
         struct value_view view;
-        int object = m->graves[random_below(&sim->random, (uint64_t)m->graves_count)];
+        int object = m->graves[random_below(survival->random, (uint64_t)m->graves_count)];
         sim_check(sim, pool_get(pool, m->ids[object], &view) == -HF_E_GONE);
     }
     sim_check(sim, pool_verify_begin(pool) == 0);
@@ -189,6 +193,21 @@ void compare_recovered(struct sim *sim)
     if (result.findings_count != 0)
         sim_fail(sim, "after recovery verify found %u faults, first: %s", result.findings_count,
                  result.findings[0].text);
+}
+
+void compare_recovered(struct sim *sim)
+{
+    const struct model *m = sim->model;
+    struct survival survival;
+    struct pool_stats stats;
+    if (!survival_now(sim, &survival))
+        return;
+    struct pool *pool = survival_open(sim, &survival, sim->pool->heap.meta.fd, sim->pool->heap.values.fd);
+    pool_stats(pool, &stats);
+    if (!sim->pending && survival.reached == m->living_count && sim->pins_count == 0 &&
+        !holds_end(m, survival.survives))
+        recovered_leaks(sim, pool, &stats);
+    survival_check(sim, &survival, pool);
     pool_close(pool);
     sim->recovered++;
 }
