@@ -2,8 +2,9 @@
 /* kill -9 under load: many clients of libholdfast do counted work while the daemon, with its pools in files, is
  * killed at any moment and started again, many times. Each client keeps a model of what is its own and knows what
  * every answer must be, to the count; so nothing that was answered is lost, nothing is done twice, no id comes twice,
- * and nothing dies while it is held. The daemon is $HOLDFASTD or build/holdfastd; HF_TEST_LONG=1 kills it 300 times;
+ * and nothing dies while it is held. Meanwhile one client saves the pool all the time (saver.h). The daemon is $HOLDFASTD or build/holdfastd; HF_TEST_LONG=1 kills it 300 times;
  * HF_SEED replays the choices of one run, though not the moments of death. */
+#include "tests/e2e/saver.h"
 #include "tests/lib/environment.h"
 #include "tests/lib/live.h"
 #include "tests/lib/random.h"
@@ -45,6 +46,7 @@ struct client {
 
 static struct live server;
 static struct client clients[CLIENTS];
+static struct saver saver;
 static atomic_bool stop, failed;
 static atomic_ullong done;
 
@@ -442,15 +444,18 @@ START_TEST(nothing_is_lost_and_nothing_is_done_twice)
     hf_conn *last, *other;
     int64_t kept = 0;
     printf("seed %llu (HF_SEED=...)\n", (unsigned long long)seed);
-    live_start_files(&server);
+    live_start_saves(&server);
+    saver_start(&saver, &server);
     for (unsigned k = 0; k < CLIENTS; k++)
         start_client(&clients[k], k, seed * 1000);
     for (uint64_t round = 0; round < rounds; round++) {
         wait_for_work(random_between(&moments, 1, 400));
         live_restart(&server);
+        saver_look(&saver);
     }
     wait_for_work(100);
     atomic_store(&stop, true);
+    saver_end(&saver);
     for (unsigned k = 0; k < CLIENTS; k++)
         end_client(&clients[k]);
     live_open(&server, &last, "last");
@@ -462,8 +467,9 @@ START_TEST(nothing_is_lost_and_nothing_is_done_twice)
     no_id_twice();
     for (unsigned k = 0; k < CLIENTS; k++)
         hf_close(clients[k].conn);
-    printf("%llu operations, %llu deaths, %lld objects at the end\n", atomic_load(&done),
-           (unsigned long long)rounds, (long long)kept);
+    printf("%llu operations, %llu deaths, %lld objects at the end, %llu saves\n", atomic_load(&done),
+           (unsigned long long)rounds, (long long)kept, atomic_load(&saver.answered));
+    saver_check(&saver);
     live_end(&server, last, other);
 }
 END_TEST

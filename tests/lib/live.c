@@ -29,15 +29,17 @@ static void read_addresses(struct live *live, FILE *log)
 static void run_daemon(const struct live *live, const int log[2])
 {
     const char *program = getenv("HOLDFASTD") != NULL ? getenv("HOLDFASTD") : "build/holdfastd";
-    char listen_at[80], heap[80];
+    char listen_at[80], heap[80], saves[80];
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails does not get as far as live_end() */
     snprintf(listen_at, sizeof listen_at, "unix:%s/s", live->folder);
     snprintf(heap, sizeof heap, "%s/heap", live->folder);
+    snprintf(saves, sizeof saves, "%s/saves", live->folder);
     dup2(log[1], STDERR_FILENO);
     close(log[0]);
     close(log[1]);
     execl(program, program, "--listen", listen_at, "--listen", "tcp:127.0.0.1:0", "--log-level", "info",
-          live->files ? "--heap" : (char *)NULL, heap, (char *)NULL);
+          live->files ? "--heap" : (char *)NULL, heap, live->saves ? "--save-dir" : (char *)NULL, saves,
+          (char *)NULL);
     _exit(127);
 }
 
@@ -59,10 +61,11 @@ static void launch(struct live *live)
     ck_assert_int_ge(keep, 0);
 }
 
-static void start(struct live *live, bool files)
+static void start(struct live *live, bool files, bool saves)
 {
     memset(live, 0, sizeof *live);
     live->files = files;
+    live->saves = saves;
     strcpy(live->folder, "/tmp/hf-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(live->folder));
     launch(live);
@@ -70,12 +73,17 @@ static void start(struct live *live, bool files)
 
 void live_start(struct live *live)
 {
-    start(live, false);
+    start(live, false, false);
 }
 
 void live_start_files(struct live *live)
 {
-    start(live, true);
+    start(live, true, false);
+}
+
+void live_start_saves(struct live *live)
+{
+    start(live, true, true);
 }
 
 void live_restart(struct live *live)
@@ -104,19 +112,27 @@ void live_open(const struct live *live, hf_conn **ret, const char *name)
     ck_assert_int_eq(hf_hello(*ret, &options), 0);
 }
 
-/* What the daemon left in its folder: a flat one. */
-static void remove_files(const struct live *live)
+static void remove_folder(const struct live *live, const char *name)
 {
     char path[400];
-    snprintf(path, sizeof path, "%s/s", live->folder);
-    unlink(path);
-    snprintf(path, sizeof path, "%s/heap", live->folder);
+    snprintf(path, sizeof path, "%s/%s", live->folder, name);
     DIR *folder = opendir(path);
     ck_assert_ptr_nonnull(folder);
     for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
         unlinkat(dirfd(folder), entry->d_name, 0);
     closedir(folder);
     rmdir(path);
+}
+
+/* What the daemon left in its folder: flat ones. */
+static void remove_files(const struct live *live)
+{
+    char path[400];
+    snprintf(path, sizeof path, "%s/s", live->folder);
+    unlink(path);
+    remove_folder(live, "heap");
+    if (live->saves)
+        remove_folder(live, "saves");
 }
 
 static void stop(const struct live *live)

@@ -13,13 +13,15 @@ struct live {
     char tcp_address[80];
     pid_t pid;
     bool files;     /* its pools are in files */
+    bool saves;     /* it can save them, to the folder `saves` in its own */
     bool no_replay; /* of sessions opened from now on: a broken connection is not resumed by itself */
 };
 
 void live_start(struct live *live);
-/* The same with pools in files; live_restart() kills the daemon and starts another one on them, at the same unix
+/* The same with pools in files, and with saves of them; live_restart() kills the daemon and starts another one on them, at the same unix
  * address. */
 void live_start_files(struct live *live);
+void live_start_saves(struct live *live);
 void live_restart(struct live *live);
 
 /* Kills it; of one without files. */
