@@ -607,7 +607,7 @@ void sim_run(uint64_t seed, uint64_t operations, bool trace, struct sim_totals *
     sim->seed = seed;
     sim->trace = trace;
     sim->random.state = seed * 0x2545f4914f6cdd1dull;
-    sim->saves.state = seed * 77 + 5;
+    sim->aside.state = seed * 77 + 5;
     begin(sim);
     if ((sim->wide || sim->many) && operations > 1000)
         operations = 1000;
@@ -622,6 +622,7 @@ void sim_run(uint64_t seed, uint64_t operations, bool trace, struct sim_totals *
             step(sim);
         maybe_compare(sim);
         saves_go_on(sim);
+        resend_some(sim);
     }
     totals->operations += sim->number - 1;
     totals->episodes++;
@@ -633,6 +634,7 @@ void sim_run(uint64_t seed, uint64_t operations, bool trace, struct sim_totals *
     totals->moved += sim->pool->evacuation.stats.moved;
     end(sim);
     totals->saved += sim->saved;
+    totals->resent += sim->resent;
     totals->saves_failed += sim->saves_failed;
     free(sim);
 }

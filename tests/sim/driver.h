@@ -57,8 +57,10 @@ struct sim {
     uint8_t *buffer;                                             /* random bytes, from which values are cut */
     uint64_t ooms, compared, verified, recovered, failures_seen; /* told at the end */
     struct saving *saving;                                       /* a save under way; NULL: none */
-    struct random saves; /* chooses for saves alone: the rest is the same with and without them */
-    uint64_t saved, saves_failed;
+    struct random aside; /* chooses for saves and resends: the rest is the same with and without them */
+    uint64_t saved, saves_failed, resent;
+    int requester; /* of the call under way; 0: it is not for a window */
+    struct m_request request;
 };
 
 _Noreturn void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -111,14 +113,8 @@ uint32_t pick_slots(struct sim *sim);
 int sim_born(struct sim *sim, uint64_t id, const struct value_in *value);
 void sim_version(struct sim *sim, uint64_t version); /* must be higher than all before */
 
-/* Runs the pool's work for a call that says POOL_AGAIN. */
+/* Runs the pool's work for a call that says POOL_AGAIN (SIM_REQUEST). */
 void sim_again(struct sim *sim);
-#define SIM_CALL(sim, rc, call)                                                                              \
-    do {                                                                                                     \
-        while (((rc) = (call)) == POOL_AGAIN)                                                                \
-            sim_again(sim);                                                                                  \
-    } while (0)
-
 /* ---- operations ---- */
 
 struct operation {
@@ -159,6 +155,26 @@ bool survival_now(struct sim *sim, struct survival *ret);
 void survival_check(struct sim *sim, const struct survival *survival, struct pool *pool);
 struct pool *survival_open(struct sim *sim, const struct survival *survival, int fd_meta, int fd_values);
 
+/* ---- requests that are sent again (resent.c) ---- */
+
+/* A session for a call that needs none: mostly one with a replay window; 0: there is none. */
+int sim_requester(struct sim *sim);
+/* Around each call that changes something: sim_answer() tells its result, as words, if it has succeeded. Without a window
+ * nothing happens. */
+void sim_request(struct sim *sim, int session);
+bool sim_request_again(struct sim *sim, int rc);
+void sim_answer(struct sim *sim, int rc, const uint64_t *words, uint32_t count);
+#define SIM_REQUEST(sim, session, rc, call)                                                                  \
+    do {                                                                                                     \
+        sim_request((sim), (session));                                                                       \
+        (rc) = (call);                                                                                       \
+    } while (sim_request_again((sim), (rc)))
+/* Sends the last requests of a session again, to this pool: each is answered as it was, and nothing else is in the
+ * window. */
+void resend(struct sim *sim, const struct m_session *session, struct pool *pool, struct session *handle);
+/* Now and then, between two operations. */
+void resend_some(struct sim *sim);
+
 /* ---- saves (saved.c) ---- */
 
 /* Between two operations: now and then one begins, is written, ends, and its file is compared. */
@@ -171,7 +187,8 @@ void compare_verify_on(struct sim *sim);
 
 /* One whole run: `operations` of them on a new pool. */
 struct sim_totals {
-    uint64_t operations, episodes, objects, ooms, compared, verified, recovered, moved, saved, saves_failed;
+    uint64_t operations, episodes, objects, ooms, compared, verified, recovered, moved, saved, saves_failed,
+        resent;
 };
 void sim_run(uint64_t seed, uint64_t operations, bool trace, struct sim_totals *totals);
 

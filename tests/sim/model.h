@@ -68,6 +68,13 @@ struct m_ticket {
  * resume it, whole. */
 enum m_state { M_OPEN, M_GRACE, M_DUE, M_ENDED };
 
+/* A changing request of a session with a replay window, and how it was answered. */
+#define M_REQUESTS 80 /* more than a window has */
+struct m_request {
+    uint32_t msgid, code, count;
+    uint64_t hash, digest; /* of the words of the answer */
+};
+
 struct m_session {
     enum m_state state;
     uint64_t sid;
@@ -76,6 +83,10 @@ struct m_session {
     bool anonymous;
     uint64_t since_ms;
     uint64_t lease_ends; /* in GRACE: on the lease clock */
+    bool replays;
+    uint32_t first_msgid;
+    uint64_t requests_made;
+    struct m_request requests[M_REQUESTS]; /* the last ones; number n at n % M_REQUESTS */
 };
 
 struct model {

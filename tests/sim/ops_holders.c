@@ -53,7 +53,10 @@ static void run_retain(struct sim *sim)
     uint32_t count = pick_ids(sim, ids, objects);
     for (uint32_t i = 0; i < count; i++)
         verdict_retain(sim, &v[i], session, objects[i], (times_before(objects, i) + 1) * n);
-    int rc = pool_retain(sim->pool, sim->handle[session], ids, count, n, site, site_size, counts);
+    int rc;
+    SIM_REQUEST(sim, session, rc,
+                pool_retain(sim->pool, sim->handle[session], ids, count, n, site, site_size, counts));
+    sim_answer(sim, rc, counts, count);
     sim_trace(sim, "%u ids, first object %d, n %u session %d: %d", count, objects[0], n, session, rc);
     if (!sim_judge_array(sim, v, count, rc))
         return;
@@ -93,7 +96,9 @@ static void release(struct sim *sim, int session, const uint64_t *ids, const int
     struct verdict v[SIM_IDS] = {{0}};
     for (uint32_t i = 0; i < count; i++)
         verdict_release(sim, &v[i], session, objects[i], (times_before(objects, i) + 1) * n);
-    int rc = pool_release(sim->pool, sim->handle[session], ids, count, n, counts);
+    int rc;
+    SIM_REQUEST(sim, session, rc, pool_release(sim->pool, sim->handle[session], ids, count, n, counts));
+    sim_answer(sim, rc, counts, count);
     sim_trace(sim, "%u ids, first object %d, n %u session %d: %d", count, objects[0], n, session, rc);
     if (!sim_judge_array(sim, v, count, rc))
         return;
@@ -126,7 +131,7 @@ static void run_share(struct sim *sim)
     int object, session = pick_session(sim);
     uint64_t ttl_ms = random_between(&sim->random, 1, chance(sim, 80) ? 20000 : 10);
     uint32_t uses = (uint32_t)random_between(&sim->random, 1, 3);
-    uint8_t key[16];
+    uint8_t key[16] = {0};
     struct verdict v = {0};
     if (session == 0 || sim->model->tickets_count + 2 > MODEL_TICKETS)
         return;
@@ -135,7 +140,11 @@ static void run_share(struct sim *sim)
     verdict_referent(sim, &v, object);
     if (model_held(sim->model, session, object) == 0)
         verdict_fail(&v, HF_E_NOTHELD);
-    int rc = pool_share(sim->pool, sim->handle[session], id, ttl_ms, uses, key);
+    int rc;
+    SIM_REQUEST(sim, session, rc, pool_share(sim->pool, sim->handle[session], id, ttl_ms, uses, key));
+    uint64_t words[2];
+    memcpy(words, key, sizeof words);
+    sim_answer(sim, rc, words, 2);
     sim_trace(sim, "object %d ttl %llu uses %u: %d", object, (unsigned long long)ttl_ms, uses, rc);
     if (!sim_judge(sim, &v, rc))
         return;
@@ -183,7 +192,9 @@ static void run_claim(struct sim *sim)
         verdict_fail(&v, HF_E_NOTFOUND);
     else
         verdict_retain(sim, &v, session, sim->model->tickets[ticket].object, 1);
-    int rc = pool_claim(sim->pool, sim->handle[session], key, &id);
+    int rc;
+    SIM_REQUEST(sim, session, rc, pool_claim(sim->pool, sim->handle[session], key, &id));
+    sim_answer(sim, rc, &id, 1);
     sim_trace(sim, "ticket %d session %d: %d", ticket, session, rc);
     if (!sim_judge(sim, &v, rc))
         return;
@@ -201,7 +212,9 @@ static void run_unshare(struct sim *sim)
     struct verdict v = {0};
     if (ticket < 0)
         verdict_fail(&v, HF_E_NOTFOUND);
-    int rc = pool_unshare(sim->pool, key);
+    int rc;
+    SIM_REQUEST(sim, sim_requester(sim), rc, pool_unshare(sim->pool, key));
+    sim_answer(sim, rc, NULL, 0);
     sim_trace(sim, "ticket %d: %d", ticket, rc);
     if (sim_judge(sim, &v, rc))
         spend_ticket(sim, ticket);
@@ -223,7 +236,9 @@ static void run_name(struct sim *sim)
         if (if_version != now)
             verdict_fail(&v, HF_E_CONFLICT);
     }
-    int rc = pool_name_bind(sim->pool, name, id, if_version, &version);
+    int rc;
+    SIM_REQUEST(sim, sim_requester(sim), rc, pool_name_bind(sim->pool, name, id, if_version, &version));
+    sim_answer(sim, rc, &version, 1);
     sim_trace(sim, "name %c object %d: %d", name.data[0], object, rc);
     if (!sim_judge(sim, &v, rc))
         return;
@@ -251,7 +266,7 @@ static void run_lookup(struct sim *sim)
 {
     struct name_in names[6];
     struct verdict v[6] = {{0}};
-    uint64_t ids[6], versions[6];
+    uint64_t ids[6], versions[6], words[12];
     int bound[6], objects[6], session = pick_session(sim);
     if (session == 0)
         return;
@@ -263,8 +278,15 @@ static void run_lookup(struct sim *sim)
         else
             verdict_retain(sim, &v[i], session, objects[i], times_before(objects, i) + 1);
     }
-    int rc =
-        pool_lookup(sim->pool, sim->handle[session], names, count, ids, chance(sim, 50) ? versions : NULL);
+    bool versioned = chance(sim, 50);
+    int rc;
+    SIM_REQUEST(sim, session, rc,
+                pool_lookup(sim->pool, sim->handle[session], names, count, ids, versioned ? versions : NULL));
+    for (uint32_t i = 0; rc == 0 && i < count && versioned; i++) {
+        words[2 * i] = ids[i];
+        words[2 * i + 1] = versions[i];
+    }
+    sim_answer(sim, rc, versioned ? words : ids, versioned ? 2 * count : count);
     sim_trace(sim, "%u names, first %c session %d: %d", count, names[0].data[0], session, rc);
     if (!sim_judge_array(sim, v, count, rc))
         return;
@@ -291,7 +313,9 @@ static void run_unname(struct sim *sim)
         else if (if_version != POOL_ANY_VERSION && if_version != sim->model->names[bound[i]].version)
             verdict_fail(&v[i], HF_E_CONFLICT);
     }
-    int rc = pool_unname(sim->pool, names, count, if_version);
+    int rc;
+    SIM_REQUEST(sim, sim_requester(sim), rc, pool_unname(sim->pool, names, count, if_version));
+    sim_answer(sim, rc, NULL, 0);
     sim_trace(sim, "%u names, first %c: %d", count, names[0].data[0], rc);
     if (!sim_judge_array(sim, v, count, rc))
         return;

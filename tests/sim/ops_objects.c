@@ -150,7 +150,8 @@ static void run_put(struct sim *sim)
     pick_refs(sim, chance(sim, 80), refs, objects, spec.refs_count, v);
     sim_trace(sim, "size %llu form %d refs %u open %d seal %d session %d", (unsigned long long)value.size,
               (int)value.form, spec.refs_count, spec.open, spec.seal, session);
-    SIM_CALL(sim, rc, pool_put(sim->pool, sim->handle[session], &spec, &id));
+    SIM_REQUEST(sim, session, rc, pool_put(sim->pool, sim->handle[session], &spec, &id));
+    sim_answer(sim, rc, &id, 1);
     bool done = sim_judge_array(sim, v, spec.refs_count, rc);
     if (done) {
         int object = born(sim, session, id, &spec, &value);
@@ -215,7 +216,9 @@ static void run_put_many(struct sim *sim)
         free(many);
         return;
     }
-    SIM_CALL(sim, rc, pool_put_many(sim->pool, sim->handle[session], many->specs, count, many->ids));
+    SIM_REQUEST(sim, session, rc,
+                pool_put_many(sim->pool, sim->handle[session], many->specs, count, many->ids));
+    sim_answer(sim, rc, many->ids, count);
     sim_trace(sim, "%u items session %d: %d", count, session, rc);
     if (sim_judge_array(sim, many->v, count, rc)) {
         for (uint32_t k = 0; k < count; k++)
@@ -275,7 +278,8 @@ static void run_set(struct sim *sim)
     }
     struct value_in in = given(&value);
     int rc;
-    SIM_CALL(sim, rc, pool_set(sim->pool, id, &in, if_version, &version));
+    SIM_REQUEST(sim, sim_requester(sim), rc, pool_set(sim->pool, id, &in, if_version, &version));
+    sim_answer(sim, rc, &version, 1);
     sim_trace(sim, "object %d size %llu form %d: %d", object, (unsigned long long)value.size, (int)value.form,
               rc);
     bool done = sim_judge(sim, &v, rc);
@@ -326,9 +330,10 @@ static void run_write(struct sim *sim)
     if (size > rest)
         verdict_fail(&v, HF_E_BADARG);
     int rc;
-    SIM_CALL(sim, rc,
-             pool_write(sim->pool, sim->handle[session], sim->model->ids[object], offset, sim->buffer,
-                        (uint32_t)size, size));
+    SIM_REQUEST(sim, session, rc,
+                pool_write(sim->pool, sim->handle[session], sim->model->ids[object], offset, sim->buffer,
+                           (uint32_t)size, size));
+    sim_answer(sim, rc, NULL, 0);
     sim_trace(sim, "object %d offset %llu size %llu session %d: %d", object, (unsigned long long)offset,
               (unsigned long long)size, session, rc);
     if (sim_judge(sim, &v, rc))
@@ -346,7 +351,8 @@ static void run_seal(struct sim *sim)
         return;
     verdict_writer(sim, &v, object, session);
     int rc;
-    SIM_CALL(sim, rc, pool_seal(sim->pool, sim->handle[session], id));
+    SIM_REQUEST(sim, session, rc, pool_seal(sim->pool, sim->handle[session], id));
+    sim_answer(sim, rc, NULL, 0);
     sim_trace(sim, "object %d session %d: %d", object, session, rc);
     if (sim_judge(sim, &v, rc)) {
         o->open = false;
@@ -395,7 +401,8 @@ static void run_link(struct sim *sim)
     if (slot > o->slots_count)
         verdict_fail(&v, HF_E_BADARG);
     int rc;
-    SIM_CALL(sim, rc, pool_link(sim->pool, id, slot, target_id, &previous));
+    SIM_REQUEST(sim, sim_requester(sim), rc, pool_link(sim->pool, id, slot, target_id, &previous));
+    sim_answer(sim, rc, &previous, rc == 0 && previous != 0);
     sim_trace(sim, "object %d slot %llu of %u target %d: %d", object, (unsigned long long)slot,
               o->slots_count, target, rc);
     if (!sim_judge(sim, &v, rc))
@@ -426,7 +433,9 @@ static void run_store(struct sim *sim)
     spec.tag_size = pick_label(sim, &spec.tag);
     struct value_in in = given(&value);
     int rc;
-    SIM_CALL(sim, rc, pool_store(sim->pool, name, &in, if_version, spec.tag, spec.tag_size, &id, &version));
+    SIM_REQUEST(sim, sim_requester(sim), rc,
+                pool_store(sim->pool, name, &in, if_version, spec.tag, spec.tag_size, &id, &version));
+    sim_answer(sim, rc, (uint64_t[]){id, version}, 2);
     sim_trace(sim, "name %c size %llu: %d", name.data[0], (unsigned long long)value.size, rc);
     bool done = sim_judge(sim, &v, rc);
     if (done) {

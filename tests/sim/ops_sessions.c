@@ -31,6 +31,7 @@ int sim_session_open(struct sim *sim)
         spec.name_size = spec.pid = spec.lease_ms = 0;
     for (unsigned i = 0; i < sizeof spec.key && !spec.anonymous; i++)
         spec.key[i] = (uint8_t)random_next(&sim->random);
+    spec.replay = !spec.anonymous && spec.lease_ms > 0 && random_once_in(&sim->aside, 2);
     int rc = pool_session_open(sim->pool, &spec, &handle);
     if (!sim_judge(sim, &v, rc))
         return 0;
@@ -46,6 +47,8 @@ int sim_session_open(struct sim *sim)
     made->lease_ms = spec.lease_ms;
     made->anonymous = spec.anonymous;
     made->since_ms = sim->now_ms;
+    made->replays = spec.replay;
+    made->first_msgid = (uint32_t)random_next(&sim->aside);
     sim->handle[session] = handle;
     sim_trace(sim, "-> session %d lease %u anonymous %d", session, spec.lease_ms, spec.anonymous);
     sim_check(sim, session_owner(handle) == spec.owner && session_held(handle) == 0);

@@ -105,6 +105,9 @@ static void recovered_outside(struct sim *sim, const struct survival *survival, 
         sim_check(sim,
                   pool_session_by_key(pool, m->sessions[s].key) == found && session_owner(found) == NULL);
         sim_check(sim, session_held(found) == model_held_objects(m, s));
+        sim_check(sim, session_replays(found) == m->sessions[s].replays);
+        if (m->sessions[s].replays)
+            resend(sim, &m->sessions[s], pool, found);
     }
     for (int i = 0; i < m->names_count; i++) {
         const struct m_name *name = &m->names[i];

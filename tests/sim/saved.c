@@ -53,7 +53,7 @@ static int empty_file(struct sim *sim)
 
 static bool one_in(struct sim *sim, uint64_t n)
 {
-    return random_once_in(&sim->saves, n);
+    return random_once_in(&sim->aside, n);
 }
 
 /* ---- what was saved ---- */
@@ -108,8 +108,8 @@ static void check_loaded(struct sim *sim, struct saving *saving)
     struct survival *at = &saving->at;
     const struct pool_config config = {.name = "loaded",
                                        .max_bytes = UINT64_MAX / 4,
-                                       .epoch = 1 + random_below(&sim->saves, HF_ID_MAX - 1),
-                                       .serial_base = (uint32_t)random_next(&sim->saves),
+                                       .epoch = 1 + random_below(&sim->aside, HF_ID_MAX - 1),
+                                       .serial_base = (uint32_t)random_next(&sim->aside),
                                        .random_seed = 1,
                                        .now_ms = at->now_ms,
                                        .first_sid = 1,
@@ -138,21 +138,21 @@ static void begin(struct sim *sim)
     struct mem *mem = pool_mem(sim->pool);
     sim_check(sim, saving != NULL);
     saving->fd = empty_file(sim);
-    saving->lazy = one_in(sim, 2) ? 1 : (unsigned)random_between(&sim->saves, 2, 20);
+    saving->lazy = one_in(sim, 2) ? 1 : (unsigned)random_between(&sim->aside, 2, 20);
     saving->io = (struct full_io){.io.write = write_some,
-                                  .fail_at = one_in(sim, 6) ? random_between(&sim->saves, 1, 6) : 0};
+                                  .fail_at = one_in(sim, 6) ? random_between(&sim->aside, 1, 6) : 0};
     const struct save_config config = {.fd = saving->fd,
-                                       .memory = random_between(&sim->saves, 1, BUFFERS_MOST) * SAVE_BUFFER,
+                                       .memory = random_between(&sim->aside, 1, BUFFERS_MOST) * SAVE_BUFFER,
                                        .now_ms = sim->now_ms,
                                        .io = &saving->io.io};
     bool starved = one_in(sim, 8);
-    mem->fail_at = starved ? mem->calls + random_between(&sim->saves, 1, 3) : 0;
+    mem->fail_at = starved ? mem->calls + random_between(&sim->aside, 1, 3) : 0;
     int rc =
         survival_now(sim, &saving->at) ? save_begin(&sim->pool->heap, &config, &sim->pool->save) : -EAGAIN;
     mem->fail_at = 0;
     if (rc == 0) {
         saving->at.model = model_copy(sim->model);
-        saving->at.random = &sim->saves;
+        saving->at.random = &sim->aside;
         sim->saving = saving;
         return;
     }

@@ -28,13 +28,13 @@ int main(void)
         sim_run(seed, random_between(&random, RUN_LEAST, RUN_MOST), trace, &totals);
     }
     printf("sim_pool: seeds %llu to %llu, %llu operations on %llu pools, %llu objects, %llu out of memory, "
-           "%llu compared, %llu verified, %llu recovered, %llu values and lists moved, %llu saved, %llu "
-           "saves failed\n",
+           "%llu compared, %llu verified, %llu recovered, %llu values and lists moved, %llu saved, "
+           "%llu saves failed, %llu answered again\n",
            (unsigned long long)first, (unsigned long long)seed - 1, (unsigned long long)totals.operations,
            (unsigned long long)totals.episodes, (unsigned long long)totals.objects,
            (unsigned long long)totals.ooms, (unsigned long long)totals.compared,
            (unsigned long long)totals.verified, (unsigned long long)totals.recovered,
            (unsigned long long)totals.moved, (unsigned long long)totals.saved,
-           (unsigned long long)totals.saves_failed);
+           (unsigned long long)totals.saves_failed, (unsigned long long)totals.resent);
     return EXIT_SUCCESS;
 }
