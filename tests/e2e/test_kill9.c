@@ -2,8 +2,8 @@
 /* kill -9 under load: many clients of libholdfast do counted work while the daemon, with its pools in files, is
  * killed at any moment and started again, many times. Each client keeps a model of what is its own and knows what
  * every answer must be, to the count; so nothing that was answered is lost, nothing is done twice, no id comes twice,
- * and nothing dies while it is held. Meanwhile one client saves the pool all the time (saver.h). The daemon is $HOLDFASTD or build/holdfastd; HF_TEST_LONG=1 kills it 300 times;
- * HF_SEED replays the choices of one run, though not the moments of death. */
+ * and nothing dies while it is held. Meanwhile one client saves the pool all the time (saver.h). The daemon is
+ * $HOLDFASTD or build/holdfastd; HF_TEST_LONG=1 kills it 300 times; HF_SEED replays the choices of one run, though not the moments of death. */
 #include "tests/e2e/saver.h"
 #include "tests/lib/environment.h"
 #include "tests/lib/live.h"

@@ -18,8 +18,8 @@ struct live {
 };
 
 void live_start(struct live *live);
-/* The same with pools in files, and with saves of them; live_restart() kills the daemon and starts another one on them, at the same unix
- * address. */
+/* The same with pools in files, and with saves of them; live_restart() kills the daemon and starts another one on
+ * them, at the same unix address. */
 void live_start_files(struct live *live);
 void live_start_saves(struct live *live);
 void live_restart(struct live *live);

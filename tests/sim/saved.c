@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Saves of the pool while operations, steps, evacuations and dry collections go on: the file, loaded, is the model as it
- * was when the save began.
+/* Saves of the pool while operations, steps, evacuations and dry collections go on: the file, loaded, is the model as
+ * it was when the save began.
  *
  * Its own random numbers choose when one begins, how many buffers it has, how its steps and writes come between the
  * operations, whether the file has no room from some write on, and whether there is memory for it at all. A finished
- * file is loaded in both ways: as it is, with the ids and sessions of the instant; and by pool_load() as a new incarnation
- * of the pool, in which only what names keep is left, under other ids. */
+ * file is loaded in both ways: as it is, with the ids and sessions of the instant; and by pool_load() as a new
+ * incarnation of the pool, in which only what names keep is left, under other ids. */
 #include "daemon/heap/load.h"
 #include "daemon/heap/save.h"
 #include "daemon/pool/internal.h"
