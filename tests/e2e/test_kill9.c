@@ -3,7 +3,8 @@
  * killed at any moment and started again, many times. Each client keeps a model of what is its own and knows what
  * every answer must be, to the count; so nothing that was answered is lost, nothing is done twice, no id comes twice,
  * and nothing dies while it is held. Meanwhile one client saves the pool all the time (saver.h). The daemon is
- * $HOLDFASTD or build/holdfastd; HF_TEST_LONG=1 kills it 300 times; HF_SEED replays the choices of one run, though not the moments of death. */
+ * $HOLDFASTD or build/holdfastd; HF_TEST_LONG=1 kills it 300 times; HF_SEED replays the choices of one run, though not
+ * the moments of death. */
 #include "tests/e2e/saver.h"
 #include "tests/lib/environment.h"
 #include "tests/lib/live.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Requests of sessions with a replay window: each is recorded with its effect, and when it is sent again, to the pool or
- * to one that was recovered from its image or from the file of a save, it is answered as it was. So what the model knows
- * of a session is its last answers, too; a pool that has done what it cannot answer, or the other way round, is found
- * here. */
+/* Requests of sessions with a replay window: each is recorded with its effect, and when it is sent again, to the pool
+ * or to one that was recovered from its image or from the file of a save, it is answered as it was. So what the model
+ * knows of a session is its last answers, too; a pool that has done what it cannot answer, or the other way round, is
+ * found here. */
 #include "daemon/pool/internal.h"
 #include "tests/sim/driver.h"
 
