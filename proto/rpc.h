@@ -28,7 +28,13 @@
 /* `[1, msgid, nil,`: one result follows. At most HFP_REPLY_HEAD_MAX bytes. */
 static inline uint8_t *hfp_put_reply_head(uint8_t *at, uint32_t msgid)
 {
-    at[0] = 0x94; /* strict clients read this byte and the next literally */
+    /* strict clients read the first two bytes literally */
+    if (msgid > UINT16_MAX) { /* most are: all 8 bytes in one store */
+        uint64_t head = htobe64(0x9401ce00000000c0u | (uint64_t)msgid << 8);
+        memcpy(at, &head, sizeof head);
+        return at + 8;
+    }
+    at[0] = 0x94;
     at[1] = 0x01;
     at = hfp_put_uint(at + 2, msgid);
     *at = 0xc0;

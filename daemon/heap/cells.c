@@ -48,11 +48,9 @@ unsigned cell_name_type(uint32_t size)
     return type;
 }
 
-uint32_t cell_take(struct heap *heap, unsigned type)
+uint32_t cell_alloc(struct heap *heap, unsigned type)
 {
     uint64_t offset;
-    if (type == CELL_HOLD && heap->spare_count > 0)
-        return heap->spare_cells[--heap->spare_count];
     if (blocks_alloc(&heap->cells, type - 1, &offset) != 0)
         return 0;
     if (offset != 0)
@@ -65,10 +63,7 @@ uint32_t cell_take(struct heap *heap, unsigned type)
     return (uint32_t)(offset / CELL_UNIT);
 }
 
-void cell_give(struct heap *heap, uint32_t ref)
+void cell_free(struct heap *heap, uint32_t ref)
 {
-    if (cell_type(heap, ref) == CELL_HOLD && heap->spare_count < SPARE_CELLS)
-        heap->spare_cells[heap->spare_count++] = ref;
-    else
-        blocks_free(&heap->cells, cell_type(heap, ref) - 1, (uint64_t)ref * CELL_UNIT);
+    blocks_free(&heap->cells, cell_type(heap, ref) - 1, (uint64_t)ref * CELL_UNIT);
 }

@@ -436,10 +436,24 @@ static inline bool cell_is_name(unsigned type)
 
 /* The type for a name of that many bytes, 1 ... 255. */
 unsigned cell_name_type(uint32_t size);
+/* Out of a run of the type, and back to it. */
+uint32_t cell_alloc(struct heap *heap, unsigned type);
+void cell_free(struct heap *heap, uint32_t ref);
 /* A free cell, its first word 0. 0: no memory. (Ref 0 is never given out.) */
-uint32_t cell_take(struct heap *heap, unsigned type);
-/* Back to its run; its first word must be 0 already. */
-void cell_give(struct heap *heap, uint32_t ref);
+static inline uint32_t cell_take(struct heap *heap, unsigned type)
+{
+    if (type == CELL_HOLD && likely(heap->spare_count > 0))
+        return heap->spare_cells[--heap->spare_count];
+    return cell_alloc(heap, type);
+}
+/* Its first word must be 0 already. */
+static inline void cell_give(struct heap *heap, uint32_t ref)
+{
+    if (likely(cell_type(heap, ref) == CELL_HOLD && heap->spare_count < SPARE_CELLS))
+        heap->spare_cells[heap->spare_count++] = ref;
+    else
+        cell_free(heap, ref);
+}
 /* Bytes of a cell of that type; 0: no such type. */
 uint32_t cell_bytes(unsigned type);
 

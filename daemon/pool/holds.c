@@ -197,27 +197,36 @@ void hold_drop(struct pool *pool, struct session *s, uint32_t index, uint32_t n)
 }
 
 /* The session's cell says DYING already, which voids all its holds: each is cleared by a store of its own. */
-bool hold_drop_last(struct pool *pool, struct session *s)
+static void further_drop_last(struct pool *pool, struct session *s, uint32_t ref)
 {
-    if (s->holds.count == 0)
-        return false;
+    struct cell_hold *cell = cell_at(&pool->heap, ref);
+    uint16_t label = (uint16_t)cell->label;
+    further_clear(pool, s, cell->object, ref);
+    image_set(&pool->heap, (uint64_t *)(void *)cell, 0);
+    cell_give(&pool->heap, ref);
+    label_drop(pool, label);
+}
+
+static void first_drop_last(struct pool *pool, struct session *s, uint32_t index)
+{
+    struct hot *hot = &pool->heap.hot[index];
+    s->references -= hot->holder >> 32;
+    s->held_bytes -= value_size(hot->value);
+    image_set(&pool->heap, &hot->holder, 0);
+    vector_remove(pool, s, s->holds.count - 1);
+    place_set(pool, index, PLACE_NONE);
+}
+
+void hold_drop_last(struct pool *pool, struct session *s)
+{
     uint32_t value = *u32vec_at(&s->holds, s->holds.count - 1), index = value;
-    if ((value & HOLD_CELL_BIT) != 0) {
-        uint32_t ref = value & ~HOLD_CELL_BIT;
-        struct cell_hold *cell = cell_at(&pool->heap, ref);
-        index = cell->object;
-        uint16_t label = (uint16_t)cell->label;
-        further_clear(pool, s, index, ref);
-        image_set(&pool->heap, (uint64_t *)(void *)cell, 0);
-        cell_give(&pool->heap, ref);
-        label_drop(pool, label);
+    if (likely((value & HOLD_CELL_BIT) == 0)) {
+        first_drop_last(pool, s, index);
     } else {
-        s->references -= pool->heap.hot[index].holder >> 32;
-        image_set(&pool->heap, &pool->heap.hot[index].holder, 0);
-        first_clear(pool, s, index);
+        index = ((const struct cell_hold *)cell_at(&pool->heap, value & ~HOLD_CELL_BIT))->object;
+        further_drop_last(pool, s, value & ~HOLD_CELL_BIT);
     }
     gc_drop(&pool->gc, index);
-    return true;
 }
 
 /* ---- retain and release ---- */
@@ -338,9 +347,12 @@ static inline int release_one(struct pool *pool, struct session *s, uint64_t id,
     if (unlikely(hold.count < n))
         return not_held(pool, 0, id, true);
     *ret_count = hold_take(pool, s, index, hold, n);
-    pool_after_drop(pool, index);
     replay_words(pool, ret_count, NULL, 1);
-    pool_commit(pool);
+    image_commit(&pool->heap);
+    if (hold.ref != 0)
+        pool_give_back(pool);
+    gc_drop(&pool->gc, index);
+    pool_settle(pool);
     return 0;
 }
 

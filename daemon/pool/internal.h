@@ -181,6 +181,15 @@ int pool_fail_gone(struct pool *pool, uint64_t id);
 
 /* Commits, gives back what the operation replaced, lets die what lost its last reference (by a release). */
 void pool_commit(struct pool *pool);
+/* The parts of it, for the hottest operation: giving back (not what was dropped), behind the commit; and, last, letting
+ * die. */
+void pool_give_back(struct pool *pool);
+void pool_settle_now(struct pool *pool);
+static inline void pool_settle(struct pool *pool)
+{
+    if (unlikely(pool->heap.zero_head != 0 || pool->gc.owed != 0))
+        pool_settle_now(pool);
+}
 /* The same for an operation that takes references away in another way. */
 static inline void pool_commit_as(struct pool *pool, enum reason reason)
 {
@@ -282,8 +291,8 @@ int hold_add(struct pool *pool, struct session *s, uint32_t index, uint32_t n, u
              uint64_t *ret_count);
 /* Takes n (at most the count) away inside an operation. */
 void hold_drop(struct pool *pool, struct session *s, uint32_t index, uint32_t n);
-/* Releases the last hold of a session that is ending; false: none left. */
-bool hold_drop_last(struct pool *pool, struct session *s);
+/* Releases the last hold of a session that is ending and has one. */
+void hold_drop_last(struct pool *pool, struct session *s);
 struct session *session_of_ref(const struct pool *pool, uint32_t ref);
 
 /* ---- guards.c ---- */
@@ -334,8 +343,8 @@ bool session_dispose(struct pool *pool);
 bool lease_expire(struct pool *pool);
 /* Enters a session whose cell is in place into all that is derived. -HF_E_OOM: nothing entered. */
 int session_enter(struct pool *pool, struct session *s);
-/* One hold of a dying session, or the session itself; false: none is dying. */
-bool session_dying_step(struct pool *pool);
+/* At most `units` (1 and more) holds of a dying session, or the session itself. Returns the units spent; 0: none is dying. */
+unsigned session_dying_step(struct pool *pool, unsigned units);
 
 /* ---- ended.c ---- */
 
@@ -345,8 +354,14 @@ void ended_done(struct pool *pool);
 
 /* ---- objects.c ---- */
 
+/* Why pool_find() finds nothing. NULL. */
+struct hot *pool_fail_find(struct pool *pool, uint64_t id);
 /* The entry of a living object that is not open; NULL: the fault is set. */
-struct hot *pool_find(struct pool *pool, uint64_t id);
+static inline struct hot *pool_find(struct pool *pool, uint64_t id)
+{
+    struct hot *hot = heap_find(&pool->heap, id);
+    return likely(hot != NULL && (hot->w0 & W0_OPEN) == 0) ? hot : pool_fail_find(pool, id);
+}
 /* For pool_store(): a new object without a holder, inside an operation. */
 int object_make(struct pool *pool, struct session *s, const struct put_spec *spec, uint32_t *ret_index);
 /* After the commit of an object made from `spec`: the stage it came in is used up. */

@@ -12,18 +12,10 @@ static int fail_unsealed(struct pool *pool, uint64_t id)
                         "the object is still being written; wait until its creator seals it");
 }
 
-struct hot *pool_find(struct pool *pool, uint64_t id)
+struct hot *pool_fail_find(struct pool *pool, uint64_t id)
 {
-    struct hot *hot = heap_find(&pool->heap, id);
-    if (unlikely(hot == NULL)) {
-        (void)pool_fail_gone(pool, id);
-        return NULL;
-    }
-    if (unlikely((hot->w0 & W0_OPEN) != 0)) {
-        (void)fail_unsealed(pool, id);
-        return NULL;
-    }
-    return hot;
+    (void)(heap_find(&pool->heap, id) == NULL ? pool_fail_gone(pool, id) : fail_unsealed(pool, id));
+    return NULL;
 }
 
 void object_freed(void *owner, uint32_t index)

@@ -295,27 +295,38 @@ const struct fault *pool_fault(const struct pool *pool)
 
 /* ---- operations ---- */
 
+void pool_give_back(struct pool *pool)
+{
+    struct after *after = &pool->after;
+    for (uint32_t k = 0; k < after->cells_count; k++)
+        cell_give(&pool->heap, after->cells[k]);
+    after->cells_count = 0;
+    for (uint32_t k = 0; k < after->labels_count; k++)
+        label_drop(pool, after->labels[k]);
+    after->labels_count = 0;
+}
+
+void pool_settle_now(struct pool *pool)
+{
+    if (pool->heap.zero_head != 0) {
+        (void)gc_reap(&pool->gc, INLINE_UNITS, POOL_INLINE_DEATHS);
+        (void)notices_fire(pool, POOL_INLINE_DEATHS);
+    }
+    if (pool->gc.owed != 0) {
+        gc_pay(&pool->gc);
+        events_collections(pool);
+    }
+}
+
 void pool_commit(struct pool *pool)
 {
     struct after *after = &pool->after;
     image_commit(&pool->heap);
-    for (uint32_t k = 0; k < after->cells_count; k++)
-        cell_give(&pool->heap, after->cells[k]);
-    after->cells_count = 0;
+    pool_give_back(pool);
     for (uint32_t k = 0; k < after->drops_count; k++)
         gc_drop(&pool->gc, after->drops[k]);
     after->drops_count = 0;
-    for (uint32_t k = 0; k < after->labels_count; k++)
-        label_drop(pool, after->labels[k]);
-    after->labels_count = 0;
-    if (unlikely(pool->heap.zero_head != 0)) {
-        (void)gc_reap(&pool->gc, INLINE_UNITS, POOL_INLINE_DEATHS);
-        (void)notices_fire(pool, POOL_INLINE_DEATHS);
-    }
-    if (unlikely(pool->gc.owed != 0)) {
-        gc_pay(&pool->gc);
-        events_collections(pool);
-    }
+    pool_settle(pool);
 }
 
 #define ROOM_UNITS 4096u
@@ -427,6 +438,12 @@ static unsigned step_background(struct pool *pool, unsigned units, bool fresh)
 
 /* A collection begins only when nothing is dead and no session is ending, so that what was let go before is not taken
  * for alive. */
+/* Ends one lease or ticket whose time is over. */
+static unsigned due_step(struct pool *pool)
+{
+    return lease_expire(pool) || ticket_expire(pool);
+}
+
 unsigned pool_step(struct pool *pool, unsigned units)
 {
     unsigned spent = 0, done;
@@ -438,9 +455,9 @@ unsigned pool_step(struct pool *pool, unsigned units)
         else if ((done = gc_relieve(&pool->gc)) != 0) {
             events_collections(pool);
             spent += done;
-        } else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool)) {
-            pool->heap.work++;
-            spent++;
+        } else if ((done = session_dying_step(pool, units - spent)) != 0 || (done = due_step(pool)) != 0) {
+            pool->heap.work += done;
+            spent += done;
         } else if ((done = step_background(pool, units - spent, spent == 0)) != 0)
             spent += done;
         else

@@ -305,39 +305,65 @@ uint64_t pool_renumber(struct pool *pool, uint64_t first_sid)
     return ended;
 }
 
-/* How far ahead entries are brought near: their order is the order in which they were taken. */
-#define DYING_AHEAD 16u
+/* How far ahead entries, and what freeing their values looks at, are brought near; and how many holds are dropped before the
+ * dead among their objects are freed, so that this has time to come. */
+#define DYING_AHEAD 24u
+#define VALUE_AHEAD 8u
+#define DYING_BATCH 32u
 
-/* What it had goes: guards first, so that none is delivered to it, then holds, then what it would have been told. */
-static bool drop_last(struct pool *pool, struct session *s)
+/* Of a hold `ahead` of the last one: what dropping it needs. */
+static inline void bring_entry(const struct pool *pool, const struct session *s, uint32_t ahead)
 {
-    pool->gc.reason = s->reason;
-    bool guard = guard_drop_last(pool, s);
-    bool hold = !guard && hold_drop_last(pool, s);
-    pool->gc.reason = REASON_RELEASE;
-    pool->dying_holds -= hold;
-    return guard || hold || notice_drop_last(pool, s);
+    uint32_t value = *u32vec_at(&s->holds, s->holds.count - 1 - ahead);
+    if ((value & HOLD_CELL_BIT) != 0) {
+        bits_prefetch(cell_at(&pool->heap, value & ~HOLD_CELL_BIT));
+        return;
+    }
+    bits_prefetch(&pool->heap.hot[value]);
+    bits_prefetch(&pool->heap.warm[value]); /* asked for its label when it dies */
 }
 
-bool session_dying_step(struct pool *pool)
+static inline void bring_value(const struct pool *pool, const struct session *s, uint32_t ahead)
+{
+    uint32_t value = *u32vec_at(&s->holds, s->holds.count - 1 - ahead);
+    if ((value & HOLD_CELL_BIT) == 0)
+        value_prefetch_free(&pool->heap, &pool->heap.hot[value]);
+}
+
+static unsigned drop_holds(struct pool *pool, struct session *s, unsigned most)
+{
+    unsigned dropped = 0;
+    for (; dropped < most && s->holds.count > 0; dropped++) {
+        if (s->holds.count > DYING_AHEAD)
+            bring_entry(pool, s, DYING_AHEAD);
+        if (s->holds.count > VALUE_AHEAD)
+            bring_value(pool, s, VALUE_AHEAD);
+        hold_drop_last(pool, s);
+    }
+    pool->dying_holds -= dropped;
+    return dropped;
+}
+
+/* What it had goes: guards first, so that none is delivered to it, then holds, then what it would have been told. */
+static unsigned drop_last(struct pool *pool, struct session *s, unsigned most)
+{
+    pool->gc.reason = s->reason;
+    unsigned dropped = guard_drop_last(pool, s) ? 1 : drop_holds(pool, s, most);
+    pool->gc.reason = REASON_RELEASE;
+    return dropped != 0 || !notice_drop_last(pool, s) ? dropped : 1;
+}
+
+unsigned session_dying_step(struct pool *pool, unsigned units)
 {
     struct session *s = pool->dying;
     if (s == NULL)
-        return false;
-    if (s->holds.count > DYING_AHEAD) {
-        uint32_t ahead = *u32vec_at(&s->holds, s->holds.count - 1 - DYING_AHEAD);
-        if ((ahead & HOLD_CELL_BIT) != 0) {
-            bits_prefetch(cell_at(&pool->heap, ahead & ~HOLD_CELL_BIT));
-        } else {
-            bits_prefetch(&pool->heap.hot[ahead]);
-            bits_prefetch(&pool->heap.warm[ahead]); /* asked for its label when it dies */
-        }
-    }
-    if (drop_last(pool, s))
-        return true;
+        return 0;
+    unsigned dropped = drop_last(pool, s, units < DYING_BATCH ? units : DYING_BATCH);
+    if (dropped != 0)
+        return dropped;
     if (s->window != 0) {
         window_drop(pool, s);
-        return true;
+        return 1;
     }
     pool->dying = s->next_dying;
     image_set(&pool->heap, cell_at(&pool->heap, s->ref), 0);
@@ -345,7 +371,7 @@ bool session_dying_step(struct pool *pool)
     freeset_add(&pool->session_slots, s->slot);
     pool->sessions_dying--;
     session_free(pool, s);
-    return true;
+    return 1;
 }
 
 bool lease_expire(struct pool *pool)

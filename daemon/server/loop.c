@@ -39,6 +39,22 @@ static inline void reply_end(struct output *out, const uint8_t *end)
     out->used = (size_t)(end - out->data);
 }
 
+/* Most values are short: of 17 to 64 bytes the two ends, which overlap, cost less than a call. */
+static inline void copy_value(uint8_t *to, const uint8_t *from, size_t size)
+{
+    if (size - 17 > 64 - 17) {
+        if (size != 0)
+            memcpy(to, from, size);
+        return;
+    }
+    memcpy(to, from, 16);
+    if (size > 32) {
+        memcpy(to + 16, from + 16, 16);
+        memcpy(to + size - 32, from + size - 32, 16);
+    }
+    memcpy(to + size - 16, from + size - 16, 16);
+}
+
 static inline uint8_t *put_value(uint8_t *at, const struct value_view *view)
 {
     size_t size = (size_t)view->size;
@@ -51,8 +67,7 @@ static inline uint8_t *put_value(uint8_t *at, const struct value_view *view)
         break;
     default: at += value_header(view->form, size, at); break;
     }
-    if (size != 0)
-        memcpy(at, view->data, size);
+    copy_value(at, view->data, size);
     return at + size;
 }
 
@@ -178,9 +193,15 @@ static bool record_begin(struct conn *conn, const struct request *request)
     return true;
 }
 
+/* Whether hot requests of the connection may be executed at once; asked again after each that was not. */
+static inline bool is_open(const struct conn *conn)
+{
+    return conn->session != NULL && conn->requested;
+}
+
 static inline bool execute_hot(struct conn *conn, const struct request *request)
 {
-    if (conn->session == NULL || !conn->requested || !request->hot)
+    if (unlikely(!request->hot))
         return false;
     if (request->method == HF_METHOD_get)
         return hot_get(conn, request);
@@ -247,13 +268,11 @@ static void scan_batch(struct conn *conn, const uint8_t *bytes, size_t count, st
                        unsigned max, struct batch *batch)
 {
     const struct pool *pool = conn->entry->pool;
-    struct request *request = conn->worker->batch;
+    struct request *request = conn->worker->batch, *end = request + max;
     size_t at = 0;
     bool fresh = scan->at == 0 && scan->state == 0; /* and after each frame again */
-    batch->count = 0;
-    batch->size = 0;
     batch->result = HFP_FRAME;
-    while (batch->count < max && at < count) {
+    for (; request < end && at < count; request++) {
         request->at = bytes + at;
         enum hf_method method =
             fresh ? hfp_plain(bytes + at, count - at, &request->frame, &request->id) : HF_METHOD_NONE;
@@ -265,15 +284,15 @@ static void scan_batch(struct conn *conn, const uint8_t *bytes, size_t count, st
             batch->result = hfp_scan_next(scan, &default_limits, bytes + at, count - at, &request->frame);
             if (unlikely(batch->result != HFP_FRAME)) {
                 batch->odd = request->frame;
-                return;
+                break;
             }
             classify(pool, request);
             fresh = true;
         }
-        batch->size = at += request->frame.size;
-        request++;
-        batch->count++;
+        at += request->frame.size;
     }
+    batch->count = (unsigned)(request - conn->worker->batch);
+    batch->size = at;
 }
 
 /* What is behind the entries, which are near by now. */
@@ -313,20 +332,29 @@ static inline bool output_is_full(const struct output *out)
     return out->used > OUTPUT_TURN || out->borrowed_total > HF_QUEUE_SOFT;
 }
 
-/* False: the rest of the batch has to wait. */
-static bool execute(struct conn *conn, const struct request *request)
+/* A request that is not hot. False: the rest of the batch has to wait. */
+static bool execute_other(struct conn *conn, const struct request *request)
 {
     struct worker *worker = conn->worker;
-    if (likely(execute_hot(conn, request))) {
-        book_hot(&worker->book, request->method);
-        return request->method == HF_METHOD_get || !units_are_up(conn);
-    }
     if (request->frame.size > POOL_COPY_MAX && staging_begin(conn, request))
         return false;
     dispatch(conn, request, NULL);
     uint64_t now_ns = uv_hrtime();
     book_executed(worker, request, now_ns);
-    return !time_is_up(worker, now_ns) && !conn_blocked(conn) && !units_are_up(conn);
+    return !time_is_up(worker, now_ns) && !conn_blocked(conn) && !units_are_up(conn) && !output_is_full(&worker->out);
+}
+
+/* `*open`: is_open(). False: the rest of the batch has to wait. What is hot borrows nothing. */
+static inline bool execute(struct conn *conn, const struct request *request, bool *open)
+{
+    struct worker *worker = conn->worker;
+    if (likely(*open) && likely(execute_hot(conn, request))) {
+        book_hot(&worker->book, request->method);
+        return (request->method == HF_METHOD_get || !units_are_up(conn)) && worker->out.used <= OUTPUT_TURN;
+    }
+    bool more = execute_other(conn, request);
+    *open = is_open(conn);
+    return more;
 }
 
 /* Bytes that are done with after a request that ended the batch: not those of a hello that is executed elsewhere, nor
@@ -347,10 +375,11 @@ static size_t execute_batch(struct conn *conn, const struct batch *batch, bool *
     struct worker *worker = conn->worker;
     size_t done = 0;
     unsigned i = 0;
+    bool open = is_open(conn);
     *stopped = false;
     while (i < batch->count) {
         const struct request *request = &worker->batch[i++];
-        *stopped = !execute(conn, request) || output_is_full(&worker->out);
+        *stopped = !execute(conn, request, &open);
         if (unlikely(*stopped)) {
             done += done_at_end(conn, request);
             break;

@@ -131,12 +131,12 @@ MUTANTS = [
      "    gc_unguard(&pool->gc, cell->object);\n", ""),
     # ---- when a collection begins
     ("a collection begins while sessions are ending", "daemon/pool/pool.c",
-     "        } else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool)) {\n            pool->heap.work++;\n"
-     "            spent++;\n        } else if ((done = step_background(pool, units - spent, spent == 0)) != 0)\n"
-     "            spent += done;\n",
+     "        } else if ((done = session_dying_step(pool, units - spent)) != 0 || (done = due_step(pool)) != 0) {\n"
+     "            pool->heap.work += done;\n            spent += done;\n"
+     "        } else if ((done = step_background(pool, units - spent, spent == 0)) != 0)\n            spent += done;\n",
      "        } else if ((done = step_background(pool, units - spent, spent == 0)) != 0)\n            spent += done;\n"
-     "        else if (session_dying_step(pool) || lease_expire(pool) || ticket_expire(pool)) {\n            pool->heap.work++;\n"
-     "            spent++;\n        }\n"),
+     "        else if ((done = session_dying_step(pool, units - spent)) != 0 || (done = due_step(pool)) != 0) {\n"
+     "            pool->heap.work += done;\n            spent += done;\n        }\n"),
     ("a call that ends a collection begins the next", "daemon/gc/gc.c",
      " || (gc->phase == GC_IDLE && before != GC_IDLE) ||", " ||"),
     ("who asks joins a collection that is under way", "daemon/gc/gc.c",

@@ -347,7 +347,7 @@ static void step(struct sim *sim)
     if (dice < sim->alone && pool->gc.phase >= GC_MARK)
         (void)gc_step(&pool->gc, units);
     else if (sim->alone > 50 && chance(sim, 70) && pool->dying != NULL)
-        (void)session_dying_step(pool);
+        (void)session_dying_step(pool, units);
     else if (chance(sim, 10) && pool->heap.zero_head != 0)
         (void)gc_reap(&pool->gc, 1, 1);
     else
@@ -451,7 +451,7 @@ static void end_amid_marking(struct sim *sim)
     op_session(sim);
     sim->totals->operations++;
     judge_changed(sim);
-    while (pool->dying != NULL && session_dying_step(pool))
+    while (pool->dying != NULL && session_dying_step(pool, 1) != 0)
         judge(sim);
     while (pool->gc.phase >= GC_MARK && pool->gc.phase < GC_SWEEP &&
            gc_step(&pool->gc, (unsigned)random_between(&sim->random, 1, 6)) != 0)
