@@ -305,8 +305,8 @@ uint64_t pool_renumber(struct pool *pool, uint64_t first_sid)
     return ended;
 }
 
-/* How far ahead entries, and what freeing their values looks at, are brought near; and how many holds are dropped before the
- * dead among their objects are freed, so that this has time to come. */
+/* How far ahead entries, and what freeing their values looks at, are brought near; and how many holds are dropped
+ * before the dead among their objects are freed, so that this has time to come. */
 #define DYING_AHEAD 24u
 #define VALUE_AHEAD 8u
 #define DYING_BATCH 32u

@@ -341,7 +341,8 @@ static bool execute_other(struct conn *conn, const struct request *request)
     dispatch(conn, request, NULL);
     uint64_t now_ns = uv_hrtime();
     book_executed(worker, request, now_ns);
-    return !time_is_up(worker, now_ns) && !conn_blocked(conn) && !units_are_up(conn) && !output_is_full(&worker->out);
+    return !time_is_up(worker, now_ns) && !conn_blocked(conn) && !units_are_up(conn) &&
+           !output_is_full(&worker->out);
 }
 
 /* `*open`: is_open(). False: the rest of the batch has to wait. What is hot borrows nothing. */
