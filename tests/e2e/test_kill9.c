@@ -4,7 +4,10 @@
  * every answer must be, to the count; so nothing that was answered is lost, nothing is done twice, no id comes twice,
  * and nothing dies while it is held. Meanwhile one client saves the pool all the time (saver.h). The daemon is
  * $HOLDFASTD or build/holdfastd; HF_TEST_LONG=1 kills it 300 times; HF_SEED replays the choices of one run, though not
- * the moments of death. */
+ * the moments of death.
+ *
+ * With HF_ADDRESS the daemon is another's, and so is the killing (test_restart.py): for each line of stdin it waits
+ * until more work was done, then prints one; at the end of stdin the clients end, and what there is is compared. */
 #include "tests/e2e/saver.h"
 #include "tests/lib/environment.h"
 #include "tests/lib/live.h"
@@ -412,7 +415,7 @@ static void wait_for_work(unsigned long long more)
         nanosleep(&look, NULL);
 }
 
-static void start_client(struct client *c, unsigned number, uint64_t seed)
+static void start_client(struct client *c, unsigned number, const char *address, uint64_t seed)
 {
     const struct hf_hello_options options = {.name = "counting", .lease_ms = 3600000};
     *c = (struct client){.number = number, .random = {.state = seed + number}};
@@ -420,7 +423,7 @@ static void start_client(struct client *c, unsigned number, uint64_t seed)
         c->name[n] = -1;
     for (unsigned k = 0; k < OBJECTS; k++)
         c->objects[k].target = -1;
-    ck_assert_int_eq(hf_connect(server.unix_address, 120000, &c->conn), 0);
+    ck_assert_int_eq(hf_connect(address, 120000, &c->conn), 0);
     ck_assert_int_eq(hf_hello(c->conn, &options), 0);
     ck_assert_int_eq(pthread_create(&c->thread, NULL, work, c), 0);
 }
@@ -437,41 +440,82 @@ static void end_client(struct client *c)
                   (unsigned long long)c->done, c->wrong);
 }
 
-START_TEST(nothing_is_lost_and_nothing_is_done_twice)
+static void start_clients(const char *address, uint64_t seed)
+{
+    for (unsigned k = 0; k < CLIENTS; k++)
+        start_client(&clients[k], k, address, seed * 1000);
+}
+
+/* How many objects the clients know of. */
+static int64_t end_clients(void)
+{
+    int64_t kept = 0;
+    atomic_store(&stop, true);
+    for (unsigned k = 0; k < CLIENTS; k++)
+        end_client(&clients[k]);
+    for (unsigned k = 0; k < CLIENTS; k++)
+        for (unsigned n = 0; n < OBJECTS; n++)
+            kept += clients[k].objects[n].id != 0;
+    no_id_twice();
+    return kept;
+}
+
+static void close_clients(void)
+{
+    for (unsigned k = 0; k < CLIENTS; k++)
+        hf_close(clients[k].conn);
+}
+
+static uint64_t seed_of_run(void)
 {
     uint64_t seed = number_of("HF_SEED", (uint64_t)time(NULL));
+    printf("seed %llu (HF_SEED=...)\n", (unsigned long long)seed);
+    fflush(stdout);
+    return seed;
+}
+
+START_TEST(nothing_is_lost_and_nothing_is_done_twice)
+{
+    uint64_t seed = seed_of_run();
     uint64_t rounds = number_of("HF_ROUNDS", number_of("HF_TEST_LONG", 0) != 0 ? 300 : 20);
     struct random moments = {.state = seed};
     hf_conn *last, *other;
-    int64_t kept = 0;
-    printf("seed %llu (HF_SEED=...)\n", (unsigned long long)seed);
     live_start_saves(&server);
     saver_start(&saver, &server);
-    for (unsigned k = 0; k < CLIENTS; k++)
-        start_client(&clients[k], k, seed * 1000);
+    start_clients(server.unix_address, seed);
     for (uint64_t round = 0; round < rounds; round++) {
         wait_for_work(random_between(&moments, 1, 400));
         live_restart(&server);
         saver_look(&saver);
     }
     wait_for_work(100);
-    atomic_store(&stop, true);
+    int64_t kept = end_clients();
     saver_end(&saver);
-    for (unsigned k = 0; k < CLIENTS; k++)
-        end_client(&clients[k]);
     live_open(&server, &last, "last");
     live_open(&server, &other, "other");
-    for (unsigned k = 0; k < CLIENTS; k++)
-        for (unsigned n = 0; n < OBJECTS; n++)
-            kept += clients[k].objects[n].id != 0;
     ck_assert_int_eq(count_objects(last), kept);
-    no_id_twice();
-    for (unsigned k = 0; k < CLIENTS; k++)
-        hf_close(clients[k].conn);
+    close_clients();
     printf("%llu operations, %llu deaths, %lld objects at the end, %llu saves\n", atomic_load(&done),
            (unsigned long long)rounds, (long long)kept, atomic_load(&saver.answered));
     saver_check(&saver);
     live_end(&server, last, other);
+}
+END_TEST
+
+/* Somebody else kills and counts the objects, of which there are only the clients'. */
+START_TEST(the_same_at_a_daemon_of_somebody_else)
+{
+    struct random moments = {.state = seed_of_run()};
+    char line[16];
+    start_clients(getenv("HF_ADDRESS"), moments.state);
+    while (fgets(line, sizeof line, stdin) != NULL) {
+        wait_for_work(random_between(&moments, 1, 400));
+        printf("worked\n");
+        fflush(stdout);
+    }
+    int64_t kept = end_clients();
+    ck_assert_int_eq(count_objects(clients[0].conn), kept);
+    close_clients();
 }
 END_TEST
 
@@ -483,6 +527,7 @@ int main(void)
 {
     Suite *suite = suite_create("kill -9 under load");
     TCase *all = suite_case(suite, "all", nothing, nothing);
-    tcase_add_test(all, nothing_is_lost_and_nothing_is_done_twice);
+    tcase_add_test(all, getenv("HF_ADDRESS") != NULL ? the_same_at_a_daemon_of_somebody_else
+                                                     : nothing_is_lost_and_nothing_is_done_twice);
     return suite_run(suite);
 }

@@ -5,6 +5,7 @@ version and back; that clients at the socket see a pause and no refusal; and wha
 import os
 import re
 import shutil
+import subprocess
 import sys
 import threading
 import unittest
@@ -13,12 +14,16 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 
 import outlives  # noqa: E402
 from booted import CONFIG, ERROR, SERVICE, SOCKET_PATH, BootedTest  # noqa: E402
+from daemon import RELEASE  # noqa: E402
 from folder import hot_entries  # noqa: E402
 from rpc import DEADLINE_S, Client, Closed, RpcError, poll  # noqa: E402
 
 PROGRAM = "/usr/local/bin/holdfastd"
 VERSIONS = (b"0.1.0\0", b"0.1.9\0")  # of the program, and of another one
 CLIENTS = 6
+KILLS = 10
+# Beside the daemon under test, which is not the one that is installed.
+KILL9 = os.path.join(os.path.dirname(os.environ.get("HOLDFASTD", RELEASE)), "tests/e2e/test_kill9")
 
 
 class Worker(threading.Thread):
@@ -194,6 +199,30 @@ class Restarts(BootedTest):
                 client.call("unname", "count-%d" % worker.number)
             self.assertEqual(client.call("verify")["findings"], [])
         self.check(had)
+
+    def test_clients_of_the_library_notice_nothing_of_kills(self):
+        """test_kill9.c, whose clients count all they do, while systemd starts one daemon after the other."""
+        self.drop_in(SERVICE, "[Service]\nRestartSec=0\n")
+        clients = subprocess.Popen([KILL9], env=dict(os.environ, HF_ADDRESS="unix:" + self.booted.path(SOCKET_PATH)),
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(clients.wait)
+        self.addCleanup(clients.kill)
+        said = ""
+        for _ in range(KILLS):
+            clients.stdin.write("\n")
+            clients.stdin.flush()
+            while not said.endswith("worked\n"):
+                line = clients.stdout.readline()
+                self.assertNotEqual(line, "", said)
+                said += line
+            said += "killed\n"
+            self.kill()
+            self.assertEqual(self.kept(), 2)
+        rest, _ = clients.communicate(timeout=DEADLINE_S)
+        self.assertEqual(clients.returncode, 0, said + rest)
+        with self.client() as client:
+            self.assertEqual(client.call("verify")["findings"], [])
+        self.active()
 
     # Damage --------------------------------------------------------------------------------------
 
