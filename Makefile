@@ -42,8 +42,9 @@ BENCH =
 # Arguments of `make run`, for example ARGS='--listen tcp:127.0.0.1:7677'.
 ARGS =
 
-# Test programs that run at the same time, and the seed of the random ones (none: each its default).
-TEST_JOBS = 2
+# Test programs that run at the same time (one more than there are processors: some wait more than they work), and the seed
+# of the random ones (none: each its default).
+TEST_JOBS = $(shell echo $$(($$(nproc) + 1)))
 SEED      =
 
 # Seconds that `make soak` works on each flavour of the daemon.
@@ -101,7 +102,7 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fram
 
 # ---- Flavours: name, compiler, flags to compile, flags to link --------------------------------------
 
-FLAVOURS = release pic bare unbooked asan tsan lines hook plain clang clang-asan fuzz
+FLAVOURS = release pic bare unbooked asan tsan hook plain clang clang-asan fuzz
 
 release.cc    = $(CC)
 release.link  = $(CC) $(release.flags) $(LDFLAGS) $(LINK)
@@ -120,24 +121,20 @@ build/obj/bare/daemon/gc/%.o build/obj/bare/daemon/pool/%.o: bare.compile += -in
 unbooked.cc    = $(CC)
 unbooked.flags = $(release.flags) -DHF_NO_BOOKKEEPING
 
-# What `make check` runs.
+# What `make check` runs. -Og takes half the time to compile that -O1 does with these sanitizers; -g1 is what traces need.
 asan.cc       = $(CC)
-asan.flags    = -O1 -g -DHF_DEBUG=1 $(SANITIZE)
+asan.flags    = -Og -g1 -DHF_DEBUG=1 $(SANITIZE)
 
 # Every store into a heap image calls a hook, which the attack tests use to die at each one in turn.
 hook.cc       = $(CC)
-hook.flags    = -O2 -g -DHF_DEBUG=1 -DHF_STORE_HOOK=1
+hook.flags    = -O1 -g1 -DHF_DEBUG=1 -DHF_STORE_HOOK=1
+hook.tested   = $(HEAP_SRC) $(TESTLIB_SRC)
 
-# The threads: what crosses them, and that nothing else does.
+# The threads: what crosses them, and that nothing else does. A pool reserves 60 GiB of addresses and more, and TSan leaves
+# about 1.5 TiB of them, so this daemon has room for some twenty pools; pool_create answers OOM then.
 tsan.cc       = $(CC)
-tsan.flags    = -O1 -g -DHF_DEBUG=1 -fsanitize=thread -fno-omit-frame-pointer
-
-# Calls a function at each load and store. Linked to a library of ours instead of the sanitizer's, which notes what
-# cache lines which thread writes.
-lines.cc      = $(CC)
-lines.flags   = -O2 -g -fsanitize=thread
-lines.link    = $(lines.cc) -O2 -g -Wl,-rpath,'$$ORIGIN/../tests/preload' $(LINK)
-build/lines/holdfastd: build/tests/preload/record_lines.so
+tsan.flags    = -O1 -g1 -DHF_DEBUG=1 -fsanitize=thread -fno-omit-frame-pointer
+tsan.tested   = $(DAEMON_SRC) $(PAGE_SRC) $(PROTO_SRC) $(CLIENT_SRC) $(TESTLIB_SRC)
 
 # For valgrind, which does not go together with sanitizers.
 plain.cc      = $(CC)
@@ -156,6 +153,7 @@ fuzz.flags    = -O1 -g -DHF_DEBUG=1 -fsanitize=fuzzer-no-link $(SANITIZE)
 
 PROTO_SRC  := $(wildcard proto/*.c)
 DAEMON_SRC := $(wildcard daemon/*/*.c)
+HEAP_SRC   := $(wildcard daemon/base/*.c daemon/heap/*.c daemon/gc/*.c daemon/pool/*.c) $(PROTO_SRC)
 PAGE_SRC   := build/page/page.c
 CLIENT_SRC := $(wildcard client/lib/*.c)
 CLI_SRC    := $(wildcard client/cli/*.c client/bench/*.c client/monitor/*.c)
@@ -234,7 +232,8 @@ $(call out,$(1))/holdfast-demo: $$(call objects,$(1),$$(DEMO_SRC) $$(CLIENT_SRC)
 	$$(quiet)$$($(1).link) $$^ $$(LIBS) -o $$@
 
 # Everything that a test program may call; made anew, so that it keeps no object of a deleted file.
-build/obj/$(1)/tested.a: $$(call objects,$(1),$$(DAEMON_SRC) $$(PAGE_SRC) $$(PROTO_SRC) $$(CLIENT_SRC) $$(filter-out client/cli/main.c,$$(CLI_SRC)) $$(TESTLIB_SRC))
+$(1).tested ?= $$(DAEMON_SRC) $$(PAGE_SRC) $$(PROTO_SRC) $$(CLIENT_SRC) $$(filter-out client/cli/main.c,$$(CLI_SRC)) $$(TESTLIB_SRC)
+build/obj/$(1)/tested.a: $$(call objects,$(1),$$($(1).tested))
 	$$(say) AR $$@
 	@rm -f $$@
 	$$(quiet)$(if $(filter release,$(1)),gcc-ar,ar) rcs $$@ $$^
@@ -253,6 +252,13 @@ $(call out,$(1))/tests/$(2)/%: build/obj/$(1)/tests/$(2)/%.o $(call objects,$(1)
 endef
 
 $(foreach flavour,$(FLAVOURS),$(eval $(call flavour_rules,$(flavour))))
+
+# Objects for TSan call a function at each load and store; here they are linked to a library of ours instead of the sanitizer's.
+# It notes what cache lines which thread writes.
+build/lines/holdfastd: $(call objects,tsan,$(DAEMON_SRC) $(PAGE_SRC) daemon/main.c $(PROTO_SRC)) build/tests/preload/record_lines.so
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(quiet)$(tsan.cc) -Wl,-rpath,'$$ORIGIN/../tests/preload' $(LINK) $^ $(LIBS) -o $@
 
 # The page of the endpoint for monitoring, made one text with its scripts.
 $(PAGE_SRC): daemon/observe/page/build.sh $(wildcard daemon/observe/page/*.* daemon/observe/page/uplot/*)
@@ -335,7 +341,6 @@ bench: bench-peers
 # $(call programs,FLAVOUR,FOLDERS): the test programs of some folders in a flavour.
 programs = $(foreach folder,$(2),$(patsubst %.c,$(call out,$(1))/%,$($(folder).programs)))
 
-# Long ones first, so that the last minute is not one program on one core.
 C_TESTS  = sim fuzz e2e wire unit
 PY_TESTS = $(filter-out $(MORE_CLIENTS) $(MORE_DEPLOY),$(wildcard tests/wire/test_*.py tests/e2e/test_*.py tests/fuzz/test_*.py tests/crash/test_*.py client/*/test_*.py deploy/test_*.py tests/bench/test_*.py))
 
@@ -354,9 +359,9 @@ MORE_CLIENTS = tests/wire/test_go.py tests/wire/test_nvim.py tests/wire/test_pro
 MORE_DEPLOY = deploy/test_deb.py deploy/test_monitoring.py tests/browser/test_page.py
 
 # $(call run_tests,FLAVOUR,PROGRAMS): the runner, told which flavour the programs are to start.
-run_tests = HOLDFASTD=$(CURDIR)/$(call out,$(1))/holdfastd HOLDFAST=$(CURDIR)/$(call out,$(1))/holdfast \
-    TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp $(if $(SEED),HF_SEED=$(SEED)) \
-    tests/run.py --jobs $(TEST_JOBS) $(2)
+run_tests = TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp $(if $(SEED),HF_SEED=$(SEED)) \
+    tests/run.py --jobs $(TEST_JOBS) $(call daemon_of,$(1)) $(2)
+daemon_of = HOLDFASTD=$(CURDIR)/$(call out,$(1))/holdfastd HOLDFAST=$(CURDIR)/$(call out,$(1))/holdfast
 
 .PHONY: check check-all mutants soak tests-asan tests-clang-asan tests-hook tests-valgrind tests-fuzz clang-build node browser
 
@@ -370,13 +375,19 @@ THREADS_PY = tests/e2e/test_workers.py
 
 # The soak's program, of one flavour, on daemons of others; and the daemon that tells where it stores.
 SOAK  = $(call programs,release,soak)
-LINES = $(call out,lines)/holdfastd
+LINES = build/lines/holdfastd
 
-check: packages-check ## Install what is missing, build with ASan and UBSan, run the tests (6 to 8 minutes on 2 cores).
+# Those that take long begin first, so that the last minute is not one program on one core.
+LONG = %/soak %/sim_pool %/test_mutants.py %/test_mutants_gc.py %/test_large.py %/attack_store %/test_http.py %/test_restart.py \
+    %/test_systemd.py %/sim_gc %/test_damage %/test_turns.py %/test_chaos.py %/test_no_memory.py %/test_bench.py
+long_first = $(filter $(LONG),$(1)) $(filter-out $(LONG),$(1))
+
+CHECKED = $(SOAK) $(call programs,hook,crash) $(DAMAGE) $(PY_TESTS) $(call programs,asan,$(C_TESTS)) $(TIDY_TESTS)
+
+check: packages-check ## Install what is missing, build with ASan and UBSan, run the tests (4 to 5 minutes on 2 cores).
 	@$(MAKE) all node $(PRELOADS) $(asan.binaries) $(call programs,asan,$(C_TESTS)) $(call programs,hook,crash) $(DAMAGE) \
-	    $(tsan.binaries) $(THREADS_C) $(SOAK) $(LINES)
-	@$(call run_tests,tsan,$(SOAK) $(THREADS_C) $(THREADS_PY))
-	@$(call run_tests,asan,$(SOAK) $(call programs,hook,crash) $(DAMAGE) $(call programs,asan,sim) $(PY_TESTS) $(call programs,asan,$(filter-out sim,$(C_TESTS))) $(TIDY_TESTS))
+	    build/tsan/holdfastd $(THREADS_C) $(SOAK) $(LINES)
+	@$(call run_tests,tsan,$(SOAK) $(THREADS_PY) $(THREADS_C) $(call daemon_of,asan) $(call long_first,$(CHECKED)))
 
 check-all: packages-all packages-bench ## Everything: both compilers, all sanitizers, valgrind, long simulation, attack and fuzz, bench.
 	@$(MAKE) tidy

@@ -1,10 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""run.py [--jobs N] [--wrap COMMAND] PROGRAM...: runs test programs and tells how they ended.
+"""run.py [--jobs N] [--wrap COMMAND] [NAME=VALUE | PROGRAM]...: runs test programs and tells how they ended.
 
 A .py is run by Debian's Python, whose modules the tests need, a .js or .mjs by Node, anything else by itself. One
-line for each program; all it printed when it failed. The last line is "N passed, N failed", counting single
-tests where a program tells how many it ran (libcheck, unittest), else the program as one.
+line for each program, with the seconds it took and those it kept processors busy; all it printed when it failed.
+The last line is "N passed, N failed", counting single tests where a program tells how many it ran (libcheck,
+unittest), else the program as one.
+
+They start in the order given. NAME=VALUE is in the environment of the programs behind it.
 
 A program that ran no test, or skipped one, has failed, and so has a run without programs.
 """
@@ -50,29 +53,46 @@ def counts(output, code):
     return max(ran - failed, 0), failed, ""
 
 
-def finish(command):
-    """(output, exit code, what is wrong) of a command."""
+def finish(command, environment):
+    """(output, exit code, seconds of processor time with those of its children, what is wrong) of a command."""
     # A session of its own, so that what a hanging program has started can be ended with it.
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               start_new_session=True)
-    note = ""
-    try:
-        output, _ = process.communicate(timeout=TIMEOUT_S)
-    except subprocess.TimeoutExpired:
+                               start_new_session=True, env=environment)
+    late = threading.Event()
+
+    def end():
+        late.set()
         os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        note = "no end after %d s" % TIMEOUT_S
-    return output.decode("utf-8", "replace"), process.returncode, note
+
+    timer = threading.Timer(TIMEOUT_S, end)
+    timer.start()
+    with process.stdout:
+        output = process.stdout.read()
+    # Not before the timer is gone: until it is waited for, nobody else can have its number.
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    timer.cancel()
+    timer.join()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    note = "no end after %d s" % TIMEOUT_S if late.is_set() else ""
+    return output.decode("utf-8", "replace"), process.returncode, usage.ru_utime + usage.ru_stime, note
 
 
 class Runner:
     """Hands the programs out to threads; prints under a lock, so that outputs do not mix."""
 
-    def __init__(self, programs, wrap):
-        self.waiting = list(programs)
+    def __init__(self, words, wrap):
+        self.waiting = []
+        environment = dict(os.environ)
+        for word in words:
+            name, equals, value = word.partition("=")
+            if equals:
+                environment = {**environment, name: value}
+            else:
+                self.waiting.append((word, environment))
         self.wrap = wrap
         self.lock = threading.Lock()
-        self.passed = self.failed = 0
+        self.passed = self.failed = self.busy = 0
         self.bad = []
 
     def work(self):
@@ -80,25 +100,26 @@ class Runner:
             with self.lock:
                 if not self.waiting:
                     return
-                program = self.waiting.pop(0)
-            self.run(program)
+                program, environment = self.waiting.pop(0)
+            self.run(program, environment)
 
-    def run(self, program):
+    def run(self, program, environment):
         path = os.path.abspath(program)
         command = self.wrap + BY_SUFFIX.get(os.path.splitext(path)[1], []) + [path]
         begin = time.monotonic()
         try:
-            output, code, note = finish(command)
+            output, code, busy, note = finish(command, environment)
         except OSError as error:
-            output, code, note = str(error), 127, "could not be started"
+            output, code, busy, note = str(error), 127, 0, "could not be started"
         passed, failed, wrong = counts(output, code)
-        self.tell(program, passed, failed, note or wrong, code, output, time.monotonic() - begin)
+        self.tell(program, passed, failed, note or wrong, code, output, (time.monotonic() - begin, busy))
 
     def tell(self, program, passed, failed, note, code, output, seconds):
         with self.lock:
             self.passed += passed
             self.failed += failed
-            print("%-6s %-50s %5d  %6.1f s" % ("FAILED" if failed else "ok", program, passed + failed, seconds))
+            self.busy += seconds[1]
+            print("%-6s %-50s %5d  %6.1f s %6.1f s" % (("FAILED" if failed else "ok", program, passed + failed) + seconds))
             if failed:
                 self.bad.append(program)
                 print("---- %s: exit code %d%s" % (program, code, ", " + note if note else ""))
@@ -111,9 +132,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--wrap", default="", help="a command to run each program under")
-    parser.add_argument("programs", nargs="*")
+    parser.add_argument("words", nargs="*", metavar="NAME=VALUE | PROGRAM")
     arguments = parser.parse_args()
-    runner = Runner(arguments.programs, shlex.split(arguments.wrap))
+    runner = Runner(arguments.words, shlex.split(arguments.wrap))
+    begin = time.monotonic()
     threads = [threading.Thread(target=runner.work) for _ in range(max(arguments.jobs, 1))]
     for thread in threads:
         thread.start()
@@ -121,6 +143,7 @@ def main():
         thread.join()
     if runner.bad:
         print("failed: " + " ".join(runner.bad))
+    print("%.0f s, processors %.0f s" % (time.monotonic() - begin, runner.busy))
     print("%d passed, %d failed" % (runner.passed, runner.failed))
     return 1 if runner.failed or not runner.passed else 0
 

@@ -483,7 +483,7 @@ int main(void)
     uint64_t images = seed != 0 ? 1
                       : is_long ? 40
                                 : 6,
-             damages = from_environment("HF_DAMAGES", is_long ? 2000 : 700);
+             damages = from_environment("HF_DAMAGES", is_long ? 2000 : 250);
     struct report *report =
         mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct image *image = malloc(sizeof *image);

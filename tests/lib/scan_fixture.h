@@ -6,8 +6,8 @@
 #include "proto/limits.h"
 #include "proto/rpc.h"
 #include "proto/scan.h"
+#include "tests/lib/checks.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 

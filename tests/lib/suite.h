@@ -4,7 +4,8 @@
 #ifndef HF_TESTS_LIB_SUITE_H
 #define HF_TESTS_LIB_SUITE_H
 
-#include <check.h>
+#include "tests/lib/checks.h"
+
 #include <stdlib.h>
 
 static inline TCase *suite_case(Suite *suite, const char *name, SFun setup, SFun teardown)

@@ -7,6 +7,8 @@ The idiom is that of tests/crash/mutants.py: a file, a piece of its text that st
 replaces it. The unchanged tree must pass, a mutant must fail.
 
     tests/sim/mutants.py [--only NAME] [--quick] [--seeds N]     (compiler: $CC, default gcc)
+
+--quick is as there, one in twelve.
 """
 import argparse
 import shutil

@@ -2,8 +2,8 @@
 /* Drives pools by seeds against a naive model.
  *
  * HF_SEED  the first seed; a failure prints the seed of its run, which replays it alone
- * HF_OPS   operations in all (a million)
- * HF_TEST_LONG=1  twenty times as many, HF_TRACE=1  prints what is done */
+ * HF_OPS   operations in all
+ * HF_TEST_LONG=1  many times as many, HF_TRACE=1  prints what is done */
 #include "tests/lib/environment.h"
 #include "tests/sim/driver.h"
 
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPERATIONS      500000u
+#define OPERATIONS      150000u
 #define OPERATIONS_LONG 10000000u
 #define RUN_LEAST       300u /* operations on one pool */
 #define RUN_MOST        6000u

@@ -37,6 +37,20 @@ class Runner(unittest.TestCase):
         self.assertEqual(self.run_programs("echo '100%: Checks: 5, Failures: 0, Errors: 0'; exit 1"),
                          ("4 passed, 1 failed", 1), "a sanitizer's report after the last test")
 
+    def test_environment(self):
+        """What is told holds for the programs behind it."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "p")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("#!/bin/sh\necho \"$HF_WORD\" >>%s/out\n" % folder)
+            os.chmod(path, 0o755)
+            words = [path, "HF_WORD=a=b", path, path, "HF_WORD=", path]
+            done = subprocess.run([sys.executable, RUNNER, "--jobs", "1", *words], capture_output=True, text=True, check=False,
+                                  env={"HF_WORD": "outside"})
+            self.assertTrue(done.stdout.endswith("\n4 passed, 0 failed\n"), done.stdout)
+            with open(os.path.join(folder, "out"), encoding="utf-8") as file:
+                self.assertEqual(file.read(), "outside\na=b\na=b\n\n")
+
     def test_nothing_is_no_success(self):
         self.assertEqual(self.run_programs(), ("0 passed, 0 failed", 1))
         self.assertEqual(self.run_programs("echo '100%: Checks: 0, Failures: 0, Errors: 0'"), ("0 passed, 1 failed", 1))

@@ -2,11 +2,11 @@
 /* proto/methods.h: the switch finds each line of the list and nothing else; the lists fit each other. */
 #include "proto/methods.h"
 
-#include <check.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/lib/checks.h"
 #include "tests/lib/suite.h"
 
 /* The methods of this version, written out a second time: a line lost from the list is a failure here. */

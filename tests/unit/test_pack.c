@@ -3,7 +3,6 @@
  * every encoding of a value is read; nothing is read that is not whole; envelopes and error texts to the byte. */
 #include "proto/mp.h"
 
-#include <check.h>
 #include <float.h>
 #include <math.h>
 #include <msgpack.h>
@@ -12,6 +11,7 @@
 
 #include "proto/methods.h"
 #include "proto/rpc.h"
+#include "tests/lib/checks.h"
 #include "tests/lib/random.h"
 #include "tests/lib/suite.h"
 

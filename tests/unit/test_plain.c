@@ -5,12 +5,12 @@
  * Bytes are always in an allocation of exactly their size, so that ASan sees a read too far. */
 #include "proto/plain.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/limits.h"
 #include "proto/rpc.h"
+#include "tests/lib/checks.h"
 #include "tests/lib/random.h"
 #include "tests/lib/suite.h"
 

@@ -214,10 +214,10 @@ static uint64_t put_nils(uint32_t count)
 START_TEST(a_copy_with_holes_is_filled_and_goes_on)
 {
     static const uint32_t sizes[] = {5, 100, 4096, 20000, 100000, 300000, 900000};
-    enum { SIZES = sizeof sizes / sizeof sizes[0] };
-    uint64_t ids[2 * SIZES], lists[] = {put_nils(7), put_nils(4096), put_nils(8000)}, id;
-    for (unsigned k = 0; k < 2 * SIZES; k++)
-        ids[k] = put_filled(&fx, fx.a, sizes[k % SIZES], k < SIZES ? 0 : 7);
+    enum { LIST_SIZES = sizeof sizes / sizeof sizes[0] };
+    uint64_t ids[2 * LIST_SIZES], lists[] = {put_nils(7), put_nils(4096), put_nils(8000)}, id;
+    for (unsigned k = 0; k < 2 * LIST_SIZES; k++)
+        ids[k] = put_filled(&fx, fx.a, sizes[k % LIST_SIZES], k < LIST_SIZES ? 0 : 7);
     struct grow_io grow;
     struct fixture copy;
     char error[256];
@@ -225,18 +225,18 @@ START_TEST(a_copy_with_holes_is_filled_and_goes_on)
     struct pool_config config = copied(&grow);
     int rc = open_files(&copy, &config, error);
     ck_assert_msg(rc == 0, "%s", error);
-    for (unsigned k = 0; k < 2 * SIZES; k++)
-        ck_assert(value_is(&copy, ids[k], sizes[k % SIZES], k < SIZES ? 0 : 7));
+    for (unsigned k = 0; k < 2 * LIST_SIZES; k++)
+        ck_assert(value_is(&copy, ids[k], sizes[k % LIST_SIZES], k < LIST_SIZES ? 0 : 7));
     ck_assert_uint_eq(inspect_of(&copy, lists[2]).slots, 8000);
-    for (unsigned k = 0; k < SIZES; k++) {
+    for (unsigned k = 0; k < LIST_SIZES; k++) {
         const struct put_spec spec = {.value = {.form = FORM_BIN32, .size = sizes[k]}, .open = true};
         while (try_put(&copy, copy.a, &spec, &id) == 0) {
             uint8_t byte = 1;
             ck_assert_int_eq(pool_write(copy.pool, copy.a, id, sizes[k] - 1, &byte, 1, 1), 0);
         }
     }
-    for (unsigned k = 0; k < 2 * SIZES; k++)
-        ck_assert(value_is(&copy, ids[k], sizes[k % SIZES], k < SIZES ? 0 : 7));
+    for (unsigned k = 0; k < 2 * LIST_SIZES; k++)
+        ck_assert(value_is(&copy, ids[k], sizes[k % LIST_SIZES], k < LIST_SIZES ? 0 : 7));
     verify_ok(&copy);
     fixture_close(&copy);
 }

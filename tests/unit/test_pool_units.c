@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* No call does more than its share, however much there is: units of work and deaths are counted over a million
+/* No call does more than its share, however much there is: units of work and deaths are counted over 300,000
  * objects (HF_OBJECTS; ten million with HF_TEST_LONG=1). CPU times are reported, never judged. */
 #include "tests/lib/pool_fixture.h"
 #include "tests/lib/suite.h"
@@ -17,7 +17,7 @@ static uint64_t many; /* objects */
 static void setup(void)
 {
     const char *number = getenv("HF_OBJECTS"), *longer = getenv("HF_TEST_LONG");
-    many = number ? strtoull(number, NULL, 0) : longer && strcmp(longer, "0") != 0 ? 10000000 : 1000000;
+    many = number ? strtoull(number, NULL, 0) : longer && strcmp(longer, "0") != 0 ? 10000000 : 300000;
     fixture_open_with(&fx, &(struct fixture_options){.max_bytes = 16ull << 30});
 }
 

@@ -5,13 +5,13 @@
  * tests with pieces everything before `scan.at` is spoilt, so that scanning anything twice changes the result. */
 #include "proto/scan.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/limits.h"
 #include "proto/rpc.h"
+#include "tests/lib/checks.h"
 #include "tests/lib/random.h"
 #include "tests/lib/scan_fixture.h"
 #include "tests/lib/suite.h"

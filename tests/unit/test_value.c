@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* daemon/server/value.h: headers are stripped and rebuilt byte for byte. */
 #include "daemon/server/value.h"
+#include "tests/lib/checks.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
