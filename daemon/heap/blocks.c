@@ -257,6 +257,7 @@ static void run_clear(struct blocks *b, uint32_t r, unsigned class)
     if (count % 64 != 0)
         map[count / 64] = UINT64_MAX << (count % 64);
     runs(b)[r] = (struct run){.free = (uint16_t)count, .class = (uint8_t)(class + 1)};
+    b->run_count[class]++;
 }
 
 static int run_new(struct blocks *b, unsigned class)
@@ -291,6 +292,7 @@ static void run_give(struct blocks *b, uint32_t r)
 {
     unsigned pages = b->class[runs(b)[r].class - 1].pages;
     run_unlist(b, r);
+    b->run_count[runs(b)[r].class - 1]--;
     runs(b)[r].class = 0;
     if (b->types != NULL) {
         region_touch(b->region, b->types_at + r, 1);
@@ -318,6 +320,7 @@ int blocks_alloc(struct blocks *b, unsigned class, uint64_t *ret_offset)
     run->hint = (uint8_t)w;
     if (--run->free == 0)
         run_unlist(b, r);
+    b->used[class]++;
     b->live_bytes += b->class[class].size;
     *ret_offset = (uint64_t)r * RUN_BYTES + (w * 64 + bit) * b->class[class].size;
     region_touch(b->region, b->at + *ret_offset, b->class[class].size);
@@ -346,6 +349,7 @@ void blocks_free(struct blocks *b, unsigned class, uint64_t offset)
     bitmap(b, r)[block / 64] &= ~(1ull << (block % 64));
     if (block / 64 < run->hint)
         run->hint = (uint8_t)(block / 64);
+    b->used[class]--;
     b->live_bytes -= b->class[class].size;
     if (run->free++ == 0)
         run_list(b, r);
@@ -596,6 +600,7 @@ bool blocks_claim(struct blocks *b, unsigned class, uint64_t offset)
         return false;
     *word |= 1ull << (block % 64);
     run->free--;
+    b->used[class]++;
     b->live_bytes += b->class[class].size;
     return true;
 }

@@ -22,12 +22,12 @@
 #include "daemon/heap/ahead.h"
 #include "daemon/heap/format.h"
 #include "daemon/heap/region.h"
+#include "daemon/heap/sizes.h"
 
-#define BLOCK_CLASSES_MAX 48u
-#define RUN_BYTES         16384u
-#define RUN_BITMAP        32u /* words: a run has at most 2048 blocks */
-#define RUN_NONE          UINT32_MAX
-#define LARGE_PAGES       32u /* more pages than these are huge */
+#define RUN_BYTES   16384u
+#define RUN_BITMAP  32u /* words: a run has at most 2048 blocks */
+#define RUN_NONE    UINT32_MAX
+#define LARGE_PAGES 32u /* more pages than these are huge */
 
 struct block_class {
     uint32_t size;  /* bytes of a block */
@@ -96,6 +96,8 @@ struct blocks {
     uint64_t live_bytes, backed_bytes;
     uint64_t huge_live,
         small_backed; /* of these: huge values; arenas of all else that are not to be punched */
+    uint64_t used[BLOCK_CLASSES_MAX];      /* blocks of each class */
+    uint32_t run_count[BLOCK_CLASSES_MAX]; /* runs of each class */
 };
 
 /* `sizes`: of the classes, in multiples of 8 and at most BLOCK_MAX. -ENOMEM: no addresses left;

@@ -120,6 +120,7 @@ static void settle_run(struct blocks *b, uint32_t n, unsigned at)
         return;
     run->free &= (uint16_t)~RUN_LEAVING;
     if (run->free == b->class[run->class - 1].count) {
+        b->run_count[run->class - 1]--;
         run->class = 0;
         arena->pages &= ~(page_mask(pages_of_kind(arena->kind)) << at);
     } else if (run->free != 0) {

@@ -10,6 +10,10 @@
 /* Prometheus' text format 0.0.4. */
 void answer_metrics(struct text *text, const struct observe *observe, const struct survey *survey);
 
+/* The word for a size, in both: bytes of a block, `pages`, `huge` or `uncut`. False: there is no such class. */
+#define SIZE_WORD 24u
+bool size_word(const struct size_sum *sum, unsigned k, char ret[SIZE_WORD]);
+
 /* JSON. `offset`, `limit`: of the rows of sessions. */
 struct page_of {
     unsigned offset, limit;

@@ -249,6 +249,8 @@ static json_t *pool_of(const struct survey_pool *row)
     number(pool, "guards", row->events.guards);
     number(pool, "subscribers", row->events.subscribers);
     number(pool, "told", row->events.told);
+    number(pool, "saves", row->saves_done);
+    number(pool, "saves_failed", row->saves_failed);
     return pool;
 }
 
@@ -261,9 +263,32 @@ static json_t *all_pools(const struct survey *survey, json_t *(*row)(const struc
     return all;
 }
 
+/* Those in use: most pools use few. */
+static json_t *sizes_of(const struct pool_sizes *sizes)
+{
+    char size[SIZE_WORD];
+    json_t *rows = json_array();
+    for (unsigned at = 0; at < BLOCKS_KINDS * SIZES; at++) {
+        const struct size_sum *sum = &sizes->of[at / SIZES][at % SIZES];
+        if (!size_word(sum, at % SIZES, size) || sum->bytes == 0)
+            continue;
+        json_t *row = json_object();
+        word(row, "kind", pool_blocks_word(at / SIZES, at % SIZES));
+        word(row, "size", size);
+        number(row, "blocks", sum->blocks);
+        number(row, "used", sum->used);
+        number(row, "bytes", sum->bytes);
+        number(row, "used_bytes", sum->used_bytes);
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
 void answer_poolz(struct text *text, const struct survey *survey)
 {
-    dump(text, all_pools(survey, pool_of));
+    json_t *all = all_pools(survey, pool_of);
+    json_object_set_new(all, "sizes", sizes_of(&survey->sizes));
+    dump(text, all);
 }
 
 static json_t *counts_of(const uint64_t *counts, unsigned count)

@@ -7,6 +7,7 @@
 #include "proto/version.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define POOLS_SHOWN 64u
@@ -46,7 +47,8 @@ static void requests(struct text *text, const struct book_sum *book)
         for (unsigned code = 0; code < HF_E_COUNT; code++) {
             uint64_t count = book->codes[method][code];
             fine -= count;
-            if (count != 0)
+            /* what alerts are about is there before it happens: from nothing to 1 is no increase */
+            if (count != 0 || code == HF_E_OOM || code == HF_E_INTERNAL)
                 text_printf(text, "holdfast_requests_total{method=\"%s\",code=\"%s\"} %" PRIu64 "\n",
                             method_word(method), code == HF_OK ? "ABANDONED" : error_word((int)code), count);
         }
@@ -127,7 +129,10 @@ static void durations(struct text *text, const struct book_sum *book)
       ",kind=\"full\"", gc.total.bytes)                                                                      \
     X(NULL, NULL, NULL, ",kind=\"young\"", gc.young_total.bytes)                                             \
     X("holdfast_gc_guards_delivered_total", "counter", "Guards that became holds.", "", gc.delivered)        \
-    X("holdfast_gc_work_units_total", "counter", "Units of work of all collecting.", "", gc.total.units)
+    X("holdfast_gc_work_units_total", "counter", "Units of work of all collecting.", "", gc.total.units)     \
+    X("holdfast_saves_total", "counter", "Saves to files that have ended, by result.", ",result=\"done\"",   \
+      saves_done)                                                                                            \
+    X(NULL, NULL, NULL, ",result=\"failed\"", saves_failed)
 
 /* The values of a row, in the order of the list. */
 enum {
@@ -172,6 +177,65 @@ static void pools(struct text *text, const struct survey *survey)
             text_printf(text, "%s{pool=\"(others)\"%s} %" PRIu64 "\n", name, figures[k].label,
                         rows[POOLS_SHOWN][k]);
     }
+}
+
+/* ---- sizes, of all pools ---- */
+
+bool size_word(const struct size_sum *sum, unsigned k, char ret[SIZE_WORD])
+{
+    static const char *const words[] = {"pages", "huge", "uncut"};
+    if (k >= BLOCK_CLASSES_MAX)
+        snprintf(ret, SIZE_WORD, "%s", words[k - BLOCK_CLASSES_MAX]);
+    else
+        snprintf(ret, SIZE_WORD, "%" PRIu64, sum->size);
+    return k >= BLOCK_CLASSES_MAX || sum->size != 0;
+}
+
+static void size_bytes(struct text *text, const char *kind, const char *size, const struct size_sum *sum)
+{
+    static const char name[] = "holdfast_size_class_bytes";
+    text_printf(text, "%s{kind=\"%s\",size=\"%s\",state=\"used\"} %" PRIu64 "\n", name, kind, size,
+                sum->used_bytes);
+    text_printf(text, "%s{kind=\"%s\",size=\"%s\",state=\"free\"} %" PRIu64 "\n", name, kind, size,
+                sum->bytes - sum->used_bytes);
+}
+
+static void size_blocks(struct text *text, const char *kind, const char *size, const struct size_sum *sum)
+{
+    static const char name[] = "holdfast_size_class_blocks";
+    if (sum->size == 0)
+        return;
+    text_printf(text, "%s{kind=\"%s\",size=\"%s\",state=\"used\"} %" PRIu64 "\n", name, kind, size,
+                sum->used);
+    text_printf(text, "%s{kind=\"%s\",size=\"%s\",state=\"free\"} %" PRIu64 "\n", name, kind, size,
+                sum->blocks - sum->used);
+}
+
+/* As many rows as there are classes in the code. */
+static void each_size(struct text *text, const struct pool_sizes *sizes,
+                      void (*row)(struct text *text, const char *kind, const char *size,
+                                  const struct size_sum *sum))
+{
+    char word[SIZE_WORD];
+    for (unsigned kind = 0; kind < BLOCKS_KINDS; kind++) {
+        for (unsigned k = 0; k < SIZES; k++) {
+            const struct size_sum *sum = &sizes->of[kind][k];
+            if (size_word(sum, k, word))
+                row(text, pool_blocks_word(kind, k), word, sum);
+        }
+    }
+}
+
+static void sizes(struct text *text, const struct survey *survey)
+{
+    head(text, "holdfast_size_class_bytes", "gauge",
+         "Memory of blocks by what they are for and by their size in bytes; larger ones are of whole pages "
+         "or huge, "
+         "uncut is no block's yet.");
+    each_size(text, &survey->sizes, size_bytes);
+    head(text, "holdfast_size_class_blocks", "gauge",
+         "Blocks by what they are for and by their size in bytes.");
+    each_size(text, &survey->sizes, size_blocks);
 }
 
 /* ---- the collector, of all pools ---- */
@@ -282,6 +346,7 @@ void answer_metrics(struct text *text, const struct observe *observe, const stru
     requests(text, &survey->book);
     durations(text, &survey->book);
     pools(text, survey);
+    sizes(text, survey);
     collector(text, survey);
     process(text, observe);
 }

@@ -557,6 +557,35 @@ void pool_stats(const struct pool *pool, struct pool_stats *ret)
     ret->meta_bytes = ret->memory_image > ret->value_bytes ? ret->memory_image - ret->value_bytes : 0;
 }
 
+void pool_add_sizes(const struct pool *pool, struct pool_sizes *sizes)
+{
+    blocks_sizes(&pool->heap.payloads, sizes->of[BLOCKS_VALUES]);
+    blocks_sizes(&pool->heap.lists, sizes->of[BLOCKS_LISTS]);
+    blocks_sizes(&pool->heap.cells, sizes->of[BLOCKS_CELLS]);
+}
+
+static const char *cell_word(unsigned type)
+{
+    switch (type) {
+    case CELL_HOLD: return "holds";
+    case CELL_TICKET: return "tickets";
+    case CELL_ANON:
+    case CELL_SESSION: return "sessions";
+    case CELL_LABEL:
+    case CELL_LABEL_WIDE: return "labels";
+    case CELL_NOTICE: return "notices";
+    case CELL_WINDOW: return "windows";
+    default: return "names";
+    }
+}
+
+const char *pool_blocks_word(enum pool_blocks kind, unsigned k)
+{
+    if (kind != BLOCKS_CELLS)
+        return kind == BLOCKS_VALUES ? "values" : "lists";
+    return k < BLOCK_CLASSES_MAX ? cell_word(k + 1) : "cells";
+}
+
 /* ---- evacuation ---- */
 
 void pool_evacuate_at(struct pool *pool, uint32_t percent)

@@ -22,6 +22,7 @@
 #include "daemon/gc/facts.h"
 #include "daemon/heap/format.h"
 #include "daemon/heap/save.h"
+#include "daemon/heap/sizes.h"
 #include "proto/errors.h"
 #include "proto/limits.h"
 
@@ -170,6 +171,16 @@ struct pool_stats {
 };
 void pool_stats(const struct pool *pool, struct pool_stats *ret);
 
+/* Memory of blocks, by what they are for and their size. */
+enum pool_blocks { BLOCKS_VALUES, BLOCKS_LISTS, BLOCKS_CELLS, BLOCKS_KINDS };
+struct pool_sizes {
+    struct size_sum of[BLOCKS_KINDS][SIZES];
+};
+/* Adds the pool's to them. */
+void pool_add_sizes(const struct pool *pool, struct pool_sizes *sizes);
+/* What the blocks of sizes->of[kind][k] are for; together with their size no two have the same. */
+const char *pool_blocks_word(enum pool_blocks kind, unsigned k);
+
 /* ---- evacuation: memory of which little is used is given back, by moving what lives there (heap/evacuate.h) ---- */
 
 /* Begins when live bytes of values fall under that many percent of the backed ones; 0: never. In force at once. */
@@ -236,6 +247,9 @@ struct session_row {
 void pool_session_row(const struct pool *pool, const struct session *session, struct session_row *ret);
 /* Rows in order of sid, from the first with sid > after_sid. Returns how many were written (at most `max`). */
 unsigned pool_sessions(struct pool *pool, uint64_t after_sid, struct session_row *rows, unsigned max);
+/* A page of them in no order: from *cursor on, 0 at first; then it is where the next page begins, 0: this was the last. Who is
+ * there throughout is in one page. It may be empty: a page looks at `max` places and no more. */
+unsigned pool_sessions_page(struct pool *pool, uint32_t *cursor, struct session_row *rows, unsigned max);
 
 /* The last sessions that ended; not the anonymous ones that held nothing. */
 #define POOL_ENDED_MAX 64u

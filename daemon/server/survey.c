@@ -62,11 +62,14 @@ static struct survey_pool *next_pool_row(struct survey *survey)
 static void add_pool(struct survey *survey, const struct pool_entry *entry)
 {
     struct survey_pool *row = next_pool_row(survey);
+    pool_add_sizes(entry->pool, &survey->sizes);
     if (row == NULL)
         return;
     *row = (struct survey_pool){.epoch = pool_epoch(entry->pool),
                                 .worker = entry->worker->index,
-                                .gc_enabled = pool_gc_config(entry->pool)->enabled};
+                                .gc_enabled = pool_gc_config(entry->pool)->enabled,
+                                .saves_done = entry->saved.done,
+                                .saves_failed = entry->saved.failed};
     memcpy(row->name, pool_name(entry->pool), strlen(pool_name(entry->pool)) + 1);
     pool_stats(entry->pool, &row->stats);
     pool_event_stats(entry->pool, &row->events);

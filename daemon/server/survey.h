@@ -31,6 +31,7 @@ struct survey_pool {
     struct pool_stats stats;
     struct event_stats events;
     struct gc_stats gc;
+    uint64_t saves_done, saves_failed;
 };
 
 enum survey_sort { SORT_SID, SORT_HELD, SORT_BYTES, SORT_QUEUED, SORT_IDLE, SORT_SINCE, SORT_COUNT };
@@ -51,7 +52,7 @@ typedef void survey_done(struct survey *survey, void *data);
 
 struct survey {
     /* Asked for. */
-    bool pools;             /* rows of pools */
+    bool pools;             /* rows of pools, and sizes */
     unsigned sessions_most; /* rows of sessions, 0 ... SURVEY_ROWS_MAX */
     enum survey_sort sort;
     bool ascending; /* the smallest first */
@@ -61,6 +62,7 @@ struct survey {
     struct book_sum book;
     struct survey_pool *pool_rows;
     unsigned pools_count, pools_cap;
+    struct pool_sizes sizes; /* of all pools */
     struct survey_session
         *session_rows; /* the first ones in that order, but without order before survey_sort() */
     unsigned sessions_count;

@@ -139,6 +139,26 @@ static void drop_all(void)
     ck_assert_uint_eq(blocks.live_bytes, 0);
 }
 
+/* Every block is in one size, every byte that is backed, too. */
+static void check_sizes(void)
+{
+    struct size_sum sums[SIZES] = {0};
+    uint64_t count[SIZES] = {0}, bytes = 0, used = 0;
+    for (unsigned n = 0; n < pieces_count; n++)
+        if (!is_large(pieces[n].bytes))
+            count[payload_class(pieces[n].bytes)]++;
+    blocks_sizes(&blocks, sums);
+    for (unsigned k = 0; k < SIZES; k++) {
+        ck_assert_uint_eq(sums[k].used, count[k]);
+        ck_assert_uint_le(sums[k].used, sums[k].blocks);
+        ck_assert_uint_le(sums[k].used_bytes, sums[k].bytes);
+        bytes += sums[k].bytes;
+        used += sums[k].used_bytes;
+    }
+    ck_assert_uint_eq(bytes, blocks.backed_bytes);
+    ck_assert_uint_eq(used, blocks.live_bytes);
+}
+
 static void check_all(void)
 {
     uint64_t live = 0;
@@ -149,7 +169,7 @@ static void check_all(void)
         const char *wrong = blocks_check_arena(&blocks, n);
         ck_assert_msg(wrong == NULL, "arena %u: %s", n, wrong);
     }
-    ck_assert_uint_ge(blocks.backed_bytes, 0);
+    check_sizes();
 }
 
 static uint64_t any_size(struct random *random)

@@ -3,11 +3,12 @@
 """The HTTP endpoint: what it answers agrees with stats and with a client that counted, and what it refuses."""
 import json
 import os
+import select
 import signal
 import socket
 import time
 
-from common import Daemon, WireTest, poll, unittest
+from common import Daemon, WireTest, poll, request_bytes, unittest
 
 import prom  # its folder is known from here on
 
@@ -96,6 +97,8 @@ class Figures(HttpTest):
         self.assertEqual(grown("holdfast_requests_total", method="get", code="GONE"), 1)
         self.assertEqual(grown("holdfast_requests_total", method="put", code="OK"), 20)
         self.assertEqual(grown("holdfast_request_duration_seconds_count", method="get"), 501)
+        for code in ("OOM", "INTERNAL"):  # there before they happen, or their first one would be no increase
+            self.assertEqual(after["holdfast_requests_total", (("code", code), ("method", "put"))], 0)
         self.assertEqual(prom.value(after, "holdfast_objects", pool=pool), 20)
         self.assertEqual(prom.value(after, "holdfast_object_bytes", pool=pool), 2000)
         self.assertEqual(prom.value(after, "holdfast_holds", pool=pool), 20)
@@ -109,6 +112,43 @@ class Figures(HttpTest):
         self.assertGreater(prom.value(after, "process_resident_memory_bytes"), 1 << 20)
         self.assertGreaterEqual(prom.value(after, "process_open_fds"), 10)
         self.assertLess(abs(prom.value(after, "process_start_time_seconds") - time.time()), 3600)
+
+    def test_memory_by_size(self):
+        """Blocks are told in the class of their size, and all classes together are what the pools have."""
+        c = self.pool_client()
+
+        def sizes(state):
+            found, samples = {}, self.metrics()
+            for (name, labels), value in samples.items():
+                labels = dict(labels)
+                if name.startswith("holdfast_size_class_") and labels["state"] == state:
+                    found[name.rsplit("_", 1)[1], labels["kind"], labels["size"]] = value
+            return found, samples
+        before, _ = sizes("used")
+        for size in [90] * 30 + [5000] * 20 + [20000] * 10 + [1 << 20] * 2:
+            c.call("put", b"x" * size)
+        (after, samples), (free, _) = sizes("used"), sizes("free")
+        grown = {key: after[key] - before[key] for key in after if after[key] != before[key]}
+        self.assertEqual({key: grown[key] for key in grown if key[1] == "values"}, {
+            ("blocks", "values", "96"): 30, ("bytes", "values", "96"): 30 * 96,
+            ("blocks", "values", "5120"): 20, ("bytes", "values", "5120"): 20 * 5120,
+            ("bytes", "values", "pages"): 10 * 20480, ("bytes", "values", "huge"): 2 << 20})
+        self.assertLess(len(after), 250)
+        self.assertEqual(set(after) - set(free), set())
+
+        def total(figures, kind):
+            return sum(value for key, value in figures.items() if key[:2] == ("bytes", kind))
+        pools = {key: value for key, value in samples.items() if key[0] in ("holdfast_pool_memory_bytes",
+                                                                            "holdfast_pool_values_used_bytes")}
+        self.assertEqual(total(after, "values"),
+                         sum(value for key, value in pools.items() if key[0] == "holdfast_pool_values_used_bytes"))
+        self.assertEqual(total(after, "values") + total(free, "values"),
+                         sum(value for key, value in pools.items() if ("kind", "values") in key[1]))
+        rows = self.get("/poolz").json()["sizes"]
+        row = next(row for row in rows if (row["kind"], row["size"]) == ("values", "96"))
+        self.assertEqual((row["used"], row["used_bytes"]), (after["blocks", "values", "96"], after["bytes", "values", "96"]))
+        self.assertEqual(row["bytes"] - row["used_bytes"], free["bytes", "values", "96"])
+        c.call("bye")
 
     def test_no_client_chooses_labels(self):
         c = self.client({"name": 'a"b\\{}'})
@@ -137,6 +177,19 @@ class Figures(HttpTest):
         row = next(row for row in everybody if row["name"] == "first")
         self.assertEqual((row["pid"], row["state"], row["anonymous"]), (5, "open", False))
         self.assertRegex(row["peer"], r"^unix:pid=%d uid=\d+$" % os.getpid())
+        self.assertEqual((row["held"], row["bytes"], row["queued"]), (0, 0, 0))
+        rows = self.get("/connz?sort=bytes&limit=1").json()["sessions"]
+        self.assertEqual([row["bytes"] for row in rows], [70])
+        for sort in ("idle", "since"):
+            rows = self.get("/connz?sort=%s&limit=1024" % sort).json()["sessions"]
+            times = [row[sort + "_ms"] for row in rows]
+            self.assertEqual(times, sorted(times, reverse=True))
+            self.assertTrue(all(row["idle_ms"] <= row["since_ms"] for row in rows))
+        large = clients[0].call("put", bytes(8 << 20))
+        clients[0].send_raw(request_bytes(1, "get", [large]) * 4)
+        poll(lambda: self.get("/connz?sort=queued&limit=1").json()["sessions"][0]["queued"] > 0, "replies are queued")
+        row = self.get("/connz?sort=queued&limit=1").json()["sessions"][0]
+        self.assertEqual((row["name"], row["bytes"]), ("n1", (8 << 20) + 10))
         for query in ("limit=0", "limit=1025", "limit=x", "offset=-1", "offset=15361", "sort=name", "limit=", "limit=1e3"):
             self.assertEqual(self.get("/connz?" + query).status, 400, query)
 
@@ -208,22 +261,36 @@ class Hostile(HttpTest):
             pass
         self.assertNotIn(b"200 OK", read_all(sock)[:20])
 
-    def test_slow_headers(self):
-        """A byte now and then keeps no connection: the whole request has its time."""
-        sock = self.connect()
-        sock.sendall(b"GET / HTTP/1.1\r\n")
-        sock.settimeout(0.25)
-        deadline = time.monotonic() + DEADLINE_S
-        while time.monotonic() < deadline:
-            try:
-                sock.sendall(b"X")
-                if sock.recv(100) == b"":
-                    return
-            except socket.timeout:
-                continue
-            except (BrokenPipeError, ConnectionResetError):
-                return
-        self.fail("it is still connected")
+    def ended(self, sock):
+        """Whether the daemon has closed the connection; sends a byte more."""
+        try:
+            sock.settimeout(0.1)
+            sock.sendall(b"X")
+            return sock.recv(100) == b""
+        except socket.timeout:
+            return False
+        except (BrokenPipeError, ConnectionResetError):
+            return True
+
+    def ended_unread(self, sock):
+        """The same, of one whose answers are not to be read."""
+        waiting = select.poll()
+        waiting.register(sock, select.POLLRDHUP)
+        return bool(waiting.poll(100))
+
+    def test_slow_ones(self):
+        """A byte now and then keeps no connection: the whole request has its time. Nor does a client that takes nothing of its
+        answers: others are answered, and it is cut off."""
+        headers, reader = self.connect(), self.connect()
+        headers.sendall(b"GET / HTTP/1.1\r\n")
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        asked = 200
+        reader.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * asked)
+        self.assertEqual(self.get("/healthz").status, 200)
+        self.c.call("ping")
+        poll(lambda: self.ended(headers), "slow headers are cut off")
+        poll(lambda: self.ended_unread(reader), "the slow reader is cut off", 4 * DEADLINE_S)
+        self.assertLess(read_all(reader).count(b"HTTP/1.1 200"), asked)
 
     def test_too_many_connections(self):
         """Those beyond wait or are refused; the daemon's clients do not notice, and there is room again afterwards."""
@@ -239,13 +306,6 @@ class Hostile(HttpTest):
             sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
             sock.close()
         self.assertEqual(self.get("/healthz").status, 200)
-
-    def test_slow_reader(self):
-        sock = self.connect()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20)
-        self.assertEqual(self.get("/healthz").status, 200)
-        self.c.call("ping")
 
     def test_memory_goes_back(self):
         for _ in range(20):
