@@ -555,6 +555,9 @@ HF_API int hf_scan(hf_conn *conn, uint64_t cursor, const struct hf_scan_options 
 
 /* Sessions of this pool, of `pool`, or of all ("*"): an array of maps. */
 HF_API int hf_sessions(hf_conn *conn, const char *pool, uint64_t limit, hf_reply **ret_rows);
+/* One page of those of this pool, or of `pool`, in no particular order: [cursor, [map, ...]]; cursor as in hf_names. */
+HF_API int hf_sessions_page(hf_conn *conn, const char *pool, uint64_t cursor, uint64_t limit,
+                            hf_reply **ret_page);
 
 /* Ends a session. `*ret_dropped` is the number of references it held. Error: HF_ERR_NOTFOUND. */
 HF_API int hf_kill(hf_conn *conn, uint64_t sid, int64_t *ret_dropped);

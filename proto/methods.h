@@ -57,7 +57,7 @@ enum hf_method_flags {
     X(unguard, "id", "", HF_M_CHANGES | HF_M_REPLAY, "0.1")                                                  \
     X(subscribe, "topics", "from_seq, prefix, rate", HF_M_CHANGES, "0.1")                                    \
     X(unsubscribe, "topics", "", HF_M_CHANGES, "0.1")                                                        \
-    X(sessions, "", "pool, limit, ended", HF_M_ADMIN, "0.1")                                                 \
+    X(sessions, "", "pool, limit, ended, cursor", HF_M_ADMIN, "0.1")                                         \
     X(kill, "sid", "", HF_M_CHANGES | HF_M_ADMIN, "0.1")                                                     \
     X(pools, "", "", HF_M_ADMIN, "0.1")                                                                      \
     X(pool_create, "name", "max_bytes", HF_M_CHANGES | HF_M_ADMIN, "0.1")                                    \

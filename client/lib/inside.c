@@ -115,6 +115,18 @@ int hf_sessions(hf_conn *conn, const char *pool, uint64_t limit, hf_reply **ret_
     return hf__call_end(conn, &sink);
 }
 
+int hf_sessions_page(hf_conn *conn, const char *pool, uint64_t cursor, uint64_t limit, hf_reply **ret_page)
+{
+    msgpack_packer *packer = hf__call(conn, "sessions", 1);
+    msgpack_pack_map(packer, 1 + (pool != NULL) + (limit != 0));
+    hf__pack_option_text(packer, "pool", pool);
+    hf__pack_option_uint(packer, "limit", limit);
+    hf__pack_text(packer, "cursor");
+    msgpack_pack_uint64(packer, cursor);
+    struct hf__sink sink = hf__sink_reply(ret_page);
+    return hf__call_end(conn, &sink);
+}
+
 int hf_kill(hf_conn *conn, uint64_t sid, int64_t *ret_dropped)
 {
     msgpack_pack_uint64(hf__call(conn, "kill", 1), sid);

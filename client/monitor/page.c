@@ -15,7 +15,6 @@
 #define BAR_WIDTH     30
 #define BAR_BYTES     3 /* of each bar of the history */
 #define NEARLY_FULL   0.9
-#define SESSIONS_TOLD 1024 /* at most, limits.ids */
 #define BUSIEST       6
 #define NUMBER(value) monitor_count((double)(value), (char[MONITOR_NUMBER_SIZE]){0})
 #define BYTES(value)  monitor_bytes((double)(value), (char[MONITOR_NUMBER_SIZE]){0})
@@ -214,11 +213,8 @@ static void add_collector(struct monitor_page *page, const struct monitor_change
 static void add_table_line(struct monitor_page *page, const struct monitor_scene *scene,
                            const struct monitor_choice *choice, size_t rows)
 {
-    const struct monitor_gauges *g = &scene->change->at->gauges;
-    size_t told = hf_item_count(hf_reply_item(scene->look->sessions));
     /* Those that hold most may be among the others. */
-    bool cut = choice->table == MONITOR_TABLE_SESSIONS && told == SESSIONS_TOLD &&
-               g->sessions_open + g->sessions_grace > told;
+    bool cut = choice->table == MONITOR_TABLE_SESSIONS && scene->look->sessions_cut;
     const char *column = monitor_table_column(choice->table, choice->sort);
     bool filtered = choice->filter[0] != '\0';
     monitor_page_add(page, cut ? MONITOR_WARNING : MONITOR_PLAIN, "%zu %s%s by %s%s%s%s", rows,

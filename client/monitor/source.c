@@ -6,6 +6,9 @@
 #include <time.h>
 
 #include "client/bench/clock.h"
+#include "proto/limits.h"
+
+#define SESSIONS_TOLD 1024u /* by one answer, limits.ids */
 
 static uint64_t unix_ms(void)
 {
@@ -35,6 +38,76 @@ static bool connected(struct monitor_source *source)
     return code == 0 || fail(source, code);
 }
 
+static void keep(struct monitor_look *look, hf_reply *reply, hf_item rows)
+{
+    look->sessions[look->sessions_count++] = (struct monitor_sessions){reply, rows};
+}
+
+static void forget_sessions(struct monitor_look *look)
+{
+    while (look->sessions_count > 0)
+        hf_reply_free(look->sessions[--look->sessions_count].reply);
+}
+
+/* All of one pool, or as many as there is room for. */
+static int ask_pool(struct monitor_source *source, const char *pool, struct monitor_look *look)
+{
+    uint64_t cursor = 0;
+    do {
+        hf_reply *page;
+        if (look->sessions_count == MONITOR_PAGES) {
+            look->sessions_cut = true;
+            return 0;
+        }
+        int code = hf_sessions_page(source->conn, pool, cursor, 0, &page);
+        if (code == HF_ERR_NOTFOUND && pool != NULL)
+            return 0; /* it was dropped meanwhile */
+        if (code != 0)
+            return code;
+        keep(look, page, hf_item_at(hf_reply_item(page), 1));
+        if (!hf_item_uint(hf_item_at(hf_reply_item(page), 0), &cursor))
+            cursor = 0;
+    } while (cursor != 0);
+    return 0;
+}
+
+/* Those of each pool that has any. */
+static int ask_pools(struct monitor_source *source, struct monitor_look *look)
+{
+    hf_walk walk = hf_walk_start(hf_reply_item(look->pools));
+    hf_item row;
+    int code = 0;
+    while (code == 0 && hf_walk_next(&walk, NULL, &row)) {
+        char name[HF_POOL_NAME_MAX + 1];
+        const void *bytes;
+        size_t size;
+        uint64_t open = 0, grace = 0;
+        hf_item_uint(hf_item_get(row, "sessions"), &open);
+        hf_item_uint(hf_item_get(row, "grace"), &grace);
+        if (open + grace == 0 || !hf_item_bytes(hf_item_get(row, "name"), &bytes, &size) ||
+            size >= sizeof name)
+            continue;
+        memcpy(name, bytes, size);
+        name[size] = '\0';
+        code = ask_pool(source, name, look);
+    }
+    return code;
+}
+
+/* Those of all pools: mostly one answer has them all. */
+static int ask_all(struct monitor_source *source, struct monitor_look *look)
+{
+    hf_reply *rows;
+    int code = hf_sessions(source->conn, "*", 0, &rows);
+    if (code != 0)
+        return code;
+    keep(look, rows, hf_reply_item(rows));
+    if (hf_item_count(hf_reply_item(rows)) < SESSIONS_TOLD)
+        return 0;
+    forget_sessions(look);
+    return ask_pools(source, look);
+}
+
 static int ask(struct monitor_source *source, enum monitor_wanted wanted, struct monitor_look *look)
 {
     hf_reply *stats;
@@ -46,8 +119,10 @@ static int ask(struct monitor_source *source, enum monitor_wanted wanted, struct
     look->all_pools = wanted == MONITOR_SESSIONS_OF_ALL;
     if (wanted == MONITOR_FIGURES_ONLY)
         return 0;
-    code = hf_sessions(source->conn, look->all_pools ? "*" : NULL, 0, &look->sessions);
-    return code != 0 ? code : hf_pools(source->conn, &look->pools);
+    code = hf_pools(source->conn, &look->pools);
+    if (code != 0)
+        return code;
+    return look->all_pools ? ask_all(source, look) : ask_pool(source, NULL, look);
 }
 
 bool monitor_source_look(struct monitor_source *source, enum monitor_wanted wanted, struct monitor_look *ret)
@@ -64,9 +139,9 @@ bool monitor_source_look(struct monitor_source *source, enum monitor_wanted want
 
 void monitor_look_done(struct monitor_look *look)
 {
-    hf_reply_free(look->sessions);
+    forget_sessions(look);
     hf_reply_free(look->pools);
-    look->sessions = look->pools = NULL;
+    look->pools = NULL;
 }
 
 void monitor_source_close(struct monitor_source *source)

@@ -9,6 +9,9 @@
 
 #include "client/monitor/sample.h"
 
+/* Pages of sessions that one look reads at most; limits.ids of them are in one. */
+#define MONITOR_PAGES 64u
+
 struct monitor_source {
     const char *address; /* NULL: the default one. All borrowed */
     const char *pool;    /* NULL: `default` */
@@ -22,7 +25,12 @@ struct monitor_source {
 /* One look. `rows` are answers that the caller frees with monitor_look_done, also after an error. */
 struct monitor_look {
     struct monitor_sample sample;
-    hf_reply *sessions; /* NULL unless they were asked for */
+    struct monitor_sessions {
+        hf_reply *reply;
+        hf_item rows;
+    } sessions[MONITOR_PAGES]; /* as many as were asked for */
+    unsigned sessions_count;
+    bool sessions_cut; /* there are more than that */
     hf_reply *pools;
     bool all_pools; /* the sessions are those of all pools */
 };

@@ -181,10 +181,18 @@ static int compare(const void *a_, const void *b_, void *order_)
 
 /* ---- rows ---- */
 
+static size_t sessions_there(const struct monitor_look *look)
+{
+    size_t count = 0;
+    for (unsigned i = 0; i < look->sessions_count; i++)
+        count += hf_item_count(look->sessions[i].rows);
+    return count;
+}
+
 static size_t rows_there(const struct monitor_scene *scene, enum monitor_table table)
 {
     switch (table) {
-    case MONITOR_TABLE_SESSIONS: return hf_item_count(hf_reply_item(scene->look->sessions));
+    case MONITOR_TABLE_SESSIONS: return sessions_there(scene->look);
     case MONITOR_TABLE_POOLS: return hf_item_count(hf_reply_item(scene->look->pools));
     default: return scene->change->at->method_count;
     }
@@ -195,10 +203,19 @@ static void keep(struct monitor_rows *rows, const struct monitor_choice *choice)
     rows->count += passes(&rows->rows[rows->count], column_count(choice->table), choice->filter);
 }
 
+static void fill_from_array(struct monitor_rows *rows, const struct monitor_choice *choice, hf_item array)
+{
+    hf_walk walk = hf_walk_start(array);
+    hf_item row;
+    while (hf_walk_next(&walk, NULL, &row)) {
+        fill_from_map(&rows->rows[rows->count], tables[choice->table].columns, row);
+        keep(rows, choice);
+    }
+}
+
 static void fill(struct monitor_rows *rows, const struct monitor_scene *scene,
                  const struct monitor_choice *choice)
 {
-    hf_item row;
     if (choice->table == MONITOR_TABLE_METHODS) {
         for (unsigned i = 0; i < scene->change->at->method_count; i++) {
             fill_method(&rows->rows[rows->count], scene->change, i);
@@ -206,12 +223,10 @@ static void fill(struct monitor_rows *rows, const struct monitor_scene *scene,
         }
         return;
     }
-    bool pools = choice->table == MONITOR_TABLE_POOLS;
-    hf_walk walk = hf_walk_start(hf_reply_item(pools ? scene->look->pools : scene->look->sessions));
-    while (hf_walk_next(&walk, NULL, &row)) {
-        fill_from_map(&rows->rows[rows->count], tables[choice->table].columns, row);
-        keep(rows, choice);
-    }
+    if (choice->table == MONITOR_TABLE_POOLS)
+        fill_from_array(rows, choice, hf_reply_item(scene->look->pools));
+    for (unsigned i = 0; choice->table == MONITOR_TABLE_SESSIONS && i < scene->look->sessions_count; i++)
+        fill_from_array(rows, choice, scene->look->sessions[i].rows);
 }
 
 bool monitor_rows_make(struct monitor_rows *rows, const struct monitor_scene *scene,

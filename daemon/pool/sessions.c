@@ -451,3 +451,18 @@ unsigned pool_sessions(struct pool *pool, uint64_t after_sid, struct session_row
             pool_session_row(pool, s, &rows[count++]);
     return count;
 }
+
+unsigned pool_sessions_page(struct pool *pool, uint32_t *cursor, struct session_row *rows, unsigned max)
+{
+    uint32_t slot = *cursor, top = pool->sessions_top;
+    uint32_t end = slot >= top || top - slot <= max ? top : slot + max;
+    unsigned count = 0;
+    for (; slot < end; slot++, pool->heap.work++) {
+        /* one that ends keeps its place for a while, but not its number */
+        const struct session *s = freeset_has(&pool->session_slots, slot) ? NULL : table(pool)[slot];
+        if (s != NULL && index_find(&pool->by_sid, bits_mix(s->sid), &s->sid) == slot + 1)
+            pool_session_row(pool, s, &rows[count++]);
+    }
+    *cursor = end == top ? 0 : end;
+    return count;
+}

@@ -238,6 +238,8 @@ struct sessions_args {
     uint32_t limit, number;
     bool all;   /* pools; else the one of `number` */
     bool ended; /* those that have ended */
+    bool paged;
+    uint32_t cursor; /* of this page, then of the next one */
 };
 
 static void reply_ended_row(struct call *call, const struct pool *pool, const struct ended_row *ended)
@@ -275,14 +277,15 @@ static void reply_ended(struct call *call, struct question *question, const stru
 
 static void reply_sessions(struct call *call, struct question *question, struct pool *pool)
 {
-    const struct sessions_args *args = (const void *)question->args;
+    struct sessions_args *args = (void *)question->args;
     struct session_row *rows = call_scratch(call)->rows.sessions;
 
     if (args->ended) {
         reply_ended(call, question, pool);
         return;
     }
-    unsigned count = pool_sessions(pool, 0, rows, args->limit - question->rows);
+    unsigned count = args->paged ? pool_sessions_page(pool, &args->cursor, rows, args->limit)
+                                 : pool_sessions(pool, 0, rows, args->limit - question->rows);
 
     for (unsigned i = 0; i < count; i++)
         reply_session(call, pool, &rows[i]);
@@ -312,15 +315,25 @@ static int visit_sessions(struct call *call, struct question *question)
     return 0;
 }
 
+static int reply_page(struct call *call, struct question *question)
+{
+    const struct sessions_args *args = (const void *)question->args;
+
+    reply_array(call, 2);
+    reply_uint(call, args->cursor);
+    return call_rows(call, question);
+}
+
 int handle_sessions(struct call *call)
 {
     struct name_in name;
-    uint64_t limit = HF_IDS_MAX;
-    bool named = false, ended = false;
+    uint64_t limit = HF_IDS_MAX, cursor = 0;
+    bool named = false, ended = false, paged = false;
     const struct option_spec specs[] = {
         {"pool", OPTION_BYTES, &name, &named, 0, UINT32_MAX},
         {"limit", OPTION_UINT, &limit, NULL, 1, HF_IDS_MAX},
         {"ended", OPTION_BOOL, &ended, NULL, 0, 0},
+        {"cursor", OPTION_UINT, &cursor, &paged, 0, UINT32_MAX},
     };
     struct sessions_args args;
     struct place place = {0};
@@ -331,8 +344,13 @@ int handle_sessions(struct call *call)
     if (!named)
         name =
             (struct name_in){(const uint8_t *)pool_name(call->pool), (uint32_t)strlen(pool_name(call->pool))};
-    args = (struct sessions_args){
-        .limit = (uint32_t)limit, .all = name.size == 1 && name.data[0] == '*', .ended = ended};
+    args = (struct sessions_args){.limit = (uint32_t)limit,
+                                  .all = name.size == 1 && name.data[0] == '*',
+                                  .ended = ended,
+                                  .paged = paged,
+                                  .cursor = (uint32_t)cursor};
+    if (paged && (args.all || ended))
+        return call_badarg(call, "cursor", -1, "only sessions of one pool that have not ended come in pages");
     if (!args.all && !pool_name_fits(name.data, name.size))
         return call_bad_pool_name(call, "option", "pool");
     if (!args.all && (r = server_busy_named(call, name.data, name.size)))
@@ -340,7 +358,8 @@ int handle_sessions(struct call *call)
     if (!args.all && !server_place(call->server, name.data, name.size, &place))
         return no_pool(call);
     args.number = place.number;
-    return call_ask(call, &(struct ask){visit_sessions, call_rows, &args, sizeof(args)}, place.worker);
+    return call_ask(call, &(struct ask){visit_sessions, paged ? reply_page : call_rows, &args, sizeof(args)},
+                    place.worker);
 }
 
 static int no_session(struct call *call, uint64_t sid)

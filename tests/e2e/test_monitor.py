@@ -157,11 +157,19 @@ class Once(Case):
                 text = self.run_cli("top", "--once", "--interval", "10ms").stdout
                 self.assertRegex(text, r"All pools +2  objects 1 ")
 
-    def test_more_sessions_than_are_told(self):
-        clients = [self.daemon.client(hello={}) for _ in range(1030)]
+    def test_more_sessions_than_one_answer_tells(self):
+        """The one that holds most is found wherever it is: in one pool, and in all."""
+        clients = [self.daemon.client(hello={"name": "c%d" % n}) for n in range(1100)]
         try:
-            self.assertIn("1024 sessions of the first that the daemon tells",
-                          self.run_cli("top", "--once", "--interval", "10ms").stdout)
+            clients[1090].call("put", b"x" * 100000)
+            clients[0].call("pool_create", "another")
+            clients.append(self.daemon.client(hello={"name": "there", "pool": "another"}))
+            clients[-1].call("put", b"x" * 200000)
+            for words, names, count in (([], ["c1090"], 1101), (["--all"], ["there", "c1090"], 1102)):
+                text = self.run_cli("top", "--once", "--interval", "10ms", *words).stdout
+                self.assertIn("%d sessions by bytes" % count, text)
+                rows = self.lines("top", "--once", "--interval", "10ms", *words)[0]["sessions"]
+                self.assertEqual([row["name"] for row in rows[:len(names)]], names)
         finally:
             for client in clients:
                 client.close()

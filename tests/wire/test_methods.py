@@ -30,7 +30,7 @@ class General(WireTest):
                               ("name", "if_version"), ("lookup", "version"), ("unname", "if_version"),
                               ("names", "prefix limit"), ("store", "if_version tag"), ("fetch", "version"),
                               ("holders", "limit"), ("referrers", "limit"), ("scan", "tag min_size sid limit"),
-                              ("sessions", "pool limit ended"),
+                              ("sessions", "pool limit ended cursor"),
                               ("slowlog", "limit reset"),
                               ("pool_create", "max_bytes"), ("pool_drop", "force"),
                               ("subscribe", "from_seq prefix rate")):
@@ -263,6 +263,32 @@ class Views(WireTest):
                     del doomed[:50]
             turns += 1
         self.assertLessEqual(set(constant), seen)
+
+    def test_sessions_in_pages(self):
+        """All that stay are told, each once, whoever comes and goes meanwhile; those that end are not."""
+        c = self.pool_client(name="pager")
+        pool = c.hello_result["pool"]
+        stay, go = ([self.client({"pool": pool, "name": "%s%d" % (word, n), "lease_ms": 0}) for n in range(20)]
+                    for word in ("stay", "go"))
+        for n in range(5):
+            go.pop().call("bye")
+        cursor, pages, rows = 0, 0, []
+        while pages == 0 or cursor != 0:
+            cursor, page = c.call("sessions", {"cursor": cursor, "limit": 7})
+            self.assertLessEqual(len(page), 7)
+            rows += page
+            pages += 1
+            if go:
+                go.pop().call("bye")
+                self.client({"pool": pool, "name": "new"})
+        self.assertGreaterEqual(pages, 6)
+        sids = [row["sid"] for row in rows]
+        self.assertEqual(len(sids), len(set(sids)))
+        self.assertLessEqual({client.hello_result["sid"] for client in stay + [c]}, set(sids))
+        self.assertEqual(c.call("sessions", {"cursor": 5000}), [0, []])
+        self.assertEqual(self.c.call("sessions", {"pool": pool, "cursor": 0})[1], c.call("sessions", {"cursor": 0})[1])
+        for options in ({"cursor": -1}, {"cursor": 1 << 32}, {"cursor": 0, "pool": "*"}, {"cursor": 0, "ended": True}):
+            self.assertCode("BADARG", c, "sessions", options)
 
     def test_sessions(self):
         c = self.pool_client(name="lister", pid=5)
