@@ -2,14 +2,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What deploy/ has for Prometheus and Grafana fits the daemon: promtool accepts and fires every rule, and each metric that a
 rule or a panel names is one that /metrics has; a real Prometheus scrapes a loaded daemon and counts as its clients did,
-and an alert fires when its condition is caused. Takes Debian's prometheus."""
+and each alert fires when its condition is caused. Takes Debian's prometheus."""
 import json
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import urllib.error
 import urllib.parse
@@ -18,8 +21,8 @@ import urllib.request
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 
-from daemon import Daemon  # noqa: E402
-from rpc import RpcError, poll  # noqa: E402
+from daemon import RELEASE, Daemon  # noqa: E402
+from rpc import DEADLINE_S, RpcError, poll, request_bytes  # noqa: E402
 
 FOLDER = os.path.join(ROOT, "deploy", "prometheus")
 RULES = os.path.join(FOLDER, "holdfast.rules.yml")
@@ -106,13 +109,15 @@ class Metrics(unittest.TestCase):
 
 
 class Prometheus(unittest.TestCase):
-    """A real one, that scrapes every second."""
+    """A real one, that scrapes and judges each second."""
+
+    INTERVAL = "1s"
 
     def start(self, daemon):
         folder = self.enterContext(tempfile.TemporaryDirectory(prefix="hf-prometheus-"))
-        config = read(os.path.join(FOLDER, "prometheus.yml")).replace("15s", "1s").replace("127.0.0.1:7678", daemon)
+        config = read(os.path.join(FOLDER, "prometheus.yml")).replace("15s", self.INTERVAL).replace("127.0.0.1:7678", daemon)
         # What takes minutes there takes seconds here.
-        rules = re.sub(r"for: \w+", "for: 1s", read(RULES))
+        rules = re.sub(r"for: \w+", "for: 0s", read(RULES))
         for name, text in (("prometheus.yml", config), ("holdfast.rules.yml", rules)):
             with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
                 file.write(text)
@@ -164,12 +169,91 @@ class Prometheus(unittest.TestCase):
                 fill(client, 1000)
                 poll(lambda: fill(client, 100) and "HoldfastOutOfMemory" in self.firing(), "OOM is told")
                 poll(lambda: "HoldfastPoolNearlyFull" in self.firing(), "the pool is told to be nearly full")
+                poll(lambda: "HoldfastMemoryNearlyFull" in self.firing(), "so is all memory")
             daemon.terminate()
             daemon.wait_exit()
             poll(lambda: "HoldfastDown" in self.firing(), "the daemon is told to be down")
             daemon.process.stderr.close()
             daemon.lines, daemon.ended = [], False
             daemon.start()
+
+    def watched(self, *args, **options):
+        """A daemon, scraped."""
+        daemon = self.enterContext(Daemon("--stats", "127.0.0.1:0", *args, tcp=False, **options))
+        self.start(daemon.wait_line(STATS)[1])
+        poll(lambda: self.ask('up{job="holdfast"}') == 1, "prometheus has seen it")
+        self.assertEqual(self.firing(), set())
+        return daemon
+
+    def fires(self, alert):
+        return poll(lambda: alert in self.firing(), "%s fires" % alert, 4 * DEADLINE_S)
+
+    def test_slow_requests(self):
+        with self.watched().client(hello={}) as client:
+            for _ in range(100):
+                client.call("put_many", [[None]] * 1024)
+
+            def slow():
+                client.call("verify")
+                return "HoldfastSlow" in self.firing()
+            poll(slow, "HoldfastSlow fires")
+
+    def test_clients_that_are_gone(self):
+        daemon = self.watched()
+        for _ in range(2):
+            daemon.client(hello={"lease_ms": 600000}).close()
+        self.fires("HoldfastClientsGone")
+
+    def test_descriptors(self):
+        daemon, clients = self.watched(wrap=["prlimit", "--nofile=64:64", "--"]), []
+        self.addCleanup(lambda: [client.close() for client in clients])
+        while "HoldfastDescriptorsNearlyUsed" not in self.firing() or "HoldfastConnectionsRefused" not in self.firing():
+            if len(clients) < 60:
+                clients.append(socket.socket(socket.AF_UNIX))
+                clients[-1].connect(daemon.unix)
+
+    def test_a_client_that_reads_nothing(self):
+        with self.watched().client(hello={}) as client:
+            large = client.call("put", bytes(8 << 20))
+            client.send_raw(request_bytes(1, "get", [large]) * 4)
+            self.fires("HoldfastConnectionsCut")
+
+    def test_restarts(self):
+        listener = self.enterContext(socket.create_server(("127.0.0.1", 0)))
+        self.start("127.0.0.1:%d" % listener.getsockname()[1])
+        starts = 0
+        for _ in range(4):
+            poll(lambda: int(time.time()) > starts + 1, "another second, which is what the figure can tell")  # noqa: B023
+            with Daemon(tcp=False, handed=[listener.fileno()], env={"LISTEN_FDNAMES": "stats"}):
+                before = starts
+                poll(lambda: (self.ask('process_start_time_seconds{job="holdfast"}') or 0) > before, "it is seen")  # noqa: B023
+                starts = self.ask('process_start_time_seconds{job="holdfast"}')
+        self.fires("HoldfastRestarts")
+
+    def test_more_dies_than_is_freed_and_a_collection_that_does_not_end(self):
+        """With millions of objects; the shipped program makes them soonest."""
+        with self.watched(program=RELEASE).client(hello={}) as client:
+            for _ in range(40):
+                client.pipeline([("put_many", [[None]] * 1024)] * 100)
+
+            def collect():
+                client.call("gc_collect")
+                return "HoldfastCollectorBehind" in self.firing()
+            poll(collect, "HoldfastCollectorBehind fires")
+            client.call("bye")
+        self.fires("HoldfastBacklog")
+
+    def test_a_save_that_fails(self):
+        with tempfile.TemporaryDirectory(prefix="hf-saves-") as folder:
+            daemon = self.watched("--save-dir", folder)
+            with daemon.client(hello={}) as client:
+                client.call("save")
+                os.rename(folder, folder + "-gone")
+                self.addCleanup(shutil.rmtree, folder + "-gone")
+                self.assertRaises(RpcError, client.call, "save")
+                os.mkdir(folder)
+                self.fires("HoldfastSaveFailed")
+                self.fires("HoldfastInternalErrors")  # its client was told so
 
 
 if __name__ == "__main__":
