@@ -13,7 +13,7 @@
 /* Over all runs; told at the end. */
 struct totals {
     uint64_t operations, collections, collected, delivered, dry_runs, idle_checks, revived;
-    uint64_t young, young_collected;
+    uint64_t young, young_collected, saved;
 };
 
 struct sim {
@@ -47,6 +47,9 @@ struct sim {
     bool verifying; /* the pool's own walk is under way, in steps between everything else */
     struct gc_ticket asked;
     bool asking;
+    bool saves;                  /* now and then (saved_graph.h) */
+    struct graph_saving *saving; /* under way; NULL: none */
+    struct random aside;         /* chooses for saves alone */
 };
 
 /* Tells the seed, the operation and the phase, and ends the program. */

@@ -6,50 +6,21 @@
  * operations, whether the file has no room from some write on, and whether there is memory for it at all. A finished
  * file is loaded in both ways: as it is, with the ids and sessions of the instant; and by pool_load() as a new
  * incarnation of the pool, in which only what names keep is left, under other ids. */
-#include "daemon/heap/load.h"
-#include "daemon/heap/save.h"
 #include "daemon/pool/internal.h"
 #include "tests/sim/driver.h"
+#include "tests/sim/savefile.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define ONE_IN_MOST    500u /* operations between two saves, more or less, of small pools */
-#define BUFFERS_MOST   5u
 #define COLLECT_ONE_IN 40u
-
-/* A file that has no room from the n-th write on. */
-struct full_io {
-    struct save_io io;
-    uint64_t writes, fail_at; /* 0: never */
-};
 
 struct saving {
     struct survival at; /* the instant; its model is a copy */
-    struct full_io io;
-    struct save_buffer *chain; /* out, and not yet written */
-    int fd;
-    unsigned lazy; /* one in so many operations is followed by a step */
+    struct savefile file;
 };
-
-static int write_some(const struct save_io *io, int fd, const void *data, uint64_t size, uint64_t offset)
-{
-    /* The save hands back the pointer that it was given, which is the first member of a writable full_io. */
-    struct full_io *full = (struct full_io *)(uintptr_t)io;
-    if (++full->writes == full->fail_at)
-        return -ENOSPC;
-    return pwrite(fd, data, size, (off_t)offset) == (ssize_t)size ? 0 : -EIO;
-}
-
-static int empty_file(struct sim *sim)
-{
-    int fd = memfd_create("saved", MFD_CLOEXEC);
-    sim_check(sim, fd >= 0);
-    return fd;
-}
 
 static bool one_in(struct sim *sim, uint64_t n)
 {
@@ -59,15 +30,12 @@ static bool one_in(struct sim *sim, uint64_t n)
 /* ---- what was saved ---- */
 
 /* As it is, without a new incarnation. */
-static void check_same(struct sim *sim, const struct saving *saving)
+static void check_same(struct sim *sim, struct saving *saving)
 {
-    struct saved_header header;
-    struct load_scan scan = {.records = 0};
-    char error[200] = "";
-    int fd_meta = empty_file(sim), fd_values = empty_file(sim);
-    if (load_header(saving->fd, &header, error, sizeof error) != LOAD_FINE ||
-        load_pieces(saving->fd, &header, fd_meta, fd_values, false, &scan, error, sizeof error) != LOAD_FINE)
-        sim_fail(sim, "a whole file is refused: %s", error);
+    int fd_meta, fd_values;
+    const char *wrong = savefile_load(&saving->file, &fd_meta, &fd_values);
+    if (wrong != NULL)
+        sim_fail(sim, "a whole file is refused: %s", wrong);
     struct pool *pool = survival_open(sim, &saving->at, fd_meta, fd_values);
     survival_check(sim, &saving->at, pool);
     pool_close(pool);
@@ -117,7 +85,7 @@ static void check_loaded(struct sim *sim, struct saving *saving)
                                        .fd_values = -1};
     struct pool *pool;
     char error[256] = "";
-    int rc = pool_load(&pool, &config, saving->fd, error, sizeof error);
+    int rc = pool_load(&pool, &config, saving->file.fd, error, sizeof error);
     if (rc != 0)
         sim_fail(sim, "pool_load answered %d: %s", rc, error);
     sim_check(sim, pool_epoch(pool) == config.epoch);
@@ -135,76 +103,45 @@ static void check_loaded(struct sim *sim, struct saving *saving)
 static void begin(struct sim *sim)
 {
     struct saving *saving = calloc(1, sizeof *saving);
-    struct mem *mem = pool_mem(sim->pool);
-    sim_check(sim, saving != NULL);
-    saving->fd = empty_file(sim);
-    saving->lazy = one_in(sim, 2) ? 1 : (unsigned)random_between(&sim->aside, 2, 20);
-    saving->io = (struct full_io){.io.write = write_some,
-                                  .fail_at = one_in(sim, 6) ? random_between(&sim->aside, 1, 6) : 0};
-    const struct save_config config = {.fd = saving->fd,
-                                       .memory = random_between(&sim->aside, 1, BUFFERS_MOST) * SAVE_BUFFER,
-                                       .now_ms = sim->now_ms,
-                                       .io = &saving->io.io};
     bool starved = one_in(sim, 8);
-    mem->fail_at = starved ? mem->calls + random_between(&sim->aside, 1, 3) : 0;
-    int rc =
-        survival_now(sim, &saving->at) ? save_begin(&sim->pool->heap, &config, &sim->pool->save) : -EAGAIN;
-    mem->fail_at = 0;
-    if (rc == 0) {
-        saving->at.model = model_copy(sim->model);
-        saving->at.random = &sim->aside;
-        sim->saving = saving;
+    sim_check(sim, saving != NULL);
+    if (!survival_now(sim, &saving->at)) {
+        free(saving);
         return;
     }
-    sim_check(sim, rc == -EAGAIN || (rc == -ENOMEM && (starved || sim->squeezed)));
-    close(saving->fd);
-    free(saving);
+    if (!savefile_begin(&saving->file, sim->pool, &sim->aside, sim->now_ms, starved)) {
+        sim_check(sim, starved || sim->squeezed);
+        free(saving);
+        return;
+    }
+    saving->at.model = model_copy(sim->model);
+    saving->at.random = &sim->aside;
+    sim->saving = saving;
 }
 
 static void forget(struct sim *sim)
 {
-    struct saving *saving = sim->saving;
-    if (saving->chain != NULL)
-        save_given_back(sim->pool->save, saving->chain, 0);
-    pool_save_end(sim->pool);
-    model_free(saving->at.model);
-    close(saving->fd);
-    free(saving);
+    savefile_end(&sim->saving->file);
+    model_free(sim->saving->at.model);
+    free(sim->saving);
     sim->saving = NULL;
 }
 
-static void end(struct sim *sim)
+static void go_on(struct sim *sim)
 {
-    struct saving *saving = sim->saving;
-    int err = save_error(sim->pool->save);
-    if (err != 0 && (err != -ENOSPC || saving->io.fail_at == 0))
-        sim_fail(sim, "a save fails without a reason: %d", err);
-    sim->saves_failed += err != 0;
-    if (err == 0) {
+    enum savefile_state state = savefile_go_on(&sim->saving->file);
+    if (state == SAVEFILE_ON)
+        return;
+    sim_check(sim, state != SAVEFILE_WRONG);
+    if (state == SAVEFILE_WHOLE) {
         sim->operation = "saved";
-        check_same(sim, saving);
+        check_same(sim, sim->saving);
         sim->operation = "saved and loaded";
-        check_loaded(sim, saving);
-        sim->saved++;
+        check_loaded(sim, sim->saving);
     }
+    sim->saved += state == SAVEFILE_WHOLE;
+    sim->saves_failed += state == SAVEFILE_FAILED;
     forget(sim);
-}
-
-static void step(struct sim *sim)
-{
-    struct save *save = sim->pool->save;
-    struct saving *saving = sim->saving;
-    if (one_in(sim, 2))
-        (void)pool_save_step(sim->pool);
-    if (saving->chain == NULL)
-        saving->chain = save_take(save);
-    if (saving->chain != NULL && one_in(sim, 3)) {
-        int err = save_write(saving->chain);
-        save_given_back(save, saving->chain, err);
-        saving->chain = NULL;
-    }
-    if (saving->chain == NULL && (save_is_done(save) || save_error(save) != 0))
-        end(sim);
 }
 
 void saves_go_on(struct sim *sim)
@@ -218,8 +155,7 @@ void saves_go_on(struct sim *sim)
     }
     if (one_in(sim, COLLECT_ONE_IN)) /* it frees nothing: the model counts */
         (void)pool_collect(sim->pool, true, false, &ticket);
-    if (one_in(sim, sim->saving->lazy))
-        step(sim);
+    go_on(sim);
 }
 
 void saves_end(struct sim *sim)
@@ -227,5 +163,5 @@ void saves_end(struct sim *sim)
     if (sim->saving != NULL && one_in(sim, 4))
         forget(sim);
     while (sim->saving != NULL)
-        step(sim);
+        go_on(sim);
 }

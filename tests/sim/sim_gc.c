@@ -12,14 +12,16 @@
  * HF_TEST_LONG=1  a hundred times as many */
 #include "tests/lib/environment.h"
 #include "tests/sim/judge.h"
+#include "tests/sim/saved_graph.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SEEDS      2000u
-#define SEEDS_LONG 1000000u
-#define SLOTS_MOST 10u
+#define SEEDS        2000u
+#define SEEDS_LONG   1000000u
+#define SLOTS_MOST   10u
+#define SAVES_ONE_IN 10u /* runs without guards */
 
 static bool chance(struct sim *sim, unsigned percent)
 {
@@ -584,7 +586,10 @@ static void run(struct sim *sim, uint64_t seed, struct totals *totals)
     begin(sim);
     uint64_t operations_most = random_between(&sim->random, 30, 200);
     unsigned step_percent = (unsigned)random_between(&sim->random, 30, 95);
+    sim->aside.state = seed * 77 + 5;
+    sim->saves = !sim->guards && random_once_in(&sim->aside, SAVES_ONE_IN);
     for (sim->number = 1; sim->number <= operations_most;) {
+        graph_saves_go_on(sim);
         if (sim->graph.made + 10 > GRAPH_OBJECTS)
             break;
         rare_moment(sim);
@@ -602,6 +607,7 @@ static void run(struct sim *sim, uint64_t seed, struct totals *totals)
         if (sim->verifies && chance(sim, 30))
             verify_step(sim);
     }
+    graph_saves_end(sim);
     end(sim);
     for (unsigned k = 0; k < GC_YOUNG_TRIGGERS; k++)
         totals->young += sim->pool->gc.young.done[k];
@@ -622,12 +628,13 @@ int main(void)
         run(sim, seed, &totals);
     free(sim);
     printf("sim_gc: %llu runs, %llu operations, %llu collections freed %llu, %llu delivered, %llu dry runs, "
-           "%llu revived, %llu young ones freed %llu, I4 checked %llu times\n",
+           "%llu revived, %llu young ones freed %llu, I4 checked %llu times, %llu saved\n",
            (unsigned long long)seeds, (unsigned long long)totals.operations,
            (unsigned long long)totals.collections, (unsigned long long)totals.collected,
            (unsigned long long)totals.delivered, (unsigned long long)totals.dry_runs,
            (unsigned long long)totals.revived, (unsigned long long)totals.young,
-           (unsigned long long)totals.young_collected, (unsigned long long)totals.idle_checks);
+           (unsigned long long)totals.young_collected, (unsigned long long)totals.idle_checks,
+           (unsigned long long)totals.saved);
     bool enough = totals.collections > seeds && totals.collected > seeds && totals.idle_checks > 0 &&
                   (seeds < 100 || totals.young_collected > seeds);
     return enough ? 0 : 1;
