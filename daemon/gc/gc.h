@@ -236,10 +236,14 @@ void gc_dropped(struct gc *gc, uint32_t index);    /* for gc_drop() */
 void young_suspect(struct gc *gc, uint32_t index); /* for gc_suspect() */
 
 /* It may be garbage: there must be a full collection some time. */
+static inline void gc_unresolved_old(struct gc *gc)
+{
+    if (unlikely(gc->unresolved++ == 0))
+        gc->unresolved_since_ms = gc->now_ms;
+}
 static inline void gc_unresolved(struct gc *gc, uint32_t index)
 {
-    if (gc->unresolved++ == 0)
-        gc->unresolved_since_ms = gc->now_ms;
+    gc_unresolved_old(gc);
     if (heap_is_marked(gc->heap, index))
         return;
     gc->unresolved_young++;
@@ -252,17 +256,22 @@ static inline bool gc_is_old(const struct gc *gc, uint32_t index, uint64_t w0)
     return (w0 & W0_AGE) >> W0_AGE_SHIFT >= GC_OLD || heap_is_marked(gc->heap, index);
 }
 
-/* It waits for a trial already: that it has lost one more reference is nothing new. */
-static inline bool gc_waits(const struct gc *gc, uint32_t index, uint64_t w0)
+/* One that is not marked waits for a trial already: that it has lost one more reference is nothing new. */
+static inline bool gc_waits(const struct gc *gc, uint64_t w0)
 {
-    return (w0 & W0_SUSPECT) != 0 && gc->phase < GC_MARK && !gc_is_old(gc, index, w0);
+    return (w0 & W0_SUSPECT) != 0 && gc->phase < GC_MARK && (w0 & W0_AGE) >> W0_AGE_SHIFT < GC_OLD;
 }
 
-/* Only slots keep it. If they make a cycle with its own, nobody would ever free it. */
+/* Only slots keep it. If they make a cycle with its own, nobody would ever free it. Most of what lives long has been
+ * marked: that is told at once. */
 static inline void gc_suspect(struct gc *gc, uint32_t index)
 {
     uint64_t w0 = gc->heap->hot[index].w0;
-    if (w0_ns(w0) != 0 && !gc_waits(gc, index, w0) && heap_may_have_cycles(gc->heap))
+    if (w0_ns(w0) == 0 || unlikely(!heap_may_have_cycles(gc->heap)))
+        return;
+    if (heap_is_marked(gc->heap, index))
+        gc_unresolved_old(gc);
+    else if (!gc_waits(gc, w0))
         young_suspect(gc, index);
 }
 

@@ -26,26 +26,32 @@ static inline bool is_simple(const struct hot *hot)
 }
 
 /* Frees it, and its index. */
-static inline void end(struct gc *gc, uint32_t index, uint64_t w0)
+static inline __attribute__((always_inline)) void end(struct gc *gc, uint32_t index, uint64_t w0)
 {
     if (likely(object_free(gc, index, w0)))
         index_give(gc->heap, index);
     gc->heap->freed++;
 }
 
-/* Nothing but a guard keeps it. What names nothing needs no turn in the queue. */
-static inline void lost(struct gc *gc, uint32_t index)
+/* Nothing but a guard keeps it: then it waits for the reaper. */
+static __attribute__((noinline)) void lost_for_later(struct gc *gc, uint32_t index)
 {
-    struct hot *hot = &gc->heap->hot[index];
     if (unlikely(gc_is_guarded(gc, index)) && is_kept_by_guard(gc, index))
         return;
-    if (w0_ns(hot->w0) == 0 && is_simple(hot)) {
-        object_leaves(gc->heap, hot);
-        end(gc, index, hot->w0);
-    } else {
-        object_dies(gc, index);
-        zero_add(gc->heap, index);
+    object_dies(gc, index);
+    zero_add(gc->heap, index);
+}
+
+/* The same, but what names nothing needs no turn in the queue. */
+static inline void lost(struct gc *gc, uint32_t index)
+{
+    const struct hot *hot = &gc->heap->hot[index];
+    if (w0_ns(hot->w0) != 0 || !is_simple(hot) || gc_is_guarded(gc, index)) {
+        lost_for_later(gc, index);
+        return;
     }
+    object_leaves(gc->heap, hot);
+    end(gc, index, hot->w0);
 }
 
 void object_lost(struct gc *gc, uint32_t index)
@@ -106,25 +112,21 @@ static inline void prefetch_chain(const struct heap *heap, uint32_t index, uint3
     }
 }
 
-/* Frees an object that is dead, has left the living, is in no queue, and has all its slots, which are no list. Returns
- * what has died of it and can be freed the same way; 0: nothing. */
-static inline uint32_t reap_object(struct gc *gc, uint32_t index, uint64_t w0, uint32_t ahead)
+/* Frees an object that is dead, has left the living, is in no queue, and has `left` slots, which are no list. Returns
+ * what its first slot named and nothing but a guard keeps now, else 0. */
+static inline uint32_t reap_object(struct gc *gc, uint32_t index, uint64_t w0, unsigned left, uint32_t ahead)
 {
     struct heap *heap = gc->heap;
-    uint64_t slots = w0_ns(w0) != 0 ? heap->warm[index].slots : 0;
-    uint32_t child = slots & SLOT_TARGET, second = w0_ns(w0) > 1 ? (uint32_t)(slots >> 32) : 0, next = 0;
+    uint64_t slots = left != 0 ? heap->warm[index].slots : 0;
+    uint32_t child = slots & SLOT_TARGET, second = left > 1 ? (uint32_t)(slots >> 32) : 0;
     if (child != 0)
         prefetch_chain(heap, index, child, ahead);
-    if (second != 0 && drop_slot(gc, index, 1, second))
-        lost(gc, second & SLOT_TARGET);
-    if (child != 0 && drop_slot(gc, index, 0, (uint32_t)slots)) {
-        if (likely(is_simple(&heap->hot[child])) && !gc_is_guarded(gc, child))
-            next = child;
-        else
-            lost(gc, child);
-    }
+    bool second_is_lost = second != 0 && drop_slot(gc, index, 1, second);
+    bool child_is_lost = child != 0 && drop_slot(gc, index, 0, (uint32_t)slots);
     end(gc, index, w0);
-    return next;
+    if (second_is_lost)
+        lost(gc, second & SLOT_TARGET);
+    return child_is_lost ? child : 0;
 }
 
 /* Frees a chain of such objects from one that is dead on, without a turn in the queue for each. Returns the units
@@ -132,20 +134,20 @@ static inline uint32_t reap_object(struct gc *gc, uint32_t index, uint64_t w0, u
 static unsigned reap_chain(struct gc *gc, uint32_t index, unsigned units, uint64_t freed_end, uint32_t ahead)
 {
     struct heap *heap = gc->heap;
-    uint64_t w0 = heap->hot[index].w0;
-    unsigned spent = 0;
+    const struct hot *hot = &heap->hot[index];
+    unsigned left = hot->link, spent = 0;
     for (;;) {
-        spent += 1 + w0_ns(w0);
-        index = reap_object(gc, index, w0, ahead);
+        spent += 1 + left;
+        index = reap_object(gc, index, hot->w0, left, ahead);
         if (index == 0)
             return spent;
-        w0 = heap->hot[index].w0;
-        if (spent + w0_ns(w0) >= units || heap->freed >= freed_end)
+        hot = &heap->hot[index];
+        left = w0_ns(hot->w0);
+        if (!is_simple(hot) || gc_is_guarded(gc, index) || spent + left >= units || heap->freed >= freed_end)
             break;
-        object_leaves(heap, &heap->hot[index]);
+        object_leaves(heap, hot);
     }
-    object_dies(gc, index);
-    zero_add(heap, index);
+    lost_for_later(gc, index);
     return spent;
 }
 
@@ -163,10 +165,7 @@ static inline unsigned reap_head(struct gc *gc, unsigned units, uint64_t freed_e
     }
     heap->zero_head = hot->in;
     heap->zero_count--;
-    if (left != 0)
-        return reap_chain(gc, index, units, freed_end, ahead);
-    end(gc, index, hot->w0);
-    return 1;
+    return reap_chain(gc, index, units, freed_end, ahead);
 }
 
 unsigned gc_reap(struct gc *gc, unsigned units, unsigned frees)

@@ -328,11 +328,22 @@ int blocks_alloc(struct blocks *b, unsigned class, uint64_t *ret_offset)
 }
 
 /* The run in which `offset` lies, and the number of its block there. */
-static uint32_t run_of(const struct blocks *b, unsigned class, uint64_t offset, uint32_t *ret_block)
+static inline uint32_t run_of(const struct blocks *b, unsigned class, uint64_t offset, uint32_t *ret_block)
 {
     uint32_t mask = b->class[class].pages * PAGE_BYTES - 1;
     *ret_block = (uint32_t)(((offset & mask) * b->class[class].magic) >> 32);
     return (uint32_t)((offset & ~(uint64_t)mask) / RUN_BYTES);
+}
+
+/* The first of its blocks became free, or the last one. Out of line, so that the others need no stack. */
+static __attribute__((noinline)) void run_freed(struct blocks *b, uint32_t r)
+{
+    const struct run *run = &runs(b)[r];
+    if (run->free == 1)
+        run_list(b, r);
+    /* the last run with room stays: one object that comes and goes shall not flap it */
+    if (run->free == b->class[run->class - 1].count && (run->prev != RUN_NONE || run->next != RUN_NONE))
+        run_give(b, r);
 }
 
 void blocks_free(struct blocks *b, unsigned class, uint64_t offset)
@@ -351,11 +362,9 @@ void blocks_free(struct blocks *b, unsigned class, uint64_t offset)
         run->hint = (uint8_t)(block / 64);
     b->used[class]--;
     b->live_bytes -= b->class[class].size;
-    if (run->free++ == 0)
-        run_list(b, r);
-    /* the last run with room stays: one object that comes and goes shall not flap it */
-    if (run->free == b->class[class].count && (run->prev != RUN_NONE || run->next != RUN_NONE))
-        run_give(b, r);
+    run->free++;
+    if (unlikely(run->free == 1 || run->free == b->class[class].count))
+        run_freed(b, r);
 }
 
 void blocks_prefetch(const struct blocks *b, unsigned class, uint64_t offset)

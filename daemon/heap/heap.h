@@ -401,8 +401,22 @@ static inline uint64_t value_version(const struct heap *heap, const struct hot *
 int value_alloc(struct heap *heap, uint64_t size, bool versioned, uint64_t *ret_value);
 /* Where the block of that word is (not for inline values). */
 uint8_t *value_at(const struct heap *heap, uint64_t value, bool versioned);
-/* Frees the block of a word that no entry has any more, unless it is pinned: then the last unpin does. */
-void value_free(struct heap *heap, uint64_t value, bool versioned);
+/* Frees the block of a word that no entry has any more, unless it is pinned: then the last unpin does. Most are small,
+ * and nothing is being sent. */
+#define PAYLOAD_SMALL 128u
+static inline unsigned payload_class_small(uint64_t bytes)
+{
+    return (unsigned)(bytes - 1) / 8;
+}
+void value_free_any(struct heap *heap, uint64_t value, bool versioned);
+static inline void value_free(struct heap *heap, uint64_t value, bool versioned)
+{
+    uint64_t bytes = value_size(value) + (versioned ? 8u : 0u);
+    if (likely(bytes - 1 < PAYLOAD_SMALL && heap->pins_count == 0))
+        blocks_free(&heap->payloads, payload_class_small(bytes), value_offset(bytes, value));
+    else
+        value_free_any(heap, value, versioned);
+}
 /* Gives the value of a living entry another block of the same size. Between two operations. Returns the bytes copied; 0: it is
  * pinned, and stays; -ENOMEM. */
 int value_move(struct heap *heap, struct hot *hot);

@@ -7,8 +7,8 @@
 /* 8 ... 128 in steps of 8, then four classes to a doubling. bytes: 1 ... BLOCK_MAX. */
 unsigned payload_class(uint64_t bytes)
 {
-    if (bytes <= 128)
-        return (unsigned)(bytes - 1) / 8;
+    if (bytes <= PAYLOAD_SMALL)
+        return payload_class_small(bytes);
     unsigned log = bits_log2(bytes - 1);
     return 16 + (log - 7) * 4 + ((unsigned)((bytes - 1) >> (log - 2)) & 3);
 }
@@ -128,7 +128,7 @@ void value_unpin(struct heap *heap, uint64_t n)
     heap->pins_free = (uint32_t)n;
 }
 
-void value_free(struct heap *heap, uint64_t value, bool versioned)
+void value_free_any(struct heap *heap, uint64_t value, bool versioned)
 {
     uint32_t n = pin_find(heap, value, versioned);
     if (n != 0)
