@@ -67,6 +67,7 @@ enum hf_method_flags {
     X(verify, "", "", HF_M_ADMIN | HF_M_STEPS, "0.1")                                                        \
     X(gc_collect, "", "kind, dry_run, explain", HF_M_CHANGES | HF_M_ADMIN | HF_M_STEPS, "0.1")               \
     X(save, "file?", "", HF_M_ADMIN | HF_M_STEPS, "0.1")                                                     \
+    X(load, "file", "pool", HF_M_CHANGES | HF_M_ADMIN | HF_M_STEPS, "0.1")                                   \
     X(gc_config, "",                                                                                         \
       "enabled, budget_us, growth_percent, objects_least, bytes_least, full_after_ms, young_suspects, "      \
       "young_after_ms",                                                                                      \
@@ -155,6 +156,7 @@ static inline enum hf_method hfp_method_find(const uint8_t *name, size_t size)
                : HFP_IS(name, "scan") ? HF_METHOD_scan
                : HFP_IS(name, "kill") ? HF_METHOD_kill
                : HFP_IS(name, "save") ? HF_METHOD_save
+               : HFP_IS(name, "load") ? HF_METHOD_load
                                       : HF_METHOD_NONE;
     case 5:
         return HFP_IS(name, "fetch")   ? HF_METHOD_fetch

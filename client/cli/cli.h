@@ -150,6 +150,7 @@ int cli_verify_offline(struct cli *cli, const char *path);
 int cli_inspect_image(struct cli *cli, const struct cli_args *args);
 int cli_rescue(struct cli *cli, const struct cli_args *args);
 int cli_save(struct cli *cli, const struct cli_args *args);
+int cli_load(struct cli *cli, const struct cli_args *args);
 int cli_gc(struct cli *cli, const struct cli_args *args);
 int cli_gc_collect(struct cli *cli, const struct cli_args *args);
 int cli_slowlog(struct cli *cli, const struct cli_args *args);

@@ -121,8 +121,12 @@ const struct cli_command cli_commands[] = {
     {"save", "[FILE]", "write the pool as it is now to a file of the daemon's folder for saves",
      "Others are served meanwhile. FILE is a name in that folder (--save-dir), POOL.save if none is given; "
      "an\n"
-     "older one of that name stays until the new one is whole. A daemon started with --load reads it.",
+     "older one of that name stays until the new one is whole. `load` reads it, and a daemon with --load.",
      0, 0, 1, false, cli_save},
+    {"load", "FILE [NAME]", "make a new pool from a file in the daemon's folder for saves",
+     "It is called NAME, or as the pool that was saved; there must be none of that name. Names and all they\n"
+     "reach are as they were; sessions, holds and tickets are not. Others are served meanwhile.",
+     0, 1, 2, false, cli_load},
     {"inspect_image", "PATH", "tell what is in the file of a save, or in pools in files",
      "PATH is the file of a save, of which every byte is checked, the folder of a daemon that does not run,\n"
      "or one pool in it as FOLDER/NAME. The exit code is 1 if something is damaged.",

@@ -324,18 +324,36 @@ int cli_gc_config(struct cli *cli, const struct cli_args *args)
     return cli_call_json(cli, "gc_config", args->count > 0 ? args->positional[0] : "{}", true);
 }
 
-int cli_save(struct cli *cli, const struct cli_args *args)
+static int call_and_show(struct cli *cli, struct cli_params *params, const char *method)
 {
-    struct cli_params params;
     hf_reply *reply = NULL;
-    cli_params_init(&params, cli, args->count);
-    if (args->count > 0)
-        cli_pack_text(&params, args->positional[0]);
-    int exit_code = cli_params_call(&params, "save", &reply);
+    int exit_code = cli_params_call(params, method, &reply);
     if (exit_code == CLI_OK)
         cli_show(cli, hf_reply_item(reply));
     hf_reply_free(reply);
     return exit_code;
+}
+
+int cli_save(struct cli *cli, const struct cli_args *args)
+{
+    struct cli_params params;
+    cli_params_init(&params, cli, args->count);
+    if (args->count > 0)
+        cli_pack_text(&params, args->positional[0]);
+    return call_and_show(cli, &params, "save");
+}
+
+int cli_load(struct cli *cli, const struct cli_args *args)
+{
+    struct cli_params params;
+    cli_params_init(&params, cli, args->count);
+    cli_pack_text(&params, args->positional[0]);
+    if (args->count > 1) {
+        msgpack_pack_map(&params.packer, 1);
+        cli_pack_text(&params, "pool");
+        cli_pack_text(&params, args->positional[1]);
+    }
+    return call_and_show(cli, &params, "load");
 }
 
 int cli_verify(struct cli *cli, const struct cli_args *args)

@@ -365,6 +365,12 @@ void quarantine_end(struct heap *heap, uint32_t first)
 
 /* ---- memory ahead of need ---- */
 
+bool heap_ahead_give(struct heap *heap)
+{
+    return ahead_give(&heap->payloads.ahead) || ahead_give(&heap->lists.ahead) || ahead_give(&heap->hot_ahead) ||
+           ahead_give(&heap->warm_ahead);
+}
+
 bool heap_ahead_begin(struct heap *heap, struct ahead_job *ret, struct ahead **ret_ahead)
 {
     struct ahead *all[] = {&heap->hot_ahead, &heap->warm_ahead, &heap->payloads.ahead, &heap->lists.ahead};

@@ -481,6 +481,8 @@ static inline uint64_t cell_name_version(const struct cell_name *cell)
 /* Whether another thread should make a piece ready: then *ret is for it, and ahead_end(*ret_ahead) must follow before the
  * heap is closed. */
 bool heap_ahead_begin(struct heap *heap, struct ahead_job *ret, struct ahead **ret_ahead);
+/* When memory is short: gives back a piece that is ready and that nobody needed yet. False: there is none. */
+bool heap_ahead_give(struct heap *heap);
 
 /* ---- replay windows (windows.c) ---- */
 

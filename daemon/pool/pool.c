@@ -335,6 +335,8 @@ bool pool_make_room(struct pool *pool)
 {
     gc_need_memory(&pool->gc);
     evacuate_need_memory(&pool->evacuation);
+    if (heap_ahead_give(&pool->heap))
+        return true;
     if (!pool_has_work(pool) || pool->heap.log->n != 0)
         return false;
     unsigned spent = pool_step(pool, ROOM_UNITS);

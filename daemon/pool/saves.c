@@ -264,8 +264,11 @@ enum saves_result saves_open(const char *path, int *ret_fd, char *error, size_t 
 {
     struct stat status;
     *ret_fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a fifo would be waited for */
-    if (*ret_fd < 0)
-        return fail_system(errno, path, "open it", error, error_size);
+    if (*ret_fd < 0) {
+        bool missing = errno == ENOENT;
+        enum saves_result result = fail_system(errno, path, "open it", error, error_size);
+        return missing ? SAVES_MISSING : result;
+    }
     if (fstat(*ret_fd, &status) == 0 && S_ISREG(status.st_mode))
         return SAVES_FINE;
     close(*ret_fd);

@@ -27,7 +27,8 @@ enum saves_result {
     SAVES_FINE = 0,
     SAVES_FAILED = -1, /* the system refused */
     SAVES_BUSY = -2,   /* somebody writes a file of that name */
-    SAVES_FULL = -3    /* no room */
+    SAVES_FULL = -3,   /* no room */
+    SAVES_MISSING = -4 /* there is no such file to be read */
 };
 
 /* Makes the folder (mode 0700) if only its last part is missing, and removes leftovers, telling each to `removed`. On

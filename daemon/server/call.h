@@ -380,6 +380,9 @@ int worker_pool_drop(struct call *call, struct pool *pool, bool force);
  * is reply_saved()'s. -HF_E_NOPERM, BADARG, BUSY, OOM, INTERNAL, noted in the call. */
 struct save_figures;
 int call_save(struct call *call, struct name_in file);
+/* Makes a pool from a file of that folder, under a name that fits; size 0: the one in the file. The result to be returned.
+ * -HF_E_NOPERM, BADARG, BUSY, NOTFOUND, EXISTS, LIMIT, OOM, INTERNAL, noted in the call. */
+int call_load(struct call *call, struct name_in file, struct name_in pool);
 void call_save_figures(const struct call *call, struct save_figures *ret);
 
 /* Facts for `hello` and `stats`. */

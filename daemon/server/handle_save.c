@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* save: the caller's pool to a file, while it serves; and what `stats` tells of saves. */
+/* save: the caller's pool to a file, while it serves; load: such a file to a new pool; and what `stats` tells of saves. */
 #include "daemon/server/handlers.h"
 #include "daemon/server/saving.h"
 
@@ -17,6 +17,19 @@ int handle_save(struct call *call)
     if ((r = call_options(call, NULL, 0)))
         return r;
     return call_save(call, file);
+}
+
+int handle_load(struct call *call)
+{
+    struct name_in file = {NULL, 0}, pool = {NULL, 0};
+    const struct option_spec specs[] = {{"pool", OPTION_BYTES, &pool, NULL, 0, UINT32_MAX}};
+    int r;
+
+    if ((r = call_bytes(call, "file", 0, UINT32_MAX, &file)) || (r = call_options(call, specs, COUNT_OF(specs))))
+        return r;
+    if (pool.data && !pool_name_fits(pool.data, pool.size))
+        return call_bad_pool_name(call, "option", "pool");
+    return call_load(call, file, pool);
 }
 
 void reply_saved(struct call *call, const struct save_figures *figures)

@@ -126,6 +126,7 @@ static void close_all(struct worker *worker)
         conn_close(list_entry(at, struct conn, link), "the daemon ends");
     }
     saving_abort_all(worker, "the daemon ends");
+    loads_abort(worker);
     close_handles(worker);
 }
 
@@ -151,6 +152,7 @@ static void on_drain(struct worker *worker, struct message *message)
     (void)message;
     worker->draining = true;
     saving_abort_all(worker, "the daemon goes down");
+    loads_abort(worker);
     worker_wake(worker);
 }
 

@@ -334,6 +334,7 @@ struct worker {
     uv_timer_t watch;    /* active while a connection is watched */
     uv_timer_t save_due; /* the next periodic save */
     struct list savings; /* saves under way */
+    struct pool_load *load; /* by `load`, see loads.c; NULL: none */
     struct list pools, disposals;
     struct pace pace;
     struct list conns, runnable, watched;
@@ -655,6 +656,11 @@ int folder_open(struct server *server, const char *path, char *error, size_t err
 int load_make_way(struct server *server, const char *path, char *error, size_t error_size);
 /* Makes a pool from the file. 0, or -1 with a text for a person. */
 int load_open(struct server *server, const char *path, char *error, size_t error_size);
+
+/* loads.c: files of saves while the server runs */
+#define SAVES_PATH_LOAD_MAX 4096u /* bytes of folder and name, as the system's */
+/* A load that the worker was asked for comes to nothing, soon. */
+void loads_abort(struct worker *worker);
 
 /* kept.c: the pools whose memory was kept, at the start */
 /* Puts together what came back; takes all its descriptors over. 0, or -1 with a text for a person. */

@@ -7,7 +7,7 @@ from common import VALUE_MAX, Raw, WireTest, dead_id, poll, request_bytes, unitt
 
 METHODS = """hello ping bye methods put put_many get set write seal refs link retain release share claim unshare
     name lookup unname names store fetch inspect holders referrers why scan sessions kill pools pool_create
-    pool_drop stats verify gc_collect gc_config save watch unwatch guard unguard subscribe unsubscribe
+    pool_drop stats verify gc_collect gc_config save load watch unwatch guard unguard subscribe unsubscribe
     slowlog""".split()
 
 LATER = """top census doctor attach view drain config""".split()
@@ -31,7 +31,7 @@ class General(WireTest):
                               ("names", "prefix limit"), ("store", "if_version tag"), ("fetch", "version"),
                               ("holders", "limit"), ("referrers", "limit"), ("scan", "tag min_size sid limit"),
                               ("sessions", "pool limit ended cursor"),
-                              ("slowlog", "limit reset"),
+                              ("slowlog", "limit reset"), ("load", "pool"),
                               ("pool_create", "max_bytes"), ("pool_drop", "force"),
                               ("subscribe", "from_seq prefix rate")):
             for name in names.split():
