@@ -367,8 +367,8 @@ void quarantine_end(struct heap *heap, uint32_t first)
 
 bool heap_ahead_give(struct heap *heap)
 {
-    return ahead_give(&heap->payloads.ahead) || ahead_give(&heap->lists.ahead) || ahead_give(&heap->hot_ahead) ||
-           ahead_give(&heap->warm_ahead);
+    return ahead_give(&heap->payloads.ahead) || ahead_give(&heap->lists.ahead) ||
+           ahead_give(&heap->hot_ahead) || ahead_give(&heap->warm_ahead);
 }
 
 bool heap_ahead_begin(struct heap *heap, struct ahead_job *ret, struct ahead **ret_ahead)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* save: the caller's pool to a file, while it serves; load: such a file to a new pool; and what `stats` tells of saves. */
+/* save: the caller's pool to a file, while it serves; load: such a file to a new pool; what `stats` tells of saves. */
 #include "daemon/server/handlers.h"
 #include "daemon/server/saving.h"
 
@@ -25,7 +25,8 @@ int handle_load(struct call *call)
     const struct option_spec specs[] = {{"pool", OPTION_BYTES, &pool, NULL, 0, UINT32_MAX}};
     int r;
 
-    if ((r = call_bytes(call, "file", 0, UINT32_MAX, &file)) || (r = call_options(call, specs, COUNT_OF(specs))))
+    if ((r = call_bytes(call, "file", 0, UINT32_MAX, &file)) ||
+        (r = call_options(call, specs, COUNT_OF(specs))))
         return r;
     if (pool.data && !pool_name_fits(pool.data, pool.size))
         return call_bad_pool_name(call, "option", "pool");

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* `load`: the file of a save becomes a pool while the server serves.
  *
- * A thread of libuv's reserves a place under the pool's name and makes the pool from the file, then the worker of that place takes
- * it over, then the caller is answered. So a load belongs to the worker that was asked, to the thread, to the worker of the
- * place, and to the first one again, one after the other; each worker has at most one. Until it is taken over it is no pool: its
- * place is not ready, and its files have no names, so that whatever ends it leaves nothing. */
+ * A thread of libuv's reserves a place under the pool's name and makes the pool from the file, then the worker of
+ * that place takes it over, then the caller is answered. So a load belongs to the worker that was asked, to the
+ * thread, to the worker of the place, and to the first one again, one after the other; each worker has at most one.
+ * Until it is taken over it is no pool: its place is not ready, and its files have no names, so that whatever ends it
+ * leaves nothing. */
 #include "daemon/pool/saves.h"
 #include "daemon/server/handlers.h"
 #include "daemon/server/worker.h"
@@ -134,8 +135,8 @@ static void take_over(struct pool_load *load)
     load->names = stats.names;
     load->took_ms = (uv_hrtime() - load->began_ns) / 1000000;
     log_client(worker->log, LOG_LEVEL_INFO, LOG_POOL, "loaded",
-               "pool=%s worker=%u file=%s objects=%llu names=%llu ms=%llu", load->name, worker->index, load->path,
-               (unsigned long long)load->objects, (unsigned long long)load->names,
+               "pool=%s worker=%u file=%s objects=%llu names=%llu ms=%llu", load->name, worker->index,
+               load->path, (unsigned long long)load->objects, (unsigned long long)load->names,
                (unsigned long long)load->took_ms);
 }
 
@@ -255,8 +256,8 @@ static int begin(struct call *call, struct pool_load *load)
 int call_load(struct call *call, struct name_in file, struct name_in pool)
 {
     if (call->server->save_dir == NULL)
-        return call_fail(call, HF_E_NOPERM, "the daemon has no folder for saves; start it with --save-dir", "%s",
-                         "");
+        return call_fail(call, HF_E_NOPERM, "the daemon has no folder for saves; start it with --save-dir",
+                         "%s", "");
     if (!saves_name_fits(file.data, file.size))
         return call_badarg(call, "file", -1, "a name of letters, digits, '.', '_' and '-', without a folder");
     if (call->worker->draining)

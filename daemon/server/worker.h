@@ -329,11 +329,11 @@ struct worker {
     unsigned quiet_turns; /* in a row, while draining */
     uv_prepare_t prepare;
     uv_check_t check;
-    uv_idle_t busy;      /* active while there is work that must not wait for I/O */
-    uv_timer_t due;      /* the next thing a pool wants to be told the time for */
-    uv_timer_t watch;    /* active while a connection is watched */
-    uv_timer_t save_due; /* the next periodic save */
-    struct list savings; /* saves under way */
+    uv_idle_t busy;         /* active while there is work that must not wait for I/O */
+    uv_timer_t due;         /* the next thing a pool wants to be told the time for */
+    uv_timer_t watch;       /* active while a connection is watched */
+    uv_timer_t save_due;    /* the next periodic save */
+    struct list savings;    /* saves under way */
     struct pool_load *load; /* by `load`, see loads.c; NULL: none */
     struct list pools, disposals;
     struct pace pace;
