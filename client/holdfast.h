@@ -606,6 +606,12 @@ HF_API int hf_gc_config(hf_conn *conn, const struct hf_gc_settings *changes, hf_
 /* Lets the daemon check every invariant of the pool: {objects, ok, findings}. */
 HF_API int hf_verify(hf_conn *conn, hf_reply **ret_map);
 
+/* Writes the pool as it is now to a file of the daemon's folder for saves, while it serves others; answers when the file is on
+ * the disk: {file, at_ms, bytes, took_ms, ...}. `file`: its name, NULL for one made of the pool's. Errors: HF_ERR_NOPERM (the
+ * daemon has no such folder), HF_ERR_BADARG (no name for a file), HF_ERR_BUSY (another one is under way), HF_ERR_INTERNAL (there
+ * is no room, and the like). */
+HF_API int hf_save(hf_conn *conn, const char *file, hf_reply **ret_map);
+
 /* The methods of the daemon: [{name, params, options, since}, ...]. */
 HF_API int hf_methods(hf_conn *conn, hf_reply **ret_rows);
 

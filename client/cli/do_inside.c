@@ -324,28 +324,21 @@ int cli_gc_config(struct cli *cli, const struct cli_args *args)
     return cli_call_json(cli, "gc_config", args->count > 0 ? args->positional[0] : "{}", true);
 }
 
-static int call_and_show(struct cli *cli, struct cli_params *params, const char *method)
-{
-    hf_reply *reply = NULL;
-    int exit_code = cli_params_call(params, method, &reply);
-    if (exit_code == CLI_OK)
-        cli_show(cli, hf_reply_item(reply));
-    hf_reply_free(reply);
-    return exit_code;
-}
-
 int cli_save(struct cli *cli, const struct cli_args *args)
 {
-    struct cli_params params;
-    cli_params_init(&params, cli, args->count);
-    if (args->count > 0)
-        cli_pack_text(&params, args->positional[0]);
-    return call_and_show(cli, &params, "save");
+    hf_reply *reply;
+    int code = hf_save(cli->conn, args->count > 0 ? args->positional[0] : NULL, &reply);
+    if (code != 0)
+        return cli_fail(cli, code);
+    cli_show(cli, hf_reply_item(reply));
+    hf_reply_free(reply);
+    return CLI_OK;
 }
 
 int cli_load(struct cli *cli, const struct cli_args *args)
 {
     struct cli_params params;
+    hf_reply *reply = NULL;
     cli_params_init(&params, cli, args->count);
     cli_pack_text(&params, args->positional[0]);
     if (args->count > 1) {
@@ -353,7 +346,11 @@ int cli_load(struct cli *cli, const struct cli_args *args)
         cli_pack_text(&params, "pool");
         cli_pack_text(&params, args->positional[1]);
     }
-    return call_and_show(cli, &params, "load");
+    int exit_code = cli_params_call(&params, "load", &reply);
+    if (exit_code == CLI_OK)
+        cli_show(cli, hf_reply_item(reply));
+    hf_reply_free(reply);
+    return exit_code;
 }
 
 int cli_verify(struct cli *cli, const struct cli_args *args)

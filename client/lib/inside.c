@@ -219,6 +219,15 @@ int hf_gc_config(hf_conn *conn, const struct hf_gc_settings *changes, hf_reply *
     return hf__call_end(conn, &sink);
 }
 
+int hf_save(hf_conn *conn, const char *file, hf_reply **ret_map)
+{
+    msgpack_packer *packer = hf__call(conn, "save", file != NULL);
+    if (file != NULL)
+        hf__pack_text(packer, file);
+    struct hf__sink sink = hf__sink_reply(ret_map);
+    return hf__call_end(conn, &sink);
+}
+
 int hf_verify(hf_conn *conn, hf_reply **ret_map)
 {
     return end_plain_call(conn, "verify", hf__sink_reply(ret_map));

@@ -368,6 +368,34 @@ START_TEST(the_collector_is_set)
 }
 END_TEST
 
+static bool is_file(hf_reply *reply, const char *name)
+{
+    const void *bytes;
+    size_t size;
+    bool found = hf_item_bytes(hf_item_get(hf_reply_item(reply), "file"), &bytes, &size);
+    found = found && size == strlen(name) && memcmp(bytes, name, size) == 0;
+    hf_reply_free(reply);
+    return found;
+}
+
+START_TEST(a_pool_is_saved)
+{
+    struct live saving;
+    hf_reply *reply;
+    hf_conn *its, *witness;
+    ck_assert_int_eq(hf_save(conn, NULL, &reply), HF_ERR_NOPERM);
+    live_start_saves(&saving);
+    live_open(&saving, &its, "its");
+    live_open(&saving, &witness, "witness");
+    ck_assert_int_eq(hf_save(its, "one", &reply), 0);
+    ck_assert(is_file(reply, "one"));
+    ck_assert_int_eq(hf_save(its, NULL, &reply), 0);
+    ck_assert(is_file(reply, "default.save"));
+    ck_assert_int_eq(hf_save(its, "../one", &reply), HF_ERR_BADARG);
+    live_end(&saving, its, witness);
+}
+END_TEST
+
 START_TEST(sessions_are_listed_and_killed)
 {
     hf_reply *reply;
@@ -547,6 +575,7 @@ int main(void)
     tcase_add_test(inside, inspect_and_holders);
     tcase_add_test(inside, a_cycle_is_found_and_collected);
     tcase_add_test(inside, the_collector_is_set);
+    tcase_add_test(inside, a_pool_is_saved);
     tcase_add_test(inside, sessions_are_listed_and_killed);
     tcase_add_test(inside, pools_are_apart);
     tcase_add_test(inside, the_daemon_about_itself);
