@@ -208,8 +208,6 @@ MUTANTS = [
      ">= GC_OLD || heap_is_marked(gc->heap, index);", ">= GC_OLD || (0 & index);"),
     ("one that waits is not told of when it is old", "daemon/gc/gc.h",
      "    if (heap_is_marked(gc->heap, index))\n        gc_unresolved_old(gc);\n    else if (", "    if ("),
-    ("one that waits is not told of when it has survived trials", "daemon/gc/gc.h",
-     "gc->phase < GC_MARK && (w0 & W0_AGE) >> W0_AGE_SHIFT < GC_OLD;", "gc->phase < GC_MARK;"),
     ("a young collection forgets its last suspect", "daemon/gc/young.c",
      "    young->until = young->pushed;", "    young->until = young->pushed;\n    young->popped += young->pushed - young->popped > 3;"),
 ]
