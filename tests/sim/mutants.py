@@ -204,8 +204,6 @@ MUTANTS = [
     ("without memory for a trial its suspects are lost", "daemon/gc/trial.c",
      "        gc_unresolved(gc, young_waiting(young, young->popped));\n", ""),
     # ---- the ring
-    ("old suspects wait in the ring", "daemon/gc/gc.h",
-     ">= GC_OLD || heap_is_marked(gc->heap, index);", ">= GC_OLD || (0 & index);"),
     ("one that waits is not told of when it is old", "daemon/gc/gc.h",
      "    if (heap_is_marked(gc->heap, index))\n        gc_unresolved_old(gc);\n    else if (", "    if ("),
     ("a young collection forgets its last suspect", "daemon/gc/young.c",
