@@ -758,6 +758,8 @@ int heap_recover(struct heap *heap, const struct recover_config *config, struct 
         roll_forward(&r);
     else
         err = settle(&r);
+    region_admitted(&heap->meta);
+    region_admitted(&heap->values);
     mem_free(heap->mem, r.undone, r.result.undone * sizeof *r.undone);
     reserve_done(&r.marks, heap->mem);
     reserve_done(&r.roots, heap->mem);

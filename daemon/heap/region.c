@@ -112,12 +112,19 @@ int region_map(struct region *region, int fd, uint64_t size, bool is_private, co
     return 0;
 }
 
+static void forget_solid(struct region *region)
+{
+    reserve_done(&region->solid, region->mem);
+    region->surveyed = false;
+}
+
 void region_unmap(struct region *region)
 {
     if (region->base == NULL)
         return;
     munmap(region->base, region->size);
     reserve_done(&region->used, region->mem);
+    forget_solid(region);
     region->base = NULL;
 }
 
@@ -146,6 +153,12 @@ static int cover(const struct region *region, uint64_t from, uint64_t to, int pr
 }
 
 /* ---- holes ---- */
+
+uint64_t region_file_size(const struct region *region)
+{
+    struct stat status;
+    return fstat(region->fd, &status) == 0 ? (uint64_t)status.st_size : 0;
+}
 
 /* The first hole in [from, to), which begins at `to` if there is none; behind the file all is a hole. */
 static uint64_t next_hole(const struct region *region, uint64_t from, uint64_t to)
@@ -176,28 +189,45 @@ static int cover_holes(const struct region *region, uint64_t offset, uint64_t en
     return 0;
 }
 
-/* Whether the file has no hole in [offset, end). To find the next hole is to look at all that lies before it, so what
- * was found is kept; and whoever comes from above looks further back each time. */
-static bool is_solid(struct region *region, uint64_t offset, uint64_t end)
+/* ---- pieces without a hole ---- */
+
+static uint64_t *solid_word(const struct region *region, uint64_t piece)
 {
-    if (offset >= region->solid_from && end <= region->solid_to)
-        return true;
-    uint64_t back = offset < region->solid_from ? 2 * (region->solid_to - region->solid_from) : 0;
-    uint64_t from = back < offset ? offset - back : 0;
-    off_t hole = lseek(region->fd, (off_t)from, SEEK_HOLE);
-    if (from < offset && (hole < 0 || (uint64_t)hole < end)) {
-        from = offset;
-        hole = lseek(region->fd, (off_t)from, SEEK_HOLE);
-    }
-    region->solid_from = from;
-    region->solid_to = hole < 0 ? from : (uint64_t)hole;
-    return end <= region->solid_to;
+    return (uint64_t *)(void *)region->solid.base + piece / 64;
 }
 
-uint64_t region_file_size(const struct region *region)
+/* Looks at all of the file, once: to find the next hole is to look at all the data that lies before it, so whoever asked
+ * for one piece after the other, in any order, would look at the same data again and again. */
+static bool survey(struct region *region)
 {
-    struct stat status;
-    return fstat(region->fd, &status) == 0 ? (uint64_t)status.st_size : 0;
+    uint64_t end = region_file_size(region);
+    end = end < region->size ? end : region->size;
+    uint64_t pieces = (end + REGION_SOLID - 1) / REGION_SOLID, bytes = (pieces / 64 + 1) * 8;
+    region->surveyed = true;
+    if (!reserve_init(&region->solid, bytes) || !reserve_grow(&region->solid, region->mem, bytes))
+        return false;
+    for (uint64_t data = next_data(region, 0, end); data < end;) {
+        uint64_t hole = next_hole(region, data, end);
+        uint64_t last = hole == end ? pieces : hole / REGION_SOLID;
+        for (uint64_t k = (data + REGION_SOLID - 1) / REGION_SOLID; k < last; k++)
+            *solid_word(region, k) |= 1ull << (k % 64);
+        data = hole < end ? next_data(region, hole, end) : end;
+    }
+    return true;
+}
+
+/* False also where it is not known. */
+static bool is_solid(struct region *region, uint64_t offset, uint64_t end)
+{
+    if (!region->surveyed)
+        (void)survey(region);
+    uint64_t last = (end - 1) / REGION_SOLID;
+    if (last / 64 * 8 >= region->solid.charged)
+        return false;
+    for (uint64_t k = offset / REGION_SOLID; k <= last; k++)
+        if ((*solid_word(region, k) >> (k % 64) & 1) == 0)
+            return false;
+    return true;
 }
 
 bool region_has_data(const struct region *region, uint64_t offset, uint64_t size)
@@ -392,10 +422,15 @@ int region_admit(struct region *region, uint64_t offset, uint64_t size)
     return set_access(region, offset, bits_round_up(end - offset, PAGE), PROT_OPEN) == 0 ? 0 : -ENOMEM;
 }
 
+void region_admitted(struct region *region)
+{
+    forget_solid(region);
+}
+
 void region_punch(struct region *region, uint64_t offset, uint64_t size, bool backed)
 {
     region_touch(region, offset, size);
-    region->solid_from = region->solid_to = 0;
+    forget_solid(region);
     if (region->is_private) {
         (void)cover(region, offset, offset + size, PROT_CLOSED);
         return;
@@ -409,7 +444,7 @@ void region_punch(struct region *region, uint64_t offset, uint64_t size, bool ba
 
 void region_drop(struct region *region, uint64_t offset, uint64_t size)
 {
-    region->solid_from = region->solid_to = 0;
+    forget_solid(region);
     if (!region->is_private)
         (void)region->io->punch(region->io, region->fd, offset, size);
 }

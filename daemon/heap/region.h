@@ -33,6 +33,7 @@ struct region_io {
 };
 
 #define REGION_GRANULE (2u << 20) /* the largest folio of the page cache, and a multiple of an arena */
+#define REGION_SOLID   (256u << 10)
 
 struct region {
     uint8_t *base;
@@ -41,8 +42,10 @@ struct region {
     int error;       /* errno of the last growth that the file refused; 0: none did since it last grew */
     bool is_private; /* a copy-on-write look at somebody's image: never changes the file */
     bool granules;
-    struct reserve used;           /* of each granule: pages that are backed, uint16_t */
-    uint64_t solid_from, solid_to; /* where the file was last seen to have no hole, see region_admit() */
+    struct reserve used; /* of each granule: pages that are backed, uint16_t */
+    struct reserve
+        solid; /* which pieces of REGION_SOLID bytes of the file have no hole, as region_admit() has seen them */
+    bool surveyed; /* it has looked; until something is punched */
     const struct region_io *io;
     struct mem *mem;
     struct save *save; /* of this image, under way: it sees pieces before they change */
@@ -93,6 +96,8 @@ int region_back(struct region *region, uint64_t offset, uint64_t size, bool char
  * backed, which changes no byte and not the file's length: a copy of an image may have holes where the image
  * had pages of zeros, or backed ones that nobody had touched. 0, -ENOMEM. */
 int region_admit(struct region *region, uint64_t offset, uint64_t size);
+/* That was the last time. */
+void region_admitted(struct region *region);
 /* Gives the pages of a range back; it must not be touched before it is backed again, and reads as zeros then. `backed`:
  * whether it was, as far as this process knows; of some that were not there may be pages from before. */
 void region_punch(struct region *region, uint64_t offset, uint64_t size, bool backed);
