@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #define RESERVE_STEP 4096u
+#define HUGE_BYTES   (2u << 20)
 
 #ifndef HF_DEBUG
 #define HF_DEBUG 0
@@ -193,6 +194,13 @@ bool reserve_grow(struct reserve *reserve, struct mem *mem, size_t bytes)
         return false;
     reserve->charged = target;
     return true;
+}
+
+void reserve_want_huge(const struct reserve *reserve)
+{
+    size_t whole = reserve->charged / HUGE_BYTES * HUGE_BYTES;
+    if (whole != 0)
+        (void)madvise(reserve->base, whole, MADV_HUGEPAGE);
 }
 
 void reserve_done(struct reserve *reserve, struct mem *mem)

@@ -81,6 +81,8 @@ struct reserve {
 bool reserve_init(struct reserve *reserve, size_t size);
 /* Makes the first `bytes` usable; false when the budget or the range is spent. Never moves anything. */
 bool reserve_grow(struct reserve *reserve, struct mem *mem, size_t bytes);
+/* Asks for huge pages where whole ones are usable: for what is used at random places. Only a hint. */
+void reserve_want_huge(const struct reserve *reserve);
 /* Gives all back. */
 void reserve_done(struct reserve *reserve, struct mem *mem);
 

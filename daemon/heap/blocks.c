@@ -668,6 +668,7 @@ bool blocks_claim_begin(struct blocks *b, uint32_t arenas_top)
     if (!know_arenas(b, arenas_top) || !region_charge(b->region, b->types_backed))
         return false;
     b->arenas_top = arenas_top;
+    reserve_want_huge(&b->bitmaps); /* claims come in the order of objects */
     uint64_t size = region_file_size(b->region), area = (uint64_t)b->arenas_end * ARENA_BYTES;
     b->claim_end = size <= b->at ? 0 : size - b->at < area ? size - b->at : area;
     return true;

@@ -6,8 +6,8 @@
  * becomes a hold. The steps:
  *
  *   1 find extents, roll the operation under way back          5 mark from the roots
- *   2 check each entry                                         6 in index order: count, claim blocks
- *   3 check and claim each cell                                7 what the pool has to say
+ *   2 check and claim each cell                                6 in index order: claim blocks, count
+ *   3 check each entry                                         7 what the pool has to say
  *   4 find the roots                                           8 put truth and what is derived in order
  *
  * Nothing but the rollback writes before step 8, and that is taken back when a later step refuses the image: then every

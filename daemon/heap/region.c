@@ -112,19 +112,13 @@ int region_map(struct region *region, int fd, uint64_t size, bool is_private, co
     return 0;
 }
 
-static void forget_solid(struct region *region)
-{
-    reserve_done(&region->solid, region->mem);
-    region->surveyed = false;
-}
-
 void region_unmap(struct region *region)
 {
     if (region->base == NULL)
         return;
     munmap(region->base, region->size);
     reserve_done(&region->used, region->mem);
-    forget_solid(region);
+    reserve_done(&region->solid, region->mem);
     region->base = NULL;
 }
 
@@ -160,9 +154,26 @@ uint64_t region_file_size(const struct region *region)
     return fstat(region->fd, &status) == 0 ? (uint64_t)status.st_size : 0;
 }
 
+/* ---- pieces without a hole ---- */
+
+static uint64_t *solid_word(const struct region *region, uint64_t piece)
+{
+    return (uint64_t *)(void *)region->solid.base + piece / 64;
+}
+
+/* False also where it is not known. */
+static bool is_solid(const struct region *region, uint64_t piece)
+{
+    return piece / 64 * 8 < region->solid.charged && (*solid_word(region, piece) >> (piece % 64) & 1) != 0;
+}
+
 /* The first hole in [from, to), which begins at `to` if there is none; behind the file all is a hole. */
 static uint64_t next_hole(const struct region *region, uint64_t from, uint64_t to)
 {
+    while (from < to && is_solid(region, from / REGION_SOLID))
+        from = (from / REGION_SOLID + 1) * REGION_SOLID;
+    if (from >= to)
+        return to;
     off_t hole = lseek(region->fd, (off_t)from, SEEK_HOLE);
     return hole < 0 ? from : (uint64_t)hole < to ? (uint64_t)hole : to;
 }
@@ -172,6 +183,25 @@ static uint64_t next_data(const struct region *region, uint64_t from, uint64_t t
 {
     off_t data = lseek(region->fd, (off_t)from, SEEK_DATA);
     return data >= 0 && (uint64_t)data < to ? (uint64_t)data : to;
+}
+
+/* Looks at all of the file, once: to find the next hole is to look at all the data that lies before it, so whoever asked
+ * for one piece after the other, in any order, would look at the same data again and again. */
+static int survey(struct region *region)
+{
+    uint64_t end = region_file_size(region);
+    end = end < region->size ? end : region->size;
+    uint64_t bytes = (end / REGION_SOLID / 64 + 1) * 8;
+    if (!reserve_init(&region->solid, bytes) || !reserve_grow(&region->solid, region->mem, bytes))
+        return -ENOMEM;
+    for (uint64_t data = next_data(region, 0, end); data < end;) {
+        uint64_t hole = next_hole(region, data, end),
+                 first = bits_round_up(data, REGION_SOLID) / REGION_SOLID;
+        for (uint64_t k = first; k < hole / REGION_SOLID; k++)
+            *solid_word(region, k) |= 1ull << (k % 64);
+        data = next_data(region, hole, end);
+    }
+    return 0;
 }
 
 static int cover_holes(const struct region *region, uint64_t offset, uint64_t end)
@@ -187,47 +217,6 @@ static int cover_holes(const struct region *region, uint64_t offset, uint64_t en
             at = at / PAGE * PAGE + PAGE;
     }
     return 0;
-}
-
-/* ---- pieces without a hole ---- */
-
-static uint64_t *solid_word(const struct region *region, uint64_t piece)
-{
-    return (uint64_t *)(void *)region->solid.base + piece / 64;
-}
-
-/* Looks at all of the file, once: to find the next hole is to look at all the data that lies before it, so whoever asked
- * for one piece after the other, in any order, would look at the same data again and again. */
-static bool survey(struct region *region)
-{
-    uint64_t end = region_file_size(region);
-    end = end < region->size ? end : region->size;
-    uint64_t pieces = (end + REGION_SOLID - 1) / REGION_SOLID, bytes = (pieces / 64 + 1) * 8;
-    region->surveyed = true;
-    if (!reserve_init(&region->solid, bytes) || !reserve_grow(&region->solid, region->mem, bytes))
-        return false;
-    for (uint64_t data = next_data(region, 0, end); data < end;) {
-        uint64_t hole = next_hole(region, data, end);
-        uint64_t last = hole == end ? pieces : hole / REGION_SOLID;
-        for (uint64_t k = (data + REGION_SOLID - 1) / REGION_SOLID; k < last; k++)
-            *solid_word(region, k) |= 1ull << (k % 64);
-        data = hole < end ? next_data(region, hole, end) : end;
-    }
-    return true;
-}
-
-/* False also where it is not known. */
-static bool is_solid(struct region *region, uint64_t offset, uint64_t end)
-{
-    if (!region->surveyed)
-        (void)survey(region);
-    uint64_t last = (end - 1) / REGION_SOLID;
-    if (last / 64 * 8 >= region->solid.charged)
-        return false;
-    for (uint64_t k = offset / REGION_SOLID; k <= last; k++)
-        if ((*solid_word(region, k) >> (k % 64) & 1) == 0)
-            return false;
-    return true;
 }
 
 bool region_has_data(const struct region *region, uint64_t offset, uint64_t size)
@@ -416,7 +405,9 @@ int region_admit(struct region *region, uint64_t offset, uint64_t size)
         end = file;
     if (offset >= end)
         return 0;
-    bool has_room = !region->granules && is_solid(region, offset, end);
+    if (region->solid.base == NULL && survey(region) != 0)
+        return -ENOMEM;
+    bool has_room = !region->granules && next_hole(region, offset, end) == end;
     if (!has_room && make_room(region, offset, end - offset, true) != 0)
         return -ENOMEM;
     return set_access(region, offset, bits_round_up(end - offset, PAGE), PROT_OPEN) == 0 ? 0 : -ENOMEM;
@@ -424,13 +415,13 @@ int region_admit(struct region *region, uint64_t offset, uint64_t size)
 
 void region_admitted(struct region *region)
 {
-    forget_solid(region);
+    reserve_done(&region->solid, region->mem);
 }
 
 void region_punch(struct region *region, uint64_t offset, uint64_t size, bool backed)
 {
     region_touch(region, offset, size);
-    forget_solid(region);
+    reserve_done(&region->solid, region->mem);
     if (region->is_private) {
         (void)cover(region, offset, offset + size, PROT_CLOSED);
         return;
@@ -444,7 +435,7 @@ void region_punch(struct region *region, uint64_t offset, uint64_t size, bool ba
 
 void region_drop(struct region *region, uint64_t offset, uint64_t size)
 {
-    forget_solid(region);
+    reserve_done(&region->solid, region->mem);
     if (!region->is_private)
         (void)region->io->punch(region->io, region->fd, offset, size);
 }

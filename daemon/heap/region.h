@@ -44,8 +44,7 @@ struct region {
     bool granules;
     struct reserve used; /* of each granule: pages that are backed, uint16_t */
     struct reserve
-        solid; /* which pieces of REGION_SOLID bytes of the file have no hole, as region_admit() has seen them */
-    bool surveyed; /* it has looked; until something is punched */
+        solid; /* bits: pieces of REGION_SOLID bytes of the file without a hole, for region_admit() */
     const struct region_io *io;
     struct mem *mem;
     struct save *save; /* of this image, under way: it sees pieces before they change */

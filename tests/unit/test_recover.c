@@ -344,6 +344,35 @@ START_TEST(a_damaged_entry_is_refused)
 }
 END_TEST
 
+/* Also those two that recovery's own words for entries look like; what nobody reaches may have any. */
+START_TEST(slots_that_name_nothing_are_refused_where_they_are_reached)
+{
+    uint64_t leaf = put_leaf(&fx, fx.a), refs[] = {leaf, leaf}, pair = put_refs(&fx, fx.a, refs, 2), previous;
+    uint64_t one = put_refs(&fx, fx.a, refs, 1);
+    struct heap *heap = &fx.pool->heap;
+    struct warm *warm = &heap->warm[id_index(pair)];
+    char text[40];
+    sprintf(text, "object %u, slot 0: points to", id_index(pair));
+    refuses(&warm->slots, UINT64_MAX, text);
+    refuses(&warm->slots, UINT64_MAX - 1, text);
+    refuses(&warm->slots, SLOT_LINKED, text);
+    refuses(&warm->slots, heap->sb->index_top, text);
+    sprintf(text, "object %u, slot 1: points to", id_index(pair));
+    refuses(&warm->slots, (uint64_t)heap->sb->index_top << 32 | id_index(leaf), text);
+    sprintf(text, "object %u, slot 0: points to", id_index(one));
+    refuses(&heap->warm[id_index(one)].slots, UINT64_MAX, text);
+    ck_assert_int_eq(pool_link(fx.pool, pair, 0, pair, &previous), 0);
+    (void)release_one(&fx, fx.a, pair);
+    uint64_t slots = warm->slots;
+    for (uint64_t odd = UINT64_MAX; odd >= UINT64_MAX - 2; odd--) {
+        warm->slots = odd;
+        ck_assert_uint_eq(alive_after(false), 2);
+        ck_assert_uint_eq(result.freed, 1);
+    }
+    warm->slots = slots;
+}
+END_TEST
+
 START_TEST(a_damaged_cell_is_refused)
 {
     uint8_t key[HF_KEY_SIZE];
@@ -500,6 +529,7 @@ int main(void)
     tcase_add_test(tc, counts_and_blocks_are_made_anew);
     tcase_add_test(tc, memory_that_fails_is_told_as_such);
     tcase_add_test(tc, a_damaged_entry_is_refused);
+    tcase_add_test(tc, slots_that_name_nothing_are_refused_where_they_are_reached);
     tcase_add_test(tc, a_damaged_cell_is_refused);
     tcase_add_test(tc, a_damaged_log_is_refused);
     tcase_add_test(tc, a_damaged_superblock_is_refused);

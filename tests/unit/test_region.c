@@ -194,6 +194,34 @@ START_TEST(a_hole_is_noticed_beside_what_had_none)
 }
 END_TEST
 
+/* Pieces as large as the file is looked at in; those without a hole are not filled, in whichever order they come. */
+START_TEST(only_pieces_with_holes_are_filled)
+{
+    static const unsigned order[] = {4, 0, 3, 1, 2, 5};
+    struct grow_io grow;
+    for (uint64_t page = 0; page <= 5 * REGION_SOLID / PAGE; page++)
+        write_page(page, 1);
+    ck_assert_int_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, REGION_SOLID, PAGE), 0);
+    ck_assert_int_eq(
+        fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4 * REGION_SOLID - PAGE, 2 * PAGE), 0);
+    grow_io_init(&grow);
+    region.io = &grow.io;
+    for (unsigned k = 0; k < sizeof order / sizeof order[0]; k++) {
+        bool has_hole = order[k] == 1 || order[k] == 3 || order[k] == 4;
+        uint64_t calls = grow.calls;
+        ck_assert_int_eq(region_admit(&region, (uint64_t)order[k] * REGION_SOLID, REGION_SOLID), 0);
+        ck_assert_uint_eq(grow.calls - calls, has_hole);
+    }
+    ck_assert_uint_eq(blocks_of(fd), 5 * REGION_SOLID + PAGE);
+    ck_assert_int_eq(region_admit(&region, 0, 5 * REGION_SOLID), 0);
+    region_punch(&region, 2 * REGION_SOLID, PAGE, false);
+    ck_assert_int_eq(region_admit(&region, 0, 5 * REGION_SOLID), 0);
+    ck_assert_uint_eq(blocks_of(fd), 5 * REGION_SOLID + PAGE);
+    region_admitted(&region);
+    ck_assert_uint_eq(mem.private_bytes, 0);
+}
+END_TEST
+
 START_TEST(holes_that_cannot_be_filled_are_no_room)
 {
     struct grow_io grow;
@@ -368,6 +396,7 @@ int main(void)
     tcase_add_test(tc, pages_that_cannot_be_given_back_are_cleared);
     tcase_add_test(tc, admitting_fills_holes_and_changes_no_byte);
     tcase_add_test(tc, a_hole_is_noticed_beside_what_had_none);
+    tcase_add_test(tc, only_pieces_with_holes_are_filled);
     tcase_add_test(tc, holes_that_cannot_be_filled_are_no_room);
     tcase_add_test(tc, a_private_look_leaves_the_file_alone);
     tcase_add_test(tc, extents_are_told);
