@@ -185,8 +185,8 @@ static uint64_t next_data(const struct region *region, uint64_t from, uint64_t t
     return data >= 0 && (uint64_t)data < to ? (uint64_t)data : to;
 }
 
-/* Looks at all of the file, once: to find the next hole is to look at all the data that lies before it, so whoever asked
- * for one piece after the other, in any order, would look at the same data again and again. */
+/* Looks at all of the file, once: to find the next hole is to look at all the data that lies before it, so whoever
+ * asked for one piece after the other, in any order, would look at the same data again and again. */
 static int survey(struct region *region)
 {
     uint64_t end = region_file_size(region);
