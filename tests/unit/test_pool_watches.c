@@ -499,7 +499,8 @@ START_TEST(a_session_ends_while_its_watch_is_in_the_queue)
     ck_assert_uint_ne(fx.pool->firing_first, 0);
     for (unsigned k = 0; k < WATCHERS; k += 2) {
         pool_session_end(fx.pool, s[k], REASON_SESSION_END);
-        while (session_dying_step(fx.pool, 1) != 0) { /* before the queue, whose turn is first in pool_step() */
+        while (session_dying_step(fx.pool, 1) !=
+               0) { /* before the queue, whose turn is first in pool_step() */
         }
         verify_ok(&fx);
     }
