@@ -438,14 +438,14 @@ static unsigned step_background(struct pool *pool, unsigned units, bool fresh)
     return heap_step(&pool->heap) ? POOL_UNITS_PIECE : 0;
 }
 
-/* A collection begins only when nothing is dead and no session is ending, so that what was let go before is not taken
- * for alive. */
 /* Ends one lease or ticket whose time is over. */
 static unsigned due_step(struct pool *pool)
 {
     return lease_expire(pool) || ticket_expire(pool);
 }
 
+/* A collection begins only when nothing is dead and no session is ending, so that what was let go before is not taken
+ * for alive. */
 unsigned pool_step(struct pool *pool, unsigned units)
 {
     unsigned spent = 0, done;

@@ -65,17 +65,18 @@ static uint64_t untimed(const struct book *book)
     return set;
 }
 
-static struct histogram *durations_of(struct book *book, unsigned method)
+/* Once a method; out of the way. */
+__attribute__((noinline, cold)) static struct histogram *durations_new(struct book *book, unsigned method)
 {
-    if (unlikely(book->durations[method] == NULL))
-        book->durations[method] = calloc(1, sizeof *book->durations[method]);
-    return book->durations[method];
+    return book->durations[method] = calloc(1, sizeof *book->durations[method]);
 }
 
 static inline void time_method(struct book *book, unsigned method, uint64_t ns)
 {
     uint64_t done = book->done[method], count = done - book->timed[method];
-    struct histogram *durations = durations_of(book, method);
+    struct histogram *durations = book->durations[method];
+    if (unlikely(durations == NULL))
+        durations = durations_new(book, method);
     book->timed[method] = done;
     if (likely(durations != NULL))
         histogram_add(durations, ns, count);
@@ -171,8 +172,28 @@ void book_resumed(struct worker *worker, enum hf_method method, const char *args
 
 /* ---- the end of a turn of a connection ---- */
 
+/* As uv_hrtime(), without its detour: for a batch of short requests that would be a third of all there is noted. */
+static inline uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Methods of dispatch() beyond the first word. */
+static void time_others(struct book *book, uint64_t ns)
+{
+    for (unsigned word = 1; word < BOOK_WORDS; word++) {
+        for (uint64_t set = book->fresh[word]; set != 0; set &= set - 1)
+            time_method(book, word * 64 + (unsigned)__builtin_ctzll(set), ns);
+        book->fresh[word] = 0;
+    }
+}
+
+/* The clock comes first, so that nothing has to be kept across the call. */
 void book_flushed(struct conn *conn)
 {
+    uint64_t now_ns = monotonic_ns(), ns = now_ns - conn->read_ns;
     struct worker *worker = conn->worker;
     struct book *book = &worker->book;
     uint64_t set = untimed(book), more = 0;
@@ -180,7 +201,6 @@ void book_flushed(struct conn *conn)
         more |= book->fresh[word];
     if ((set | more) == 0)
         return;
-    uint64_t now_ns = uv_hrtime(), ns = now_ns - conn->read_ns;
     book->seen_ns = now_ns;
     if (unlikely(ns >= slow_ns(worker)))
         note_slow(conn, ns);
@@ -188,11 +208,8 @@ void book_flushed(struct conn *conn)
     book->fresh[0] = 0;
     for (; set != 0; set &= set - 1)
         time_method(book, (unsigned)__builtin_ctzll(set), ns);
-    for (unsigned word = 1; word < BOOK_WORDS && more != 0; word++) {
-        for (set = book->fresh[word]; set != 0; set &= set - 1)
-            time_method(book, word * 64 + (unsigned)__builtin_ctzll(set), ns);
-        book->fresh[word] = 0;
-    }
+    if (more != 0)
+        time_others(book, ns);
 }
 
 #endif

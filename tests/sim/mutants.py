@@ -323,7 +323,8 @@ EVENT_MUTANTS = [
      "o->read, from - 1);\n        o->read = from;", "o->read, from);\n        o->read = from + 1;"),
     ("the prefix is forgotten", "daemon/pool/ring.c", "        if (!matches(o, bytes))\n            continue;\n", ""),
     ("who has caught up is not woken", "daemon/pool/ring.c",
-     "    list_join(&pool->ready, &pool->caught_up);\n", ""),
+     "    record(&pool->ring, topic, values, count);\n    list_join(&pool->ready, &pool->caught_up);\n",
+     "    record(&pool->ring, topic, values, count);\n"),
     ("an unwatched object is watched on", "daemon/pool/notices.c",
      "        if (ref != 0)\n            unwatch_one(pool, s, ref);\n", ""),
 ]
