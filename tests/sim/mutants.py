@@ -265,9 +265,9 @@ UNIT_MUTANTS = [
 STORE_MUTANTS = [
     ("a swept object freed without a new generation", "daemon/gc/internal.h",
      "(w0_gen(w0) + 1) | W0_FREE);", "(w0_gen(w0) + (gc->phase != GC_SWEEP)) | W0_FREE);"),
-    ("recovery forgets guards", "daemon/heap/recover.c",
+    ("recovery forgets guards", "daemon/heap/reach.c",
      "    return err != 0 ? err : cells_each(heap, mark_guard, r);", "    return err;"),
-    ("recovery delivers every guard", "daemon/heap/recover.c",
+    ("recovery delivers every guard", "daemon/heap/reach.c",
      "    if (!goes_on(r, cell->session) || is_marked(r, cell->object))\n        return 0;\n    set_bit",
      "    if (!goes_on(r, cell->session))\n        return 0;\n    set_bit"),
     ("a guard born before its cell is whole", "daemon/pool/guards.c",
