@@ -268,8 +268,8 @@ STORE_MUTANTS = [
     ("recovery forgets guards", "daemon/heap/reach.c",
      "    return err != 0 ? err : cells_each(heap, mark_guard, r);", "    return err;"),
     ("recovery delivers every guard", "daemon/heap/reach.c",
-     "    if (!goes_on(r, cell->session) || is_marked(r, cell->object))\n        return 0;\n    set_bit",
-     "    if (!goes_on(r, cell->session))\n        return 0;\n    set_bit"),
+     "    if (!recovery_goes_on(r, cell->session) || recovery_is_marked(r, cell->object))\n        return 0;\n    recovery_set_bit",
+     "    if (!recovery_goes_on(r, cell->session))\n        return 0;\n    recovery_set_bit"),
     ("a guard born before its cell is whole", "daemon/pool/guards.c",
      "    image_store(&pool->heap, cell_at(&pool->heap, ref), birth);\n    replay_true(pool);\n    image_commit(&pool->heap);\n",
      "    cell->count = 0;\n    image_store(&pool->heap, cell_at(&pool->heap, ref), birth);\n"
