@@ -25,7 +25,8 @@ static uint64_t next_piece(const struct ahead *ahead)
     uint64_t top = ahead->area + ahead->top, next = bits_round_up(top, AHEAD_PIECE);
     if (region->granules || region->is_private || ahead->top < AHEAD_LEAST || ahead->at != 0)
         return 0;
-    bool near = next - top <= ahead->top / AHEAD_LEFT + AHEAD_NEAR;
+    uint64_t left = ahead->top / AHEAD_LEFT > AHEAD_NEAR ? ahead->top / AHEAD_LEFT : AHEAD_NEAR;
+    bool near = next - top <= left;
     bool fits = next + AHEAD_PIECE <= ahead->end && (uintptr_t)region->base % AHEAD_PIECE == 0;
     return near && fits && next != ahead->failed && mem_left(region->mem) > AHEAD_RESERVE ? next : 0;
 }

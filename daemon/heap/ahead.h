@@ -18,7 +18,7 @@
 #define AHEAD_LEAST   (4u << 20) /* bytes of an area from which on it is worth 2 MiB that may not be needed */
 #define AHEAD_PIECE   REGION_GRANULE
 #define AHEAD_LEFT    32u          /* begun when no more than 1/32 of the area is left in the piece before, */
-#define AHEAD_NEAR    (512u << 10) /* and so much beside that: it takes as long in a small area */
+#define AHEAD_NEAR    (512u << 10) /* or so much: making it takes as long in a small area */
 #define AHEAD_RESERVE (8u * AHEAD_PIECE) /* budget that must be left beside it */
 
 struct ahead {

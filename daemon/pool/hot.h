@@ -93,4 +93,17 @@ static inline bool pool_get_hot(const struct pool *pool, uint64_t id, struct val
     return likely((w0 & W0_OPEN) == 0 && ret->size <= POOL_HOT_MAX);
 }
 
+/* As pool_retain() of one id without a site. False: nothing was done, ask that for the reason. */
+static inline bool pool_retain_hot(struct pool *pool, struct session *s, uint64_t id, uint32_t n,
+                                   uint64_t *ret_count)
+{
+    const struct hot *hot = heap_find(&pool->heap, id);
+    if (unlikely(hot == NULL || (hot->w0 & W0_OPEN) != 0) ||
+        hold_add(pool, s, id_index(id), n, 0, ret_count) != 0)
+        return false;
+    replay_words(pool, ret_count, NULL, 1);
+    image_commit(&pool->heap); /* nothing to give back, nothing can die of a retain */
+    return true;
+}
+
 #endif

@@ -181,9 +181,7 @@ int pool_fail_gone(struct pool *pool, uint64_t id);
 
 /* Commits, gives back what the operation replaced, lets die what lost its last reference (by a release). */
 void pool_commit(struct pool *pool);
-/* The parts of it, for the hottest operation: giving back (not what was dropped), behind the commit; and, last, letting
- * die. */
-void pool_give_back(struct pool *pool);
+/* The last part of it, for the hottest operation: letting die. */
 void pool_settle_now(struct pool *pool);
 static inline void pool_settle(struct pool *pool)
 {
@@ -291,6 +289,8 @@ int hold_add(struct pool *pool, struct session *s, uint32_t index, uint32_t n, u
              uint64_t *ret_count);
 /* Takes n (at most the count) away inside an operation. */
 void hold_drop(struct pool *pool, struct session *s, uint32_t index, uint32_t n);
+/* As pool_release() of one id. False: nothing was done, ask that for the reason. */
+bool pool_release_one(struct pool *pool, struct session *s, uint64_t id, uint32_t n, uint64_t *ret_count);
 /* Releases the last hold of a session that is ending and has one. */
 void hold_drop_last(struct pool *pool, struct session *s);
 struct session *session_of_ref(const struct pool *pool, uint32_t ref);

@@ -295,7 +295,7 @@ const struct fault *pool_fault(const struct pool *pool)
 
 /* ---- operations ---- */
 
-void pool_give_back(struct pool *pool)
+static void give_back(struct pool *pool)
 {
     struct after *after = &pool->after;
     for (uint32_t k = 0; k < after->cells_count; k++)
@@ -322,7 +322,7 @@ void pool_commit(struct pool *pool)
 {
     struct after *after = &pool->after;
     image_commit(&pool->heap);
-    pool_give_back(pool);
+    give_back(pool);
     for (uint32_t k = 0; k < after->drops_count; k++)
         gc_drop(&pool->gc, after->drops[k]);
     after->drops_count = 0;

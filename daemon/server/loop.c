@@ -123,7 +123,7 @@ static inline bool hot_retain(struct conn *conn, const struct request *request)
     uint64_t count;
     uint32_t n;
     if (request->id == 0 || !read_n(request, &n) ||
-        pool_retain(conn->entry->pool, conn->session, &request->id, 1, n, NULL, 0, &count) != 0)
+        !pool_retain_hot(conn->entry->pool, conn->session, request->id, n, &count))
         return false;
     reply_end(out, hfp_put_uint(reply_begin(out, request->frame.msgid), count));
     return true;
@@ -135,7 +135,7 @@ static inline bool hot_release(struct conn *conn, const struct request *request)
     uint64_t count;
     uint32_t n;
     if (request->id == 0 || !read_n(request, &n) ||
-        pool_release(conn->entry->pool, conn->session, &request->id, 1, n, &count) != 0)
+        !pool_release_one(conn->entry->pool, conn->session, request->id, n, &count))
         return false;
     reply_end(out, hfp_put_uint(reply_begin(out, request->frame.msgid), count));
     return true;

@@ -66,7 +66,7 @@ START_TEST(a_piece_is_wanted_when_little_is_left)
     ck_assert_ptr_eq(job.address, region.base + AT + FULL);
     ck_assert(!ahead_begin(&ahead, &job)); /* one at a time */
     ahead_end(&ahead, -ENOMEM);
-    grow_to(FULL + ARENA); /* seven eighths are left, more than 512 KiB and 1/32 of 4 MiB */
+    grow_to(FULL + ARENA); /* seven eighths are left, more than 512 KiB, and than 1/32 of 4 MiB */
     ck_assert(!ahead_begin(&ahead, &job));
     grow_to(FULL + AHEAD_PIECE - ARENA);
     ck_assert(ahead_begin(&ahead, &job));
