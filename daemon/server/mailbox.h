@@ -6,8 +6,8 @@
  *  - messages of one thread to one worker are delivered in the order in which they were posted;
  *  - a message is delivered exactly once, or discarded by the worker when it ends;
  *  - posting never fails and a mailbox needs no limit of its own: a connection has at most one message under
- *    way (itself on its way to another worker, or one question), and the rest are a few of the main thread. So
- *    open descriptors bound them all.
+ *    way (itself on its way to another worker, or one question), a worker one load, and the rest are a few of the
+ *    main thread. So open descriptors bound them all.
  *
  * The lock is held for a few instructions and while nothing else is called. */
 #ifndef SERVER_MAILBOX_H
