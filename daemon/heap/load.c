@@ -15,7 +15,7 @@
 
 #define SERIALS       (W0_GEN + 1)
 #define VERSIONS_OVER (1ull << 30) /* more than are given out in the time that a snapshot goes back */
-#define STEP_PERCENT  64u          /* records between two looks at the progress */
+#define STEP          64u          /* records between two calls of `progress`: a megabyte */
 
 __attribute__((format(printf, 4, 5))) /* lets the compiler check the arguments; C has no other way */
 static enum load_result
@@ -172,10 +172,9 @@ static void skip_damage(struct reading *r)
             return;
 }
 
-static void tell_progress(const struct reading *r)
+static bool goes_on(const struct reading *r)
 {
-    if (r->scan->progress != NULL && r->scan->records % STEP_PERCENT == 0)
-        r->scan->progress(r->scan->data, (unsigned)((double)r->at / (double)(r->size + 1) * 100));
+    return r->scan->progress == NULL || r->scan->records % STEP != 0 || r->scan->progress(r->scan->data);
 }
 
 static enum load_result read_all(struct reading *r)
@@ -200,7 +199,8 @@ static enum load_result read_all(struct reading *r)
         r->checksum += r->record.checksum;
         r->scan->records++;
         r->scan->bytes += r->record.size;
-        tell_progress(r);
+        if (!goes_on(r))
+            return fail(LOAD_ENDED, r->error, r->error_size, "reading it was ended");
     }
     return LOAD_FINE;
 }

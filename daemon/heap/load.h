@@ -20,7 +20,8 @@ enum load_result {
     LOAD_FINE = 0,
     LOAD_DAMAGED = -1, /* no saved image, of another format, cut off, or a byte of it is another one */
     LOAD_FAILED = -2,  /* the system refused to read or write */
-    LOAD_FULL = -3     /* the same: no room for the image */
+    LOAD_FULL = -3,    /* the same: no room for the image */
+    LOAD_ENDED = -4    /* `progress` said so */
 };
 
 /* Reads and checks the header. `error` says what is wrong. */
@@ -31,8 +32,8 @@ struct load_scan {
     uint64_t bad;            /* places at which something is damaged; only when `tolerate` */
     uint64_t bad_at;         /* the first of them */
     bool whole;              /* the end is there, and agrees */
-    /* Called now and then, with the share that is done, 0 to 99; may be NULL. */
-    void (*progress)(void *data, unsigned percent);
+    /* Called now and then; false: it is to end. May be NULL. */
+    bool (*progress)(void *data);
     void *data;
 };
 

@@ -65,8 +65,8 @@ struct pool_config {
     int fd_meta, fd_values;     /* an image to recover; both -1: a new one in memfds */
     bool create;                /* a new one in these two files, which are empty (pool/images.h makes such) */
     bool look_only; /* recover a private copy: the files stay the caller's, untouched (walkers, tests) */
-    /* Told now and then, while an image is recovered, how much is done, in thousandths. False: it is to end, and
-     * pool_open() fails with -HF_E_DRAINING. NULL: nobody wants to know. */
+    /* Told now and then, while an image is recovered, how much is done, in thousandths; 0 while the file of a save is read.
+     * False: it is to end, and pool_open() or pool_load() fails with -HF_E_DRAINING. NULL: nobody wants to know. */
     bool (*progress)(void *data, unsigned done);
     void *progress_data;
 };

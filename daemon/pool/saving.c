@@ -54,6 +54,7 @@ static int code_of(enum load_result result)
     switch (result) {
     case LOAD_FINE: return 0;
     case LOAD_FULL: return -HF_E_OOM;
+    case LOAD_ENDED: return -HF_E_DRAINING;
     default: return -HF_E_INTERNAL;
     }
 }
@@ -73,11 +74,18 @@ int pool_saved_name(int fd, char ret[HF_POOL_NAME_MAX + 1], char *error, size_t 
     return 0;
 }
 
+/* Of recovery nothing is done yet. */
+static bool tell_reading(void *data)
+{
+    const struct pool_config *config = data;
+    return config->progress(config->progress_data, 0);
+}
+
 /* The two files, filled. */
-static int fill(const struct pool_config *config, int fd, char *error, size_t error_size)
+static int fill(struct pool_config *config, int fd, char *error, size_t error_size)
 {
     struct saved_header header;
-    struct load_scan scan = {.records = 0};
+    struct load_scan scan = {.progress = config->progress == NULL ? NULL : tell_reading, .data = config};
     const struct load_identity identity = {
         .name = config->name, .epoch = config->epoch, .random = config->serial_base};
     enum load_result result = load_header(fd, &header, error, error_size);
@@ -94,7 +102,7 @@ static int load_into(struct pool **ret, const struct pool_config *config, int fd
 {
     struct pool_config recovers = *config;
     recovers.create = false;
-    int r = fill(config, fd, error, error_size);
+    int r = fill(&recovers, fd, error, error_size);
     if (r == 0)
         r = pool_open(ret, &recovers, error, error_size);
     if (r != 0)

@@ -10,9 +10,11 @@
 #include "daemon/server/handlers.h"
 #include "daemon/server/worker.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct pool_load {
@@ -57,7 +59,7 @@ static int reserve(struct pool_load *load)
     return code;
 }
 
-/* The pool of the place that was reserved. On failure the place is given up and nothing is left. */
+/* The pool, from the file, in files that are made for it. */
 static int fill(struct pool_load *load, int fd)
 {
     struct server *server = load->server;
@@ -72,8 +74,40 @@ static int fill(struct pool_load *load, int fd)
         close(config->fd_values);
         pools_discard(server, load->name);
     }
-    if (code != 0)
-        directory_remove(server, load->place.number);
+    return code;
+}
+
+static int fail_room(struct pool_load *load, uint64_t bytes)
+{
+    snprintf(load->error, sizeof load->error,
+             "the pool in it takes %" PRIu64 " bytes, and %" PRIu64
+             " are left for pools; drop or release something, or raise --max-memory",
+             bytes, mem_left(&load->server->pools_mem));
+    return -HF_E_OOM;
+}
+
+static void undo(struct pool_load *load)
+{
+    pool_close(load->pool);
+    load->pool = NULL;
+    pools_discard(load->server, load->name);
+}
+
+/* The same within the budget. What is being recovered is charged at the end and whatever it is, so the file's size,
+ * which is the image's, is charged before anything is read. */
+static int fill_within(struct pool_load *load, int fd)
+{
+    struct mem *mem = &load->server->pools_mem;
+    struct stat status;
+    uint64_t bytes = fstat(fd, &status) == 0 ? (uint64_t)status.st_size : 0;
+    if (!mem_charge(mem, bytes))
+        return fail_room(load, bytes);
+    int code = fill(load, fd);
+    mem_uncharge(mem, bytes);
+    if (code == 0 && mem_left(mem) == 0) {
+        undo(load);
+        code = fail_room(load, bytes);
+    }
     return code;
 }
 
@@ -86,8 +120,8 @@ static int make(struct pool_load *load)
     int code = 0;
     if (load->name[0] == '\0')
         code = pool_saved_name(fd, load->name, load->error, sizeof load->error);
-    if (code == 0 && (code = reserve(load)) == 0)
-        code = fill(load, fd);
+    if (code == 0 && (code = reserve(load)) == 0 && (code = fill_within(load, fd)) != 0)
+        directory_remove(load->server, load->place.number);
     close(fd);
     return code;
 }
@@ -102,13 +136,10 @@ static void work(uv_work_t *request)
 
 static void give_up(struct pool_load *load, int code, const char *why)
 {
-    struct server *server = load->server;
     load->code = code;
     snprintf(load->error, sizeof load->error, "%s", why);
-    pool_close(load->pool);
-    load->pool = NULL;
-    pools_discard(server, load->name);
-    directory_remove(server, load->place.number);
+    undo(load);
+    directory_remove(load->server, load->place.number);
 }
 
 /* On the thread of the place's worker. */
@@ -142,15 +173,19 @@ static void take_over(struct pool_load *load)
 
 /* ---- home again ---- */
 
-/* If nobody waits, nobody asks any more. */
+/* If nobody waits, nobody asks any more, and the log is told what the caller would have been. */
 static void come_home(struct pool_load *load)
 {
     load->home->load = NULL;
     load->done = true;
-    if (load->conn != NULL)
+    if (load->conn != NULL) {
         dispatch_answered(load->conn);
-    else
-        free(load);
+        return;
+    }
+    if (load->code != 0)
+        log_client(load->home->log, LOG_LEVEL_WARN, LOG_POOL, "load_failed", "file=%s msg=\"%s\"", load->path,
+                   load->error);
+    free(load);
 }
 
 static void deliver_home(struct worker *worker, struct message *message)

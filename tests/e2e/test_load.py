@@ -12,7 +12,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 
 from daemon import DEADLINE_S, Daemon  # noqa: E402
-from rpc import RpcError, poll  # noqa: E402
+from rpc import Closed, RpcError, poll  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HOLDFAST = os.environ.get("HOLDFAST") or os.path.join(ROOT, "build", "holdfast")
@@ -139,6 +139,31 @@ class LoadTest(unittest.TestCase):
                 self.assertEqual(loaded.call("fetch", "a"), b"x" * (12 * MIB))
         daemon.stop()
 
+    def test_what_is_too_large_is_not_even_read(self):
+        """A file that cannot fit is refused before it takes memory: that it is damaged at its end nobody has seen by then."""
+        large = self.start()
+        with large.client({"lease_ms": 0}) as client:
+            client.call("store", "a", b"x" * (40 * MIB))
+            client.call("save", "large")
+        large.stop()
+        path = os.path.join(self.saves, "large")
+        os.truncate(path, os.path.getsize(path) - 1)
+        daemon = self.start("--max-memory", "32M")
+        with daemon.client({"lease_ms": 0}) as client:
+            self.assertIn("max-memory", self.refused(client, "OOM", "large", {"pool": "b"}))
+            client.call("put", b"x" * MIB)
+        daemon.stop()
+
+    def test_pools_never_have_more_than_their_share(self):
+        daemon = self.start("--max-memory", "32M")
+        with daemon.client({"lease_ms": 0}) as client:
+            client.call("store", "a", b"x" * (13 * MIB + MIB // 2))
+            client.call("save", "a")
+            self.refused(client, "OOM", "a", {"pool": "b"})
+            self.assertEqual([row["name"] for row in client.call("pools")], ["default"])
+            client.call("put", b"x" * MIB)
+        daemon.stop()
+
     def test_without_a_folder(self):
         daemon = Daemon(tcp=False).start()
         self.addCleanup(daemon.kill)
@@ -169,8 +194,29 @@ class LoadTest(unittest.TestCase):
             self.assertEqual(sorted(row["name"] for row in client.call("pools")), ["default", "first", "second", "third"])
         daemon.stop()
 
+    def test_the_log_is_told_what_nobody_waits_for(self):
+        daemon = self.start("--workers", "1")
+        with daemon.client({"lease_ms": 0}) as client:
+            client.call("store", "big", b"z" * (32 * MIB))
+            client.call("save", "cut")
+            path = os.path.join(self.saves, "cut")
+            os.truncate(path, os.path.getsize(path) - 1)
+
+            def told():
+                gone = daemon.client({"lease_ms": 0})
+                gone.request("load", "cut", {"pool": "gone"})
+                client.call("kill", gone.hello_result["sid"])
+                gone.close()
+                poll(lambda: client.reply("load", "cut", {"pool": "own"}).exception().code == "INTERNAL", "the other is over")
+                return [line for line in daemon.lines if "event=load_failed" in line]
+            line = poll(told, "a load that fails after its client has gone")[0]
+            self.assertIn(path, line)
+            self.assertIn("cut off", line)
+        daemon.stop()
+
     def test_a_daemon_that_ends(self):
-        """A load that is under way when the daemon goes down comes to nothing, and nothing of it is left."""
+        """A load that is under way when the daemon goes down comes to nothing, and nothing of it is left: what was answered tells
+        which pools are there afterwards."""
         heap = os.path.join(self.dir, "heap")
         os.mkdir(heap)
         daemon = self.start("--heap", heap)
@@ -180,6 +226,12 @@ class LoadTest(unittest.TestCase):
         for k in range(4):
             client.request("load", "big", {"pool": "p%d" % k})
         daemon.stop()
+        answers = {}
+        try:
+            for k in range(4):
+                answers["p%d" % k] = client.recv().error
+        except Closed:
+            pass
         client.close()
         after = self.start("--heap", heap)
         with after.client({"lease_ms": 0}) as client:
@@ -187,7 +239,8 @@ class LoadTest(unittest.TestCase):
             for name in loaded:
                 with after.client({"pool": name, "lease_ms": 0}) as one:
                     self.assertEqual(one.call("fetch", "big"), b"z" * (60 * MIB))
-            self.assertLess(len(loaded), 5)
+            for name, error in answers.items():
+                self.assertEqual(name in loaded, error is None, (name, error))
         after.stop()
 
     @staticmethod

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define MIB (1u << 20)
@@ -419,6 +420,65 @@ START_TEST(small_values_never_lie_beyond_32_GiB)
 }
 END_TEST
 
+/* ---- the file of a save ---- */
+
+static int save_file(void)
+{
+    struct save *save;
+    struct save_buffer *chain;
+    int fd = memfd_create("saved", MFD_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(pool_save_begin(fx.pool, fd, &save), 0);
+    while (!save_is_done(save)) {
+        (void)pool_save_step(fx.pool);
+        if ((chain = save_take(save)) != NULL)
+            save_given_back(save, chain, save_write(chain));
+    }
+    ck_assert_int_eq(save_error(save), 0);
+    pool_save_end(fx.pool);
+    return fd;
+}
+
+struct reader {
+    unsigned calls, last; /* the call that is answered with false; 0: none */
+};
+
+static bool read_on(void *data, unsigned done)
+{
+    struct reader *reader = data;
+    ck_assert_uint_eq(done, 0);
+    return ++reader->calls != reader->last;
+}
+
+/* The end of the file is missing, which only who reads on finds. */
+START_TEST(reading_a_save_can_be_ended_at_any_call)
+{
+    struct pool_config config = {.name = "loaded",
+                                 .max_bytes = 1u << 30,
+                                 .epoch = 7,
+                                 .serial_base = 1,
+                                 .first_sid = 1,
+                                 .now_ms = fx.now_ms,
+                                 .progress = read_on,
+                                 .fd_meta = -1,
+                                 .fd_values = -1};
+    struct pool *pool;
+    char error[256];
+    (void)put_filled(&fx, fx.a, 4 * MIB, 7);
+    int fd = save_file(), rc = -HF_E_DRAINING;
+    ck_assert_int_eq(ftruncate(fd, lseek(fd, 0, SEEK_END) - 1), 0);
+    for (unsigned last = 1; rc == -HF_E_DRAINING; last++) {
+        struct reader reader = {.last = last};
+        config.progress_data = &reader;
+        rc = pool_load(&pool, &config, fd, error, sizeof error);
+        ck_assert_uint_eq(reader.calls, rc == -HF_E_DRAINING ? last : last - 1);
+        ck_assert_uint_gt(reader.calls, rc == -HF_E_DRAINING ? 0 : 3);
+    }
+    ck_assert_int_eq(rc, -HF_E_INTERNAL);
+    close(fd);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pool recovery");
@@ -434,6 +494,7 @@ int main(void)
     tcase_add_test(t, sids_begin_again_and_skip_those_in_use);
     tcase_add_test(t, a_pool_gets_another_number);
     tcase_add_test(t, a_limit_of_its_own_stays_and_the_daemons_is_followed);
+    tcase_add_test(t, reading_a_save_can_be_ended_at_any_call);
     t = suite_case(suite, "small", setup_small, teardown);
     tcase_add_test(t, free_arenas_below_live_ones_cost_nothing);
     tcase_add_test(t, full_pool_is_recovered);
