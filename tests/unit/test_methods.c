@@ -16,7 +16,7 @@ static const char *const contract[] = {
     "unshare", "name",       "lookup",      "unname",  "names",   "store",       "fetch",     "inspect",
     "holders", "scan",       "sessions",    "kill",    "pools",   "pool_create", "pool_drop", "stats",
     "verify",  "gc_collect", "gc_config",   "watch",   "unwatch", "referrers",   "why",       "guard",
-    "unguard", "subscribe",  "unsubscribe", "slowlog", "save",
+    "unguard", "subscribe",  "unsubscribe", "slowlog", "save",    "load",
 };
 
 static const char *const contract_later[] = {
