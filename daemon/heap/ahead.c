@@ -13,9 +13,9 @@
 
 #define PAGE 4096u
 
-void ahead_init(struct ahead *ahead, struct region *region, uint64_t at, uint64_t bytes)
+void ahead_init(struct ahead *ahead, struct region *region, uint64_t at, uint64_t bytes, uint64_t least)
 {
-    *ahead = (struct ahead){.region = region, .area = at, .end = at + bytes};
+    *ahead = (struct ahead){.region = region, .area = at, .end = at + bytes, .least = least};
 }
 
 /* Where the next piece would begin; 0: none is wanted. */
@@ -23,7 +23,7 @@ static uint64_t next_piece(const struct ahead *ahead)
 {
     const struct region *region = ahead->region;
     uint64_t top = ahead->area + ahead->top, next = bits_round_up(top, AHEAD_PIECE);
-    if (region->granules || region->is_private || ahead->top < AHEAD_LEAST || ahead->at != 0)
+    if (region->granules || region->is_private || ahead->top < ahead->least || ahead->at != 0)
         return 0;
     uint64_t left = ahead->top / AHEAD_LEFT > AHEAD_NEAR ? ahead->top / AHEAD_LEFT : AHEAD_NEAR;
     bool near = next - top <= left;

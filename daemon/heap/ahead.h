@@ -15,15 +15,19 @@
 
 #include "daemon/heap/region.h"
 
-#define AHEAD_LEAST   (4u << 20) /* bytes of an area from which on it is worth 2 MiB that may not be needed */
-#define AHEAD_PIECE   REGION_GRANULE
-#define AHEAD_LEFT    32u          /* begun when no more than 1/32 of the area is left in the piece before, */
-#define AHEAD_NEAR    (512u << 10) /* or so much: making it takes as long in a small area */
-#define AHEAD_RESERVE (8u * AHEAD_PIECE) /* budget that must be left beside it */
+/* Bytes of an area from which on it is worth 2 MiB that may not be needed. The hot entries, which every request looks at, have
+ * pieces early; a small pool would hardly feel those of the others, but see them in its memory. */
+#define AHEAD_LEAST     (16u << 20)
+#define AHEAD_LEAST_HOT (4u << 20)
+#define AHEAD_PIECE     REGION_GRANULE
+#define AHEAD_LEFT      32u /* begun when no more than 1/32 of the area is left in the piece before, */
+#define AHEAD_NEAR      (512u << 10)       /* or so much: making it takes as long in a small area */
+#define AHEAD_RESERVE   (8u * AHEAD_PIECE) /* budget that must be left beside it */
 
 struct ahead {
     struct region *region;
     uint64_t area, end; /* of the region: where the area begins and ends */
+    uint64_t least;     /* bytes of it from which on it has pieces */
     uint64_t top;       /* bytes of the area that are backed or passed, from its start, as told last */
     uint64_t at;        /* of the region: where the piece begins; 0: none */
     uint64_t prepaid;   /* bytes of it that are charged and not backed */
@@ -39,8 +43,9 @@ struct ahead_job {
     int fd;
 };
 
-/* An area of `bytes` at `at` of the region, both multiples of AHEAD_PIECE or nothing is ever made. */
-void ahead_init(struct ahead *ahead, struct region *region, uint64_t at, uint64_t bytes);
+/* An area of `bytes` at `at` of the region, both multiples of AHEAD_PIECE or nothing is ever made; `least` of them are
+ * backed in the ordinary way. */
+void ahead_init(struct ahead *ahead, struct region *region, uint64_t at, uint64_t bytes, uint64_t least);
 /* Whether the next piece should be made ready now. Then it is charged, and ahead_end() must follow. */
 bool ahead_begin(struct ahead *ahead, struct ahead_job *ret);
 /* On any thread: 0, or -errno if it could not be had. */

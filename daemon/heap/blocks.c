@@ -28,7 +28,7 @@ int blocks_init(struct blocks *b, struct region *region, uint64_t at, uint64_t b
                 unsigned classes)
 {
     *b = (struct blocks){.region = region, .at = at, .classes = classes, .claim_end = UINT64_MAX};
-    ahead_init(&b->ahead, region, at, bytes);
+    ahead_init(&b->ahead, region, at, bytes, AHEAD_LEAST);
     b->arenas_end = (uint32_t)(bytes / ARENA_BYTES);
     uint64_t runs_end = ((uint64_t)BLOCK_UNIT << 32) / ARENA_BYTES;
     b->runs_end = b->arenas_end < runs_end ? b->arenas_end : (uint32_t)runs_end;

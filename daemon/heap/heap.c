@@ -84,8 +84,9 @@ static int derive(struct heap *heap)
         err = blocks_init(&heap->cells, &heap->meta, sb->cells_at, sb->cells_bytes, cell, cells);
     if (err != 0)
         return err;
-    ahead_init(&heap->hot_ahead, &heap->meta, sb->hot_at, sb->index_end * sizeof(struct hot));
-    ahead_init(&heap->warm_ahead, &heap->meta, sb->warm_at, sb->index_end * sizeof(struct warm));
+    ahead_init(&heap->hot_ahead, &heap->meta, sb->hot_at, sb->index_end * sizeof(struct hot),
+               AHEAD_LEAST_HOT);
+    ahead_init(&heap->warm_ahead, &heap->meta, sb->warm_at, sb->index_end * sizeof(struct warm), AHEAD_LEAST);
     heap->payloads.work = heap->lists.work = heap->cells.work = &heap->work;
     blocks_keep_types(&heap->cells, sb->types_at);
     bool ok = freeset_init(&heap->free_index, sb->index_end) &&

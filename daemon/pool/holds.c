@@ -164,8 +164,8 @@ int hold_add(struct pool *pool, struct session *s, uint32_t index, uint32_t n, u
     return 0;
 }
 
-/* Takes n off a hold that was just found. Returns what is left; if that is 0, a cell of it is to be given back after the
- * commit. (Inline wherever it is called: calls were a tenth of what a release costs.) */
+/* Takes n off a hold that was just found. Returns what is left; if that is 0, a cell of it is to be given back after
+ * the commit. (Inline wherever it is called: calls were a tenth of what a release costs.) */
 __attribute__((always_inline)) static inline uint32_t hold_take(struct pool *pool, struct session *s,
                                                                 uint32_t index, struct hold hold, uint32_t n)
 {

@@ -10,7 +10,7 @@
 #define ARENA (256u << 10)
 #define SIZE  (1ull << 30)
 #define AT    (4ull * AHEAD_PIECE) /* the area begins behind others */
-#define FULL  ((uint64_t)AHEAD_LEAST)
+#define FULL  ((uint64_t)AHEAD_LEAST_HOT)
 
 static struct mem mem;
 static struct region region;
@@ -24,7 +24,7 @@ static void setup(void)
     fd = region_create("ahead");
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(region_map(&region, fd, SIZE, false, NULL, &mem), 0);
-    ahead_init(&ahead, &region, AT, SIZE - AT);
+    ahead_init(&ahead, &region, AT, SIZE - AT, FULL);
 }
 
 static void teardown(void)
