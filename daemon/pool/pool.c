@@ -335,14 +335,13 @@ bool pool_make_room(struct pool *pool)
 {
     gc_need_memory(&pool->gc);
     evacuate_need_memory(&pool->evacuation);
-    if (heap_ahead_give(&pool->heap))
-        return true;
+    bool given = heap_ahead_give(&pool->heap);
     if (!pool_has_work(pool) || pool->heap.log->n != 0)
-        return false;
+        return given;
     unsigned spent = pool_step(pool, ROOM_UNITS);
     if (pool->heap.zero_head != 0) /* what a trial found at the end is room too */
         spent += gc_reap(&pool->gc, ROOM_UNITS, UINT32_MAX);
-    return spent > 0;
+    return given || spent > 0;
 }
 
 uint64_t pool_next_version(struct pool *pool)
