@@ -304,6 +304,12 @@ class Turns(unittest.TestCase):
         saved = self.c.call("save")
         self.assertGreater(saved["pieces"], OBJECTS * 48 // 16384)
 
+    def do_load(self):
+        self.c.call("save", "to-load")
+        loaded = self.c.call("load", "to-load", {"pool": "loaded"})
+        self.assertGreater(loaded["objects"], OBJECTS)
+        self.c.call("pool_drop", "loaded", {"force": True})
+
     def do_gc_config(self):
         self.repeat("gc_config")
 
