@@ -612,6 +612,12 @@ HF_API int hf_verify(hf_conn *conn, hf_reply **ret_map);
  * is no room, and the like). */
 HF_API int hf_save(hf_conn *conn, const char *file, hf_reply **ret_map);
 
+/* Makes a new pool from a file of that folder, while others are served: {pool, objects, names, took_ms}. `pool`: its name, NULL
+ * for that of the pool that was saved. Errors: HF_ERR_NOPERM and HF_ERR_BADARG as above, HF_ERR_NOTFOUND (no such file),
+ * HF_ERR_EXISTS (there is a pool of that name), HF_ERR_BUSY (another load is under way), HF_ERR_OOM, HF_ERR_INTERNAL (the file
+ * is damaged, and the like). */
+HF_API int hf_load(hf_conn *conn, const char *file, const char *pool, hf_reply **ret_map);
+
 /* The methods of the daemon: [{name, params, options, since}, ...]. */
 HF_API int hf_methods(hf_conn *conn, hf_reply **ret_rows);
 

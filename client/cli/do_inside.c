@@ -328,29 +328,14 @@ int cli_save(struct cli *cli, const struct cli_args *args)
 {
     hf_reply *reply;
     int code = hf_save(cli->conn, args->count > 0 ? args->positional[0] : NULL, &reply);
-    if (code != 0)
-        return cli_fail(cli, code);
-    cli_show(cli, hf_reply_item(reply));
-    hf_reply_free(reply);
-    return CLI_OK;
+    return show_map(cli, code, reply);
 }
 
 int cli_load(struct cli *cli, const struct cli_args *args)
 {
-    struct cli_params params;
-    hf_reply *reply = NULL;
-    cli_params_init(&params, cli, args->count);
-    cli_pack_text(&params, args->positional[0]);
-    if (args->count > 1) {
-        msgpack_pack_map(&params.packer, 1);
-        cli_pack_text(&params, "pool");
-        cli_pack_text(&params, args->positional[1]);
-    }
-    int exit_code = cli_params_call(&params, "load", &reply);
-    if (exit_code == CLI_OK)
-        cli_show(cli, hf_reply_item(reply));
-    hf_reply_free(reply);
-    return exit_code;
+    hf_reply *reply;
+    int code = hf_load(cli->conn, args->positional[0], args->count > 1 ? args->positional[1] : NULL, &reply);
+    return show_map(cli, code, reply);
 }
 
 int cli_verify(struct cli *cli, const struct cli_args *args)

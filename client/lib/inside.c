@@ -228,6 +228,19 @@ int hf_save(hf_conn *conn, const char *file, hf_reply **ret_map)
     return hf__call_end(conn, &sink);
 }
 
+int hf_load(hf_conn *conn, const char *file, const char *pool, hf_reply **ret_map)
+{
+    msgpack_packer *packer = hf__call(conn, "load", pool != NULL ? 2 : 1);
+    hf__pack_text(packer, file);
+    if (pool != NULL) {
+        msgpack_pack_map(packer, 1);
+        hf__pack_key(packer, "pool");
+        hf__pack_text(packer, pool);
+    }
+    struct hf__sink sink = hf__sink_reply(ret_map);
+    return hf__call_end(conn, &sink);
+}
+
 int hf_verify(hf_conn *conn, hf_reply **ret_map)
 {
     return end_plain_call(conn, "verify", hf__sink_reply(ret_map));

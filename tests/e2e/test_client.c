@@ -392,6 +392,13 @@ START_TEST(a_pool_is_saved)
     ck_assert_int_eq(hf_save(its, NULL, &reply), 0);
     ck_assert(is_file(reply, "default.save"));
     ck_assert_int_eq(hf_save(its, "../one", &reply), HF_ERR_BADARG);
+    ck_assert_int_eq(hf_load(its, "one", NULL, &reply), HF_ERR_EXISTS);
+    ck_assert_int_eq(hf_load(its, "none", "new", &reply), HF_ERR_NOTFOUND);
+    ck_assert_int_eq(hf_load(its, "one", "new", &reply), 0);
+    uint64_t objects;
+    ck_assert(hf_item_uint(hf_item_get(hf_reply_item(reply), "objects"), &objects));
+    hf_reply_free(reply);
+    ck_assert_int_eq(hf_pool_drop(its, "new", false), 0);
     live_end(&saving, its, witness);
 }
 END_TEST
