@@ -233,7 +233,7 @@ static inline void gc_shade(struct gc *gc, uint32_t index)
 }
 void gc_born_while_collecting(struct gc *gc, uint32_t index);
 void gc_dropped(struct gc *gc, uint32_t index);    /* for gc_drop() */
-void young_suspect(struct gc *gc, uint32_t index); /* for gc_suspect() */
+void young_suspect(struct gc *gc, uint32_t index); /* for gc_suspect(); it is not marked */
 
 /* It may be garbage: there must be a full collection some time. */
 static inline void gc_unresolved_old(struct gc *gc)
@@ -250,16 +250,16 @@ static inline void gc_unresolved(struct gc *gc, uint32_t index)
     gc->unresolved_bytes += value_size(gc->heap->hot[index].value);
 }
 
-/* The last full collection has seen it alive, or it has survived GC_OLD trials: no trial looks at it any more. */
-static inline bool gc_is_old(const struct gc *gc, uint32_t index, uint64_t w0)
+/* It has survived GC_OLD trials: no trial looks at it any more, as at none that the last full collection has marked. */
+static inline bool gc_is_aged(uint64_t w0)
 {
-    return (w0 & W0_AGE) >> W0_AGE_SHIFT >= GC_OLD || heap_is_marked(gc->heap, index);
+    return (w0 & W0_AGE) >> W0_AGE_SHIFT >= GC_OLD;
 }
 
 /* One that is not marked waits for a trial already: that it has lost one more reference is nothing new. */
 static inline bool gc_waits(const struct gc *gc, uint64_t w0)
 {
-    return (w0 & W0_SUSPECT) != 0 && gc->phase < GC_MARK && (w0 & W0_AGE) >> W0_AGE_SHIFT < GC_OLD;
+    return (w0 & W0_SUSPECT) != 0 && gc->phase < GC_MARK && !gc_is_aged(w0);
 }
 
 /* Only slots keep it. If they make a cycle with its own, nobody would ever free it. Most of what lives long has been
@@ -311,8 +311,8 @@ static inline void gc_first_slot(struct gc *gc, uint32_t index)
 }
 
 /* The object has lost a reference. Call after every drop, once the operation is committed: it dies if that was the
- * last one. */
-static inline void gc_drop(struct gc *gc, uint32_t index)
+ * last one. (Left to itself, gcc makes this a call.) */
+static inline __attribute__((always_inline)) void gc_drop(struct gc *gc, uint32_t index)
 {
     const struct hot *hot = &gc->heap->hot[index];
     if (is_held_outside(hot))

@@ -5,8 +5,9 @@
  * Nothing here is logged in the undo log: what is dead cannot be reached, and freeing is one store (generation + 1,
  * FREE) after which the id can never be valid again.
  *
- * The queue is for what cannot be freed at once. Most can: what names nothing, as soon as it dies; and what dies of
- * the object that is being freed, right after it, so that a chain passes through the queue only where a step ends.
+ * The queue is for what cannot be freed at once. Most can: what names nothing, as soon as it dies; what a trial has
+ * condemned; and what dies of the object that is being freed, right after it, so that a chain passes through the queue
+ * only where a step ends.
  * Then the one store is all that the image sees of a death. */
 #include "daemon/gc/internal.h"
 
@@ -127,6 +128,24 @@ static inline uint32_t reap_object(struct gc *gc, uint32_t index, uint64_t w0, u
     if (second_is_lost)
         lost(gc, second & SLOT_TARGET);
     return child_is_lost ? child : 0;
+}
+
+unsigned object_condemned(struct gc *gc, uint32_t index)
+{
+    const struct hot *hot = &gc->heap->hot[index];
+    uint64_t w0 = hot->w0;
+    unsigned slots = w0_ns(w0);
+    assert(w0_state(w0) == W0_ALIVE && hot->in == 0 && !gc_is_guarded(gc, index));
+    if (unlikely(!is_simple(hot))) {
+        object_dies(gc, index);
+        zero_add(gc->heap, index);
+        return 0;
+    }
+    object_leaves(gc->heap, hot);
+    uint32_t child = reap_object(gc, index, w0, slots, 0);
+    if (unlikely(child != 0))
+        lost(gc, child);
+    return 1 + slots;
 }
 
 /* Frees a chain of such objects from one that is dead on, without a turn in the queue for each. Returns the units

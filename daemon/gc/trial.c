@@ -39,8 +39,12 @@ static uint32_t table_place(const struct trial *t, uint32_t index)
     return NO_NODE;
 }
 
-static uint32_t node_of(const struct trial *t, uint32_t index)
+/* Most are in their first place, or nothing is. */
+static inline uint32_t node_of(const struct trial *t, uint32_t index)
 {
+    uint32_t node = t->table[trial_place(index)];
+    if (likely(node == 0 || t->index[node - 1] == index))
+        return node - 1;
     uint32_t place = table_place(t, index);
     return place == NO_NODE || t->table[place] == 0 ? NO_NODE : t->table[place] - 1u;
 }
@@ -81,11 +85,6 @@ static void subtract(struct trial *t, uint32_t target)
     t->cut |= node < t->first && (t->is[node] & NODE_CUT) != 0;
 }
 
-static unsigned age_of(const struct hot *hot)
-{
-    return (unsigned)((hot->w0 & W0_AGE) >> W0_AGE_SHIFT);
-}
-
 /* Subtracts the slots of a node, unless S stops at it. */
 static void look_at(struct trial *t, uint32_t node)
 {
@@ -94,7 +93,7 @@ static void look_at(struct trial *t, uint32_t node)
     assert(w0_state(hot->w0) == W0_ALIVE);
     if (is_held_outside(hot))
         return;
-    if (age_of(hot) >= GC_OLD || slots > t->slots_left) {
+    if (gc_is_aged(hot->w0) || slots > t->slots_left) {
         t->cut = true;
         return;
     }
@@ -247,9 +246,10 @@ static void detach(struct trial *t, uint32_t index)
     }
 }
 
-static void condemn(struct trial *t)
+/* Returns the units spent. */
+static unsigned condemn(struct trial *t)
 {
-    struct heap *heap = t->heap;
+    unsigned units = 0;
     for (uint32_t node = 0; node < t->count; node++)
         if (is_condemned(t, node))
             detach(t, t->index[node]);
@@ -257,24 +257,24 @@ static void condemn(struct trial *t)
     for (uint32_t node = t->count; node-- > 0;) {
         if (!is_condemned(t, node))
             continue;
-        assert(heap->hot[t->index[node]].in == 0);
-        object_dies(t->gc, t->index[node]);
-        zero_add(heap, t->index[node]);
+        units += object_condemned(t->gc, t->index[node]);
     }
     t->gc->reason = REASON_RELEASE;
+    return units;
 }
 
 /* What the trial says of one node that is not freed. */
 static void survive(struct trial *t, uint32_t node)
 {
     struct hot *hot = &t->heap->hot[t->index[node]];
-    if ((t->is[node] & NODE_SEEN) != 0 && age_of(hot) < GC_OLD)
+    if ((t->is[node] & NODE_SEEN) != 0 && !gc_is_aged(hot->w0))
         hot->w0 += 1ull << W0_AGE_SHIFT;
     if ((t->is[node] & (NODE_SUSPECT | NODE_CUT)) == (NODE_SUSPECT | NODE_CUT))
         gc_unresolved(t->gc, t->index[node]);
 }
 
-static void decide(struct trial *t, bool dry_run, struct gc_result *result)
+/* Returns the units spent. */
+static unsigned decide(struct trial *t, bool dry_run, struct gc_result *result)
 {
     find_live(t);
     if (!dry_run)
@@ -289,9 +289,8 @@ static void decide(struct trial *t, bool dry_run, struct gc_result *result)
         else if (dry_run && (t->is[node] & NODE_SUSPECT) != 0)
             young_suspect(t->gc, t->index[node]);
     }
-    if (!dry_run)
-        condemn(t);
     result->candidates += t->count;
+    return dry_run ? 0 : condemn(t);
 }
 
 /* Without memory for a trial its suspects wait for the full collection, which needs none. */
@@ -319,7 +318,7 @@ unsigned trial(struct gc *gc, uint64_t until, bool dry_run, struct gc_result *re
     t->nodes_most = gc->young.nodes_most;
     t->slots_left = TRIAL_SLOTS;
     unsigned units = take_suspects(t, until);
-    decide(t, dry_run, result);
+    units += decide(t, dry_run, result);
     units += t->count + (TRIAL_SLOTS - t->slots_left);
     mem_free(gc->heap->mem, t, sizeof *t);
     return units;

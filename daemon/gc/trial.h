@@ -9,8 +9,9 @@
  * more alive. (Bacon and Rajan, Concurrent Cycle Collection in Reference Counted Systems, 2001, without the concurrency:
  * a trial is one piece, and bounded.)
  *
- * What it condemns is detached from itself (its slots on other condemned objects become nil) and put into the zero queue,
- * where it waits like all other dead for the reaper. A crash in between leaves unreachable objects, as a sweep does.
+ * What it condemns is detached from itself (its slots on other condemned objects become nil) and then freed; what that is
+ * no one piece for waits in the zero queue, like all other dead. A crash in between leaves unreachable objects, as a sweep
+ * does.
  *
  * A suspect that lives on is *resolved* if all of its closure was seen, up to what is held: were it garbage, all that
  * refers to it would have been in S, or be garbage with a suspect of its own. Else a full collection must look at it. */
@@ -20,10 +21,11 @@
 #include "daemon/gc/gc.h"
 
 /* Measured with ten million objects of four slots, where no cache helps: 70 us a trial; four times as much 330. */
-#define TRIAL_NODES  256u /* objects of a trial, at most */
-#define TRIAL_SLOTS  1024u
-#define TRIAL_POPS   (2 * TRIAL_NODES)                        /* suspects that it takes from the ring */
-#define TRIAL_UNITS  (TRIAL_POPS + TRIAL_NODES + TRIAL_SLOTS) /* that it may spend */
+#define TRIAL_NODES 256u /* objects of a trial, at most */
+#define TRIAL_SLOTS 1024u
+#define TRIAL_POPS  (2 * TRIAL_NODES) /* suspects that it takes from the ring */
+/* That it may spend. Freeing one that it has condemned is three at most. */
+#define TRIAL_UNITS  (TRIAL_POPS + TRIAL_NODES + TRIAL_SLOTS + 3 * TRIAL_NODES)
 #define TRIAL_BITS   10u /* of a place in its table: four of them for each object */
 #define TRIAL_PROBES 32u /* places looked at for an object: clients know their indexes, and may choose them */
 

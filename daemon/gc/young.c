@@ -39,7 +39,7 @@ static __attribute__((noinline)) void wait_in_ring(struct gc *gc, uint32_t index
 
 void young_suspect(struct gc *gc, uint32_t index)
 {
-    if (gc->phase >= GC_MARK || gc_is_old(gc, index, gc->heap->hot[index].w0))
+    if (gc->phase >= GC_MARK || gc_is_aged(gc->heap->hot[index].w0))
         gc_unresolved(gc, index);
     else
         wait_in_ring(gc, index);

@@ -325,14 +325,38 @@ static inline bool heap_may_have_cycles(const struct heap *heap)
 
 /* ---- slots of an object (slots.c) ---- */
 
-uint32_t slots_count(const struct heap *heap, uint32_t index);
+static inline uint32_t slots_count(const struct heap *heap, uint32_t index)
+{
+    unsigned ns = w0_ns(heap->hot[index].w0);
+    return ns < NS_BLOCK ? ns : (uint32_t)(heap->warm[index].slots >> 32);
+}
+/* The place of one slot; below the count, or at it when there is room. Up to two are in the entry. */
+uint32_t *slots_at_list(const struct heap *heap, uint32_t index, uint32_t slot); /* for slots_at() */
+static inline uint32_t *slots_at(const struct heap *heap, uint32_t index, uint32_t slot)
+{
+    if (likely(w0_ns(heap->hot[index].w0) < NS_BLOCK))
+        return (uint32_t *)(void *)&heap->warm[index].slots + slot;
+    return slots_at_list(heap, index, slot);
+}
 /* The target of a slot, 0: nil; and the slot as it is kept (SLOT_...). */
-uint32_t slots_get(const struct heap *heap, uint32_t index, uint32_t slot);
-uint32_t slots_edge(const struct heap *heap, uint32_t index, uint32_t slot);
+static inline uint32_t slots_edge(const struct heap *heap, uint32_t index, uint32_t slot)
+{
+    return *slots_at(heap, index, slot);
+}
+static inline uint32_t slots_get(const struct heap *heap, uint32_t index, uint32_t slot)
+{
+    return slots_edge(heap, index, slot) & SLOT_TARGET;
+}
 /* Prefetches the list of an object whose entry is at hand: it will be looked at soon. */
 void slots_bring_near(const struct heap *heap, uint32_t index);
 /* The slots from `slot` (below the count) on that lie side by side: their place, and how many. */
-const uint32_t *slots_span(const struct heap *heap, uint32_t index, uint32_t slot, uint32_t *ret_count);
+static inline const uint32_t *slots_span(const struct heap *heap, uint32_t index, uint32_t slot,
+                                         uint32_t *ret_count)
+{
+    uint32_t left = slots_count(heap, index) - slot, row = SEGMENT_SLOTS - slot % SEGMENT_SLOTS;
+    *ret_count = w0_ns(heap->hot[index].w0) == NS_SEGMENTS && row < left ? row : left;
+    return slots_at(heap, index, slot);
+}
 /* Prepares the slots of an entry under construction from `targets` (SLOT_...): sets warm->slots and returns the w0
  * bits in *ret_ns; does not touch `in`.
  * -ENOMEM: nothing allocated. */
@@ -353,7 +377,12 @@ void slots_old_free(struct heap *heap, const struct slots_old *old);
  * millions can be unmade in steps. */
 void slots_unmake(struct heap *heap, uint32_t index);
 /* A slot of an object that nobody can reach becomes nil. */
-void slots_forget(struct heap *heap, uint32_t index, uint32_t slot);
+static inline void slots_forget(struct heap *heap, uint32_t index, uint32_t slot)
+{
+    image_touch(heap, slots_at(heap, index, slot));
+    *slots_at(heap, index, slot) = 0;
+    region_stored(&heap->meta);
+}
 uint32_t slots_pop(struct heap *heap, uint32_t index);
 void slots_free(struct heap *heap, uint32_t index);
 /* Of a living object with a list in blocks: moves one of these, *part, out of an arena that is being left. Between two

@@ -46,46 +46,18 @@ static void list_free(struct heap *heap, uint32_t room, uint64_t offset)
     blocks_free(&heap->lists, list_class(room), offset);
 }
 
-uint32_t slots_count(const struct heap *heap, uint32_t index)
+uint32_t *slots_at_list(const struct heap *heap, uint32_t index, uint32_t slot)
 {
-    unsigned ns = w0_ns(heap->hot[index].w0);
-    return ns < NS_BLOCK ? ns : (uint32_t)(heap->warm[index].slots >> 32);
-}
-
-/* The place of one slot; below the count, or at it when there is room. */
-static uint32_t *slot_at(const struct heap *heap, uint32_t index, uint32_t slot)
-{
-    unsigned ns = w0_ns(heap->hot[index].w0);
-    struct warm *warm = &heap->warm[index];
-    if (ns < NS_BLOCK)
-        return (uint32_t *)(void *)&warm->slots + slot;
-    uint32_t *list = list_at(heap, (uint32_t)warm->slots);
-    if (ns == NS_BLOCK)
+    uint32_t *list = list_at(heap, (uint32_t)heap->warm[index].slots);
+    if (w0_ns(heap->hot[index].w0) == NS_BLOCK)
         return list + slot;
     return list_at(heap, list[slot / SEGMENT_SLOTS]) + slot % SEGMENT_SLOTS;
-}
-
-uint32_t slots_edge(const struct heap *heap, uint32_t index, uint32_t slot)
-{
-    return *slot_at(heap, index, slot);
-}
-
-uint32_t slots_get(const struct heap *heap, uint32_t index, uint32_t slot)
-{
-    return slots_edge(heap, index, slot) & SLOT_TARGET;
 }
 
 void slots_bring_near(const struct heap *heap, uint32_t index)
 {
     if (w0_ns(heap->hot[index].w0) >= NS_BLOCK)
         bits_prefetch(list_at(heap, (uint32_t)heap->warm[index].slots));
-}
-
-const uint32_t *slots_span(const struct heap *heap, uint32_t index, uint32_t slot, uint32_t *ret_count)
-{
-    uint32_t left = slots_count(heap, index) - slot, row = SEGMENT_SLOTS - slot % SEGMENT_SLOTS;
-    *ret_count = w0_ns(heap->hot[index].w0) == NS_SEGMENTS && row < left ? row : left;
-    return slot_at(heap, index, slot);
 }
 
 /* ---- making ---- */
@@ -167,7 +139,7 @@ static int append_to_inline(struct heap *heap, uint32_t index, uint32_t target)
     uint32_t count = slots_count(heap, index);
     if (count < 2) {
         /* beyond the count nobody looks: preparation; w0 then admits it */
-        uint32_t *at = slot_at(heap, index, count);
+        uint32_t *at = slots_at(heap, index, count);
         *at = target;
         region_stored(&heap->meta);
         store_w0_ns(heap, index, count + 1);
@@ -246,7 +218,7 @@ int slots_store(struct heap *heap, uint32_t index, uint32_t slot, uint32_t targe
     unsigned ns = w0_ns(heap->hot[index].w0);
     old->count = 0;
     if (slot < count) {
-        store_half(heap, slot_at(heap, index, slot), target);
+        store_half(heap, slots_at(heap, index, slot), target);
         return 0;
     }
     if (ns < NS_BLOCK)
@@ -255,7 +227,7 @@ int slots_store(struct heap *heap, uint32_t index, uint32_t slot, uint32_t targe
         return append_to_full_block(heap, index, target, old);
     if (ns == NS_SEGMENTS && count % SEGMENT_SLOTS == 0)
         return append_segment(heap, index, target, old);
-    *slot_at(heap, index, count) = target; /* beyond the count: preparation */
+    *slots_at(heap, index, count) = target; /* beyond the count: preparation */
     region_stored(&heap->meta);
     uint64_t *word = &heap->warm[index].slots;
     image_store(heap, word, *word + (1ull << 32));
@@ -328,13 +300,6 @@ int slots_move(struct heap *heap, uint32_t index, uint32_t *part)
 void slots_unmake(struct heap *heap, uint32_t index)
 {
     heap->hot[index].link = slots_count(heap, index);
-}
-
-void slots_forget(struct heap *heap, uint32_t index, uint32_t slot)
-{
-    image_touch(heap, slot_at(heap, index, slot));
-    *slot_at(heap, index, slot) = 0;
-    region_stored(&heap->meta);
 }
 
 uint32_t slots_pop(struct heap *heap, uint32_t index)

@@ -313,24 +313,68 @@ START_TEST(suspects_are_looked_at_when_memory_is_short)
 }
 END_TEST
 
-/* What dies in a trial, and what only that kept alive, has the reason of all cycles. */
-START_TEST(they_die_because_of_a_cycle)
+/* One trial, and nothing is reaped. Returns the units. */
+static unsigned collect_and_stay(void)
 {
-    uint64_t ring[2], leaf = put_leaf(&fx, fx.a);
-    ring_of(fx.a, ring, 2);
-    link_to(ring[0], 1, leaf);
-    (void)release_one(&fx, fx.a, leaf);
-    release_ids(fx.a, ring, 2);
     struct gc_ticket ticket;
     pool_collect_young(fx.pool, false, &ticket);
-    ck_assert_uint_gt(gc_step(&fx.pool->gc, 1), 0);
-    const uint64_t ids[3] = {ring[0], ring[1], leaf};
-    for (unsigned k = 0; k < 3; k++) {
-        uint64_t w0 = fx.pool->heap.hot[id_index(ids[k])].w0;
-        ck_assert_uint_eq(w0_state(w0), W0_ZERO);
-        ck_assert_int_eq(w0_reason(w0), REASON_CYCLE);
-    }
+    unsigned units = gc_step(&fx.pool->gc, 1);
     ck_assert_int_eq(fx.pool->gc.reason, REASON_RELEASE);
+    return units;
+}
+
+static void is_dead_by_cycle(uint64_t id)
+{
+    uint64_t w0 = fx.pool->heap.hot[id_index(id)].w0;
+    ck_assert_uint_eq(w0_state(w0), W0_ZERO);
+    ck_assert_int_eq(w0_reason(w0), REASON_CYCLE);
+}
+
+/* What dies in a trial, and what only that kept alive (it is old, so no trial looks at it), has the reason of all
+ * cycles. Their values are large: they wait for the reaper. */
+START_TEST(they_die_because_of_a_cycle)
+{
+    uint64_t ring[2], wide[2] = {put_filled(&fx, fx.a, 100000, 1), put_filled(&fx, fx.a, 100000, 1)};
+    uint64_t old = put_filled(&fx, fx.a, 100000, 1);
+    heap_mark(&fx.pool->heap, id_index(old));
+    ring_of(fx.a, ring, 2);
+    link_to(ring[0], 1, old);
+    link_to(wide[0], 0, wide[1]);
+    link_to(wide[1], 0, wide[0]);
+    (void)release_one(&fx, fx.a, old);
+    release_ids(fx.a, ring, 2);
+    release_ids(fx.a, wide, 2);
+    ck_assert_uint_gt(collect_and_stay(), 0);
+    is_dead_by_cycle(wide[0]);
+    is_dead_by_cycle(wide[1]);
+    is_dead_by_cycle(old);
+    ck_assert_uint_eq(fx.pool->heap.zero_count, 3);
+}
+END_TEST
+
+/* What is small needs no turn in the queue, nor does what only that kept alive: a leaf that was looked at, and one that
+ * was not because it is old. What lives on loses the slots on it. All of it is work: of each suspect, each node, each
+ * slot, each one condemned, and its slots once more. */
+START_TEST(small_ones_are_freed_in_the_trial)
+{
+    uint64_t ring[3], leaf = put_leaf(&fx, fx.a), old = put_leaf(&fx, fx.a), kept = put_leaf(&fx, fx.a);
+    uint64_t freed = fx.pool->heap.freed;
+    heap_mark(&fx.pool->heap, id_index(old));
+    ring_of(fx.a, ring, 3);
+    link_to(ring[0], 1, leaf);
+    link_to(ring[1], 1, ring[2]);
+    link_to(ring[1], 0, old);
+    link_to(ring[2], 1, kept);
+    (void)release_one(&fx, fx.a, leaf);
+    (void)release_one(&fx, fx.a, old);
+    release_ids(fx.a, ring, 3);
+    ck_assert_uint_eq(collect_and_stay(), 3 + 5 + 6 + 4 + 6);
+    const uint64_t dead[5] = {ring[0], ring[1], ring[2], leaf, old};
+    for (unsigned k = 0; k < 5; k++)
+        ck_assert_uint_eq(w0_state(fx.pool->heap.hot[id_index(dead[k])].w0), W0_FREE);
+    ck_assert_uint_eq(fx.pool->heap.freed, freed + 5);
+    ck_assert_uint_eq(fx.pool->heap.zero_count, 0);
+    ck_assert_uint_eq(fx.pool->heap.hot[id_index(kept)].in, 0);
 }
 END_TEST
 
@@ -517,5 +561,6 @@ int main(void)
     tcase_add_test(young, old_suspects_are_no_growth);
     tcase_add_test(young, its_steps_are_its_own);
     tcase_add_test(young, they_die_because_of_a_cycle);
+    tcase_add_test(young, small_ones_are_freed_in_the_trial);
     return suite_run(suite);
 }
