@@ -280,6 +280,8 @@ static struct pool_entry *next_due(const struct worker *worker)
     list_each(at, after, &worker->pools)
     {
         struct pool_entry *entry = list_entry(at, struct pool_entry, link);
+        if (entry->loading)
+            continue; /* it stands in for a pool that will be added */
         if (first == NULL || entry->save_due_ms < first->save_due_ms)
             first = entry;
     }

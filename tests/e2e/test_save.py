@@ -310,6 +310,22 @@ class Periodic(SaveTest):
             self.assertEqual(client.call("fetch", "a"), 1)
         after.stop()
 
+    def test_not_of_what_stands_in_for_a_pool(self):
+        """While `default` is being recovered and others are served already (those that were read before it), there is nothing of
+        it to be saved."""
+        heap = ("--heap", os.path.join(self.dir, "heap"), "--workers", "2")
+        daemon = self.start(*heap)
+        with daemon.client({"lease_ms": LEASE_MS}) as client:
+            for k in range(8):
+                client.call("pool_create", "p%d" % k)
+            for _ in range(300):
+                client.call("put_many", [["x"]] * 1000)
+        daemon.stop()
+        after = self.start(*heap, "--save-every", "366d")
+        self.assertEqual(self.files(), [])
+        self.assertNotIn("event=save", after.stderr())
+        after.stop()
+
     def test_failures_are_told(self):
         daemon = self.start("--save-every", "1s")
         shutil.rmtree(self.saves)
