@@ -146,6 +146,24 @@ static void set_evacuate_percent(void *data, unsigned percent)
     server_set_evacuate_percent(program->server, percent);
 }
 
+static int set_save_dir(void *data, const char *folder, char *error, size_t error_size)
+{
+    struct program *program = data;
+    return server_set_save_dir(program->server, folder, error, error_size);
+}
+
+static void set_save_every(void *data, uint64_t ms)
+{
+    struct program *program = data;
+    server_set_save_every(program->server, ms);
+}
+
+static void set_save_keep(void *data, unsigned keep)
+{
+    struct program *program = data;
+    server_set_save_keep(program->server, keep);
+}
+
 static int check_address(enum option_id id, const char *address, char *error, size_t error_size)
 {
     return id == OPTION_STATS ? observe_check(address, error, error_size)
@@ -164,6 +182,9 @@ static void reload(struct program *program)
                     .set_max_memory = set_max_memory,
                     .set_slowlog_us = set_slowlog_us,
                     .set_evacuate_percent = set_evacuate_percent,
+                    .set_save_dir = set_save_dir,
+                    .set_save_every = set_save_every,
+                    .set_save_keep = set_save_keep,
                     .data = program},
     };
     systemd_reloading(&program->systemd);

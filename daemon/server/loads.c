@@ -290,9 +290,9 @@ static int begin(struct call *call, struct pool_load *load)
 
 int call_load(struct call *call, struct name_in file, struct name_in pool)
 {
-    if (call->server->save_dir == NULL)
-        return call_fail(call, HF_E_NOPERM, "the daemon has no folder for saves; start it with --save-dir",
-                         "%s", "");
+    char folder[RULES_FOLDER_MAX];
+    if (!rules_folder(&call->server->rules, folder))
+        return call_fail(call, HF_E_NOPERM, SAVING_NOWHERE, "%s", "");
     if (!saves_name_fits(file.data, file.size))
         return call_badarg(call, "file", -1, "a name of letters, digits, '.', '_' and '-', without a folder");
     if (call->worker->draining)
@@ -302,8 +302,8 @@ int call_load(struct call *call, struct name_in file, struct name_in pool)
     struct pool_load *load = calloc(1, sizeof *load);
     if (load == NULL)
         return -HF_E_OOM;
-    int size = snprintf(load->path, sizeof load->path, "%s/%.*s", call->server->save_dir, (int)file.size,
-                        (const char *)file.data);
+    int size =
+        snprintf(load->path, sizeof load->path, "%s/%.*s", folder, (int)file.size, (const char *)file.data);
     if (size < 0 || (size_t)size >= sizeof load->path) {
         free(load);
         return call_badarg(call, "file", -1, "shorter: with its folder it is longer than a path may be");

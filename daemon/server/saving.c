@@ -32,7 +32,8 @@ struct saving {
     int err; /* of a write: -errno */
     enum saves_result result;
     unsigned removed; /* old periodic ones */
-    const char *folder, *pool;
+    char folder[RULES_FOLDER_MAX];
+    const char *pool;
     unsigned keep;
     char error[SAVES_ERROR_MAX];
 };
@@ -216,11 +217,10 @@ void saving_abort_all(struct worker *worker, const char *why)
 
 /* ---- beginning ---- */
 
-static int begin_save(struct pool_entry *entry, const char *name, bool periodic, char *error,
-                      size_t error_size)
+static int begin_save(struct pool_entry *entry, const char *folder, const char *name, bool periodic,
+                      char *error, size_t error_size)
 {
     struct worker *worker = entry->worker;
-    struct server *server = worker->server;
     snprintf(error, error_size, "a save of this pool is running; try again when it is done");
     if (entry->saving != NULL)
         return -HF_E_BUSY;
@@ -229,7 +229,7 @@ static int begin_save(struct pool_entry *entry, const char *name, bool periodic,
     if (saving == NULL)
         return -HF_E_OOM;
     worker_clock(worker, entry);
-    int r = code_of(saves_create(server->save_dir, name, &saving->file, error, error_size));
+    int r = code_of(saves_create(folder, name, &saving->file, error, error_size));
     if (r == 0 && (r = pool_save_begin(entry->pool, saving->file.fd, &saving->save)) != 0) {
         snprintf(error, error_size, "%s", pool_fault(entry->pool)->text);
         saves_discard(&saving->file);
@@ -243,8 +243,8 @@ static int begin_save(struct pool_entry *entry, const char *name, bool periodic,
     saving->at_ms = worker->now_ms;
     saving->began_ns = uv_hrtime();
     saving->work.data = saving;
-    saving->folder = server->save_dir;
-    saving->keep = server->save_keep;
+    snprintf(saving->folder, sizeof saving->folder, "%s", folder);
+    saving->keep = rules_keep(&worker->server->rules);
     saving->pool = pool_name(entry->pool);
     snprintf(saving->name, sizeof saving->name, "%s", name);
     list_init(&saving->waiting);
@@ -262,15 +262,33 @@ static uint64_t now_ms(void)
     return uv_hrtime() / 1000000;
 }
 
-/* Multiples of the golden ratio lie evenly in a period, however many pools there are. */
+/* Within the next period. Multiples of the golden ratio lie evenly in it, however many pools there are. */
+static void set_due(struct pool_entry *entry)
+{
+    uint64_t every = entry->worker->save_every_ms, part = entry->number * 0x9e3779b9u % 65536 + 1;
+    entry->save_due_ms = now_ms() + every / 65536 * part + every % 65536 * part / 65536;
+}
+
 void saving_add(struct pool_entry *entry)
 {
-    struct worker *worker = entry->worker;
-    uint64_t every = worker->server->save_every_ms, part = entry->number * 0x9e3779b9u % 65536 + 1;
-    if (every == 0)
+    if (entry->worker->save_every_ms == 0)
         return;
-    entry->save_due_ms = now_ms() + every / 65536 * part + every % 65536 * part / 65536;
-    saving_schedule(worker);
+    set_due(entry);
+    saving_schedule(entry->worker);
+}
+
+void saving_retime(struct worker *worker)
+{
+    struct list *at, *after;
+    uint64_t every = rules_period_ms(&worker->server->rules);
+    bool changed = every != worker->save_every_ms;
+    worker->save_every_ms = every;
+    list_each(at, after, &worker->pools)
+    {
+        if (changed)
+            set_due(list_entry(at, struct pool_entry, link));
+    }
+    saving_schedule(worker); /* always: on_due() leaves it to this when it finds no folder */
 }
 
 static struct pool_entry *next_due(const struct worker *worker)
@@ -292,13 +310,15 @@ static void on_due(uv_timer_t *timer)
 {
     struct worker *worker = timer->data;
     struct pool_entry *entry = next_due(worker);
-    char error[SAVES_ERROR_MAX], name[HF_SAVE_FILE_MAX + 1];
+    char error[SAVES_ERROR_MAX], name[HF_SAVE_FILE_MAX + 1], folder[RULES_FOLDER_MAX];
+    if (!rules_folder(&worker->server->rules, folder))
+        return; /* a message that there is none any more is under way */
     if (entry != NULL && entry->save_due_ms <= now_ms() && list_empty(&worker->savings)) {
-        uint64_t every = worker->server->save_every_ms, late = now_ms() - entry->save_due_ms;
+        uint64_t every = worker->save_every_ms, late = now_ms() - entry->save_due_ms;
         entry->save_due_ms += (late / every + 1) * every;
         worker_clock(worker, entry);
         saves_name_at(pool_name(entry->pool), worker->now_ms, name);
-        if (begin_save(entry, name, true, error, sizeof error) != 0)
+        if (begin_save(entry, folder, name, true, error, sizeof error) != 0)
             note_failed(entry, name, worker->now_ms, error);
     }
     saving_schedule(worker);
@@ -307,7 +327,7 @@ static void on_due(uv_timer_t *timer)
 /* The next one waits for the end of one that is running, which calls this again. */
 void saving_schedule(struct worker *worker)
 {
-    const struct pool_entry *entry = worker->server->save_every_ms == 0 ? NULL : next_due(worker);
+    const struct pool_entry *entry = worker->save_every_ms == 0 ? NULL : next_due(worker);
     if (entry == NULL || worker->draining || worker->closed || !list_empty(&worker->savings)) {
         if (!worker->closed)
             uv_timer_stop(&worker->save_due);
@@ -356,10 +376,9 @@ static int wait_resume(struct call *call, void *state)
 int call_save(struct call *call, struct name_in file)
 {
     struct pool_entry *entry = call->conn->entry;
-    char error[SAVES_ERROR_MAX], name[HF_SAVE_FILE_MAX + 1];
-    if (call->server->save_dir == NULL)
-        return call_fail(call, HF_E_NOPERM, "the daemon has no folder for saves; start it with --save-dir",
-                         "%s", "");
+    char error[SAVES_ERROR_MAX], name[HF_SAVE_FILE_MAX + 1], folder[RULES_FOLDER_MAX];
+    if (!rules_folder(&call->server->rules, folder))
+        return call_fail(call, HF_E_NOPERM, SAVING_NOWHERE, "%s", "");
     if (file.size != 0 && !saves_name_fits(file.data, file.size))
         return call_badarg(call, "file", -1, "a name of letters, digits, '.', '_' and '-', without a folder");
     if (call->worker->draining)
@@ -371,7 +390,7 @@ int call_save(struct call *call, struct name_in file)
     struct wait *wait = calloc(1, sizeof *wait);
     if (wait == NULL)
         return -HF_E_OOM;
-    int r = begin_save(entry, name, false, error, sizeof error);
+    int r = begin_save(entry, folder, name, false, error, sizeof error);
     if (r != 0) {
         free(wait);
         if (r != -HF_E_BUSY)

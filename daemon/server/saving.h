@@ -13,6 +13,9 @@
 #include "daemon/pool/pool.h"
 #include "daemon/pool/saves.h"
 
+#define SAVING_NOWHERE                                                                                       \
+    "the daemon has no folder for saves; give it one by --save-dir, or by save-dir in its file and a reload"
+
 struct worker;
 struct pool_entry;
 struct saving; /* one save under way */
@@ -38,6 +41,8 @@ void saving_abort_all(struct worker *worker, const char *why);
 void saving_turn(struct worker *worker);
 /* A pool is there: when its first periodic save is due. */
 void saving_add(struct pool_entry *entry);
+/* The server's rules have changed: if pools are to be saved more or less often, from when on. Those under way go on. */
+void saving_retime(struct worker *worker);
 /* Arms the worker's timer for the next periodic save. */
 void saving_schedule(struct worker *worker);
 

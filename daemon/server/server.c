@@ -252,27 +252,6 @@ static int start_workers(struct server *server, char *error, size_t error_size)
     return 0;
 }
 
-static void log_leftover(void *data, const char *file)
-{
-    const struct server *server = data;
-    log_write(server->log, LOG_LEVEL_WARN, "leftover_removed",
-              "file=%s/%s msg=\"a save that was interrupted; older ones are as they were\"", server->save_dir,
-              file);
-}
-
-static int open_saves(struct server *server, const struct server_config *config, char *error,
-                      size_t error_size)
-{
-    if (config->save_dir == NULL)
-        return 0;
-    server->save_dir = strdup(config->save_dir);
-    server->save_every_ms = config->save_every_ms;
-    server->save_keep = config->save_keep;
-    if (server->save_dir == NULL)
-        return -1;
-    return saves_prepare(server->save_dir, log_leftover, server, error, error_size) == SAVES_FINE ? 0 : -1;
-}
-
 static int open_images(struct server *server, const struct server_config *config, char *error,
                        size_t error_size)
 {
@@ -294,12 +273,14 @@ static int open_parts(struct server *server, const struct server_config *config,
                       size_t error_size)
 {
     unsigned workers = config->workers == 0 ? 1 : config->workers;
-    int r = open_workers(server, workers, error, error_size);
+    int r = rules_begin(server, config, error, error_size);
+    if (r == 0)
+        r = open_workers(server, workers, error, error_size);
     if (r != 0)
         for (unsigned i = 0; i < config->kept_count; i++)
             close(config->kept[i].fd);
-    if (r != 0 || open_saves(server, config, error, error_size) != 0 ||
-        open_images(server, config, error, error_size) != 0 || open_default(server, error, error_size) != 0 ||
+    if (r != 0 || open_images(server, config, error, error_size) != 0 ||
+        open_default(server, error, error_size) != 0 ||
         open_listeners(server, config, error, error_size) != 0 ||
         start_workers(server, error, error_size) != 0 || loading_start(server, error, error_size) != 0)
         return -1;
@@ -353,7 +334,14 @@ static struct server *create(const struct server_config *config)
         return NULL;
     }
     slowlog_set(&server->slowlog, config->slowlog_us);
+    if (rules_open(&server->rules) != 0) {
+        slowlog_close(&server->slowlog);
+        directory_close(server);
+        free(server);
+        return NULL;
+    }
     if (uv_loop_init(&server->loop) != 0) {
+        rules_close(&server->rules);
         slowlog_close(&server->slowlog);
         directory_close(server);
         free(server);
@@ -511,12 +499,12 @@ void server_close(struct server *server)
         images_close(&server->images); /* when no pool has its files open any more */
     directory_close(server);
     slowlog_close(&server->slowlog);
+    rules_close(&server->rules);
     mem_done(&server->pools_mem);
     mem_done(&server->mem);
     uv_loop_close(&server->loop);
     if (server->reserve_fd >= 0)
         close(server->reserve_fd);
-    free(server->save_dir);
     free(server);
 }
 

@@ -107,6 +107,16 @@ void server_set_slowlog_us(struct server *server, uint64_t us);
 /* Changes config.evacuate_percent, for a pool from its next use on. */
 void server_set_evacuate_percent(struct server *server, unsigned percent);
 
+/* Changes config.save_dir for saves and loads that begin from now on, and makes the folder ready as the start does; NULL:
+ * none. 0, or -1 with a text for a person; then nothing is changed. */
+int server_set_save_dir(struct server *server, const char *folder, char *error, size_t error_size);
+
+/* Changes config.save_every_ms; each pool is saved within the new period. Of no effect without a folder. */
+void server_set_save_every(struct server *server, uint64_t ms);
+
+/* Changes config.save_keep, at least 1, for saves that begin from now on. */
+void server_set_save_keep(struct server *server, unsigned keep);
+
 /* Whether each worker has answered the question that the last call asked it; asks those anew. For a watchdog: false
  * means that a worker, *stuck if there are several the first one, has not finished a turn since. The first call is true. */
 bool server_alive(struct server *server, unsigned *stuck);

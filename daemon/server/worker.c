@@ -201,6 +201,21 @@ void worker_tell_close(struct worker *worker, bool at_once)
     mailbox_post(&worker->mailbox, at_once ? &worker->close_at_once : &worker->close, &kind);
 }
 
+static void on_rules(struct worker *worker, struct message *message)
+{
+    (void)message;
+    atomic_store(&worker->told, false); /* what changes from here on is another message */
+    saving_retime(worker);
+}
+
+/* One that is under way already tells of this change, too: it has not been looked at yet. */
+void worker_tell_rules(struct worker *worker)
+{
+    static const struct message_kind kind = {.deliver = on_rules};
+    if (!atomic_exchange(&worker->told, true))
+        mailbox_post(&worker->mailbox, &worker->rules, &kind);
+}
+
 void worker_publish(struct worker *worker)
 {
     struct list *at, *after;
@@ -377,6 +392,7 @@ int worker_open(struct worker **ret, struct server *server, unsigned index)
     list_init(&worker->runnable);
     list_init(&worker->watched);
     list_init(&worker->savings);
+    worker->save_every_ms = rules_period_ms(&server->rules);
     worker->input = malloc(INPUT_SIZE);
     worker->scratch = malloc(sizeof *worker->scratch);
     if (!pace_open(&worker->pace, worker->mem) || output_init(&worker->out) != 0 || worker->input == NULL ||

@@ -4,9 +4,9 @@
  *
  * What always holds:
  *  - a pool entry and a connection belong to one worker and are touched by its thread alone; so is all of `struct
- *    worker` but its mailbox, `drained` and `published` (atomic);
- *  - of `struct server` the workers use the directory (under its lock), the budgets (atomic), the log, and what
- *    does not change after server_open();
+ *    worker` but its mailbox, `told`, `drained` and `published` (atomic);
+ *  - of `struct server` the workers use the directory and the rules of saves (under their locks), the budgets (atomic),
+ *    the log, and what does not change after server_open();
  *  - a connection works in one pool entry; it is in that entry's list `conns` until it is closed;
  *  - the worker's input and output buffers belong to one connection at a time, within one call from the loop:
  *    when that call returns both are empty (what is unfinished has gone to the connection's stash or queue);
@@ -25,6 +25,7 @@
 #include "daemon/server/loading.h"
 #include "daemon/server/mailbox.h"
 #include "daemon/server/replay.h"
+#include "daemon/server/rules.h"
 #include "daemon/server/saving.h"
 #include "daemon/server/server.h"
 #include "daemon/server/slowlog.h"
@@ -319,9 +320,10 @@ struct worker {
     uv_loop_t loop;
     uv_thread_t thread;
     struct mailbox mailbox;
-    struct message drain, close, close_at_once, alive; /* of the main thread, one of each */
+    struct message drain, close, close_at_once, alive, rules; /* of the main thread, one of each */
     bool asked;                  /* of the main thread: `alive` was posted and its answer not seen */
     _Atomic bool answered;       /* `alive` is the main thread's again */
+    _Atomic bool told;           /* `rules` is under way: whoever posts it next is who finds this false */
     _Atomic bool drained, ended; /* told to the main thread */
     struct published published;
     bool has_loop, has_mailbox; /* worker_open() got so far */
@@ -333,6 +335,7 @@ struct worker {
     uv_timer_t due;         /* the next thing a pool wants to be told the time for */
     uv_timer_t watch;       /* active while a connection is watched */
     uv_timer_t save_due;    /* the next periodic save */
+    uint64_t save_every_ms; /* 0: there are none; taken over from the server's rules */
     struct list savings;    /* saves under way */
     struct pool_load *load; /* by `load`, see loads.c; NULL: none */
     struct list pools, disposals;
@@ -387,12 +390,10 @@ struct server {
     uint64_t now_offset_ms; /* time of day minus time since boot, taken at the start */
     struct directory directory;
     struct slowlog slowlog;
+    struct rules rules;
     struct images
-        images;     /* of a daemon with files, else its path is NULL; does not change while threads run */
-    char *save_dir; /* where saves go; NULL: nowhere. Neither do these change */
-    uint64_t save_every_ms; /* 0: none by itself */
-    unsigned save_keep;
-    struct server_keeper keeper; /* likewise */
+        images; /* of a daemon with files, else its path is NULL; does not change while threads run */
+    struct server_keeper keeper; /* neither does this one */
     const char *set_aside;
     struct loading loading;
     _Atomic bool accepting;            /* clients come in, so leases run */
@@ -426,9 +427,11 @@ struct server {
 int worker_open(struct worker **ret, struct server *server, unsigned index);
 /* Its thread: serves until the worker was told to close and has closed its connections. 0 or -1. */
 int worker_start(struct worker *worker);
-/* From the main thread: finish what is under way; end (`at_once`: whatever is under way); are you alive? */
+/* From the main thread: finish what is under way; end (`at_once`: whatever is under way); look how often pools are to be
+ * saved now; are you alive? */
 void worker_tell_drain(struct worker *worker);
 void worker_tell_close(struct worker *worker, bool at_once);
+void worker_tell_rules(struct worker *worker);
 /* True if it has answered the last such question; asks anew then. */
 bool worker_alive(struct worker *worker);
 /* Tells what it has to those who do not ask its pools themselves; on its thread. */

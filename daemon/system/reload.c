@@ -53,6 +53,10 @@ static void take_over(const struct reloading *reloading, enum option_id id)
         reload->actions.set_slowlog_us(reload->actions.data, reloading->next->slowlog_us);
     else if (id == OPTION_EVACUATE_PERCENT)
         reload->actions.set_evacuate_percent(reload->actions.data, reloading->next->evacuate_percent);
+    else if (id == OPTION_SAVE_EVERY)
+        reload->actions.set_save_every(reload->actions.data, reloading->next->save_every_ms);
+    else if (id == OPTION_SAVE_KEEP)
+        reload->actions.set_save_keep(reload->actions.data, reloading->next->save_keep);
     else if (id == OPTION_LOG_LEVEL)
         log_set_level(reload->log, reloading->next->log_level);
 }
@@ -76,6 +80,22 @@ static void change_value(const struct reloading *reloading, enum option_id id, c
     }
 }
 
+/* A folder that cannot be used is no reason to have none: the old one stays. */
+static void change_folder(const struct reloading *reloading, const char *old, const char *new)
+{
+    const struct reload *reload = reloading->reload;
+    char error[CONFIG_ERROR_MAX];
+    if (reload->actions.set_save_dir(reload->actions.data, reloading->next->save_dir, error, sizeof error) ==
+        0) {
+        say_changed(reload, OPTION_SAVE_DIR, old, new);
+        return;
+    }
+    options_keep(reloading->next, reloading->now, OPTION_SAVE_DIR);
+    log_write(reload->log, LOG_LEVEL_ERROR, "not_changed",
+              "option=%s from=\"%s\" to=\"%s\" msg=\"%s; mend it and reload once more\"",
+              option_name(OPTION_SAVE_DIR), old, new, error);
+}
+
 static void keep_value(const struct reloading *reloading, enum option_id id, const char *old, const char *new)
 {
     options_keep(reloading->next, reloading->now, id);
@@ -90,6 +110,8 @@ static void on_change(void *data, enum option_id id, const char *old, const char
         remove_listener(reloading->reload, id, old);
     else if (option_is_list(id))
         add_listener(reloading, id, new);
+    else if (id == OPTION_SAVE_DIR)
+        change_folder(reloading, old, new);
     else if (option_is_live(id))
         change_value(reloading, id, old, new);
     else

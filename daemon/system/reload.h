@@ -15,6 +15,10 @@ struct reload_actions {
     void (*set_max_memory)(void *data, uint64_t bytes);
     void (*set_slowlog_us)(void *data, uint64_t us);
     void (*set_evacuate_percent)(void *data, unsigned percent);
+    /* The folder of saves, NULL: none. 0, or -1 with a text for a person; then the old one stays. */
+    int (*set_save_dir)(void *data, const char *folder, char *error, size_t error_size);
+    void (*set_save_every)(void *data, uint64_t ms); /* 0: never */
+    void (*set_save_keep)(void *data, unsigned keep);
     void *data;
 };
 
@@ -27,7 +31,8 @@ struct reload {
 };
 
 /* Reads the file of the command line once more. *now is what is in force, before and afterwards; an address that could
- * not be opened is tried again by the next call. False: the file was refused, nothing is changed. */
+ * not be opened, or a folder that could not be used, is tried again by the next call. False: the file was refused,
+ * nothing is changed. */
 bool reload_options(struct options *now, const struct reload *reload);
 
 #endif

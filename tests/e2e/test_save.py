@@ -4,10 +4,13 @@
 left when a save fails or the daemon dies in the middle."""
 import os
 import random
+import re
 import shutil
+import signal
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
@@ -335,6 +338,169 @@ class Periodic(SaveTest):
         os.mkdir(self.saves)
         daemon.wait_line("event=saved")
         daemon.stop()
+
+
+class Reloaded(SaveTest):
+    """What the section `save` says may change while the daemon runs."""
+
+    def setUp(self):
+        super().setUp()
+        self.conf = os.path.join(self.dir, "holdfast.conf")
+        self.other = os.path.join(self.dir, "other")
+
+    def write(self, **values):
+        with open(self.conf, "w", encoding="utf-8") as file:
+            file.write("[save]\n" + "".join("save-%s = %s\n" % pair for pair in values.items()))
+
+    def begin(self, *args, **values):
+        self.write(**values)
+        daemon = Daemon("--config", self.conf, *args, tcp=False).start()
+        self.addCleanup(daemon.kill)
+        return daemon
+
+    def reload(self, daemon, **values):
+        self.write(**values)
+        said = daemon.stderr().count("event=reloaded")
+        daemon.process.send_signal(signal.SIGHUP)
+        poll(lambda: daemon.stderr().count("event=reloaded") > said, "the daemon says that it has read the file")
+
+    @staticmethod
+    def of(folder, pool):
+        return sorted(name for name in os.listdir(folder) if re.fullmatch(pool + r"\.\d{8}T\d{6}Z\.save", name))
+
+    def test_a_folder_comes_changes_and_goes(self):
+        daemon = self.begin()
+        with daemon.client({"lease_ms": 0}) as client:
+            self.refused(client, "NOPERM")
+            client.call("store", "a", 1)
+            self.reload(daemon, dir=self.saves)
+            client.call("save", "first")
+            self.reload(daemon, dir=self.other)
+            client.call("save", "second")
+            self.assertEqual((self.files(), os.listdir(self.other)), (["first"], ["second"]))
+            self.assertEqual(client.code("load", "first", {"pool": "b"}), "NOTFOUND")
+            client.call("load", "second", {"pool": "b"})
+            self.reload(daemon)
+            self.refused(client, "NOPERM")
+            self.assertEqual(client.code("load", "second", {"pool": "c"}), "NOPERM")
+        daemon.stop()
+
+    def test_what_was_interrupted_there_is_removed(self):
+        os.mkdir(self.other)
+        with open(os.path.join(self.other, ".x.save.new"), "wb"):
+            pass
+        daemon = self.begin(dir=self.saves)
+        self.reload(daemon, dir=self.other)
+        self.assertEqual(os.listdir(self.other), [])
+        self.assertIn("event=leftover_removed file=%s/.x.save.new" % self.other, daemon.stderr())
+        daemon.stop()
+
+    def test_a_folder_that_cannot_be_used(self):
+        """Is said each time, and the one there is goes on; once it can be, a reload takes it."""
+        with open(self.other, "wb"):
+            pass
+        daemon = self.begin(dir=self.saves)
+        with daemon.client() as client:
+            for count in (1, 2):
+                self.reload(daemon, dir=self.other)
+                self.assertEqual(daemon.stderr().count("event=not_changed option=save-dir"), count)
+                self.assertIn("Not a directory", daemon.stderr())
+                client.call("save", "s%d" % count)
+            self.assertEqual(self.files(), ["s1", "s2"])
+            os.remove(self.other)
+            self.reload(daemon, dir=self.other)
+            client.call("save", "s3")
+            self.assertEqual(os.listdir(self.other), ["s3"])
+        daemon.stop()
+
+    def test_a_save_ends_in_the_folder_it_began_in(self):
+        daemon = self.begin(dir=self.saves)
+        with daemon.client({"lease_ms": 0}) as client:
+            for k in range(20):
+                client.call("store", "n%d" % k, os.urandom(MIB))
+            client.request("save", "x")
+            poll(lambda: self.files() != [], "the save begins")
+            self.reload(daemon, dir=self.other)
+            self.assertEqual(client.recv().error, None)
+            self.assertEqual((self.files(), os.listdir(self.other)), (["x"], []))
+        daemon.stop()
+
+    def test_how_often_and_how_many(self):
+        daemon = self.begin("--workers", "2", dir=self.saves, every="366d", keep=5)
+        with daemon.client() as client:
+            client.call("pool_create", "other")
+            self.assertEqual(self.files(), [])
+            self.reload(daemon, dir=self.saves, every="1s", keep=5)
+            for pool in ("default", "other"):
+                poll(lambda: len(self.of(self.saves, pool)) >= 3, "three saves of %s are kept" % pool)
+            self.reload(daemon, dir=self.saves, every="1s", keep=1)
+            for pool in ("default", "other"):
+                poll(lambda: len(self.of(self.saves, pool)) == 1, "one of %s is kept" % pool)
+            self.reload(daemon, dir=self.other, every="1s", keep=1)
+            poll(lambda: self.of(self.other, "default") and self.of(self.other, "other"), "they come elsewhere")
+            for line in ('save-every from="366d" to="1s"', 'save-keep from="5" to="1"'):
+                self.assertIn("event=changed option=" + line, daemon.stderr())
+        daemon.stop()
+
+    def test_never_again(self):
+        """By save-every, and for want of a folder; what is waited for would be three more of them."""
+        for off in ({"dir": self.saves, "every": "never"}, {"every": "1s"}):
+            daemon = self.begin(dir=self.saves, every="1s")
+            daemon.wait_line("event=saved")
+            self.reload(daemon, **off)
+            with daemon.client() as client:
+                poll(lambda: not client.call("stats", "save")["running"], "what was under way is over")
+                before, end = client.call("stats", "save"), time.monotonic() + 3
+                while time.monotonic() < end:
+                    after = client.call("stats", "save")
+                self.assertEqual((after["done"], after["failed"]), (before["done"], 0))
+                self.reload(daemon, dir=self.saves, every="1s")
+                poll(lambda: client.call("stats", "save")["done"] > after["done"], "again")
+            daemon.stop()
+            shutil.rmtree(self.saves)
+
+    def test_while_everyone_saves(self):
+        """Two folders in turns, under saves, loads and periodic saves of two workers: each save is whole, in one of them."""
+        daemon = self.begin("--workers", "2", dir=self.saves, every="1s", keep=1)
+        ended = threading.Event()
+        done = []
+
+        def code_of(reply):
+            return None if reply.error is None else reply.exception().code
+
+        def work(pool):
+            with daemon.client({"pool": pool, "lease_ms": 0}) as client:
+                client.call("store", "a", os.urandom(MIB))
+                while not ended.is_set():
+                    code = code_of(client.reply("save", "mine." + pool))
+                    done.append(code)
+                    self.assertIn(code, (None, "BUSY", "NOPERM"))
+                    code = code_of(client.reply("load", "mine." + pool, {"pool": "copy." + pool}))
+                    self.assertIn(code, (None, "NOTFOUND", "NOPERM"))
+                    if code is None:
+                        client.call("pool_drop", "copy." + pool, {"force": True})
+
+        with daemon.client() as client:
+            client.call("pool_create", "other")
+        threads = [threading.Thread(target=work, args=(pool,)) for pool in ("default", "other")]
+        for thread in threads:
+            thread.start()
+        turns = 0
+        while turns < 30 or done.count(None) < 10:
+            turns += 1
+            self.reload(daemon, every="%ds" % (1 + turns % 2), keep=1 + turns % 3,
+                        **({"dir": (self.saves, self.other)[turns % 2]} if turns % 5 else {}))
+            if not all(thread.is_alive() for thread in threads):
+                break
+        ended.set()
+        for thread in threads:
+            thread.join()
+        self.assertGreaterEqual(done.count(None), 10)
+        failed = [line for line in daemon.lines if re.search("save_failed pool=(default|other) ", line)]
+        daemon.stop()  # which may end one that is under way
+        self.assertEqual(failed, [])
+        for folder in (self.saves, self.other):
+            self.assertEqual([name for name in os.listdir(folder) if name.startswith(".")], [])
 
 
 if __name__ == "__main__":

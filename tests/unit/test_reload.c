@@ -63,6 +63,28 @@ static void set_evacuate_percent(void *data, unsigned percent)
     did("evacuate=%u ", percent);
 }
 
+static int set_save_dir(void *data, const char *folder, char *error, size_t error_size)
+{
+    ck_assert_ptr_eq(data, done);
+    did("folder=%s ", folder == NULL ? "(none)" : folder);
+    if (fails == NULL || folder == NULL || strcmp(fails, folder) != 0)
+        return 0;
+    snprintf(error, error_size, "%s: no such luck", folder);
+    return -1;
+}
+
+static void set_save_every(void *data, uint64_t ms)
+{
+    ck_assert_ptr_eq(data, done);
+    did("every=%" PRIu64 " ", ms);
+}
+
+static void set_save_keep(void *data, unsigned keep)
+{
+    ck_assert_ptr_eq(data, done);
+    did("keep=%u ", keep);
+}
+
 static int check(enum option_id id, const char *address, char *error, size_t error_size)
 {
     (void)id;
@@ -85,6 +107,9 @@ static struct reload reload = {
                 .set_max_memory = set_max_memory,
                 .set_slowlog_us = set_slowlog_us,
                 .set_evacuate_percent = set_evacuate_percent,
+                .set_save_dir = set_save_dir,
+                .set_save_every = set_save_every,
+                .set_save_keep = set_save_keep,
                 .data = done},
 };
 
@@ -161,6 +186,40 @@ START_TEST(what_can_change_does)
     says("event=changed option=log-level from=\"info\" to=\"debug\"");
     again();
     ck_assert_str_eq(done, "");
+}
+END_TEST
+
+START_TEST(saves_go_elsewhere_and_come_more_often)
+{
+    start("[daemon]\nlisten = unix:/a\n");
+    change_to("[daemon]\nlisten = unix:/a\n[save]\nsave-dir = /x\nsave-every = 90s\nsave-keep = 3\n");
+    ck_assert_str_eq(done, "folder=/x every=90000 keep=3 ");
+    says("event=changed option=save-dir from=\"none\" to=\"/x\"");
+    says("event=changed option=save-every from=\"never\" to=\"90s\"");
+    says("event=changed option=save-keep from=\"7\" to=\"3\"");
+    again();
+    ck_assert_str_eq(done, "");
+    change_to("[daemon]\nlisten = unix:/a\n");
+    ck_assert_str_eq(done, "folder=(none) every=0 keep=7 ");
+}
+END_TEST
+
+START_TEST(a_folder_that_cannot_be_used_is_said_and_the_old_one_stays)
+{
+    start("[daemon]\nlisten = unix:/a\n[save]\nsave-dir = /x\n");
+    fails = "/y";
+    for (unsigned i = 0; i < 2; i++) { /* each time, and each time it is tried */
+        change_to("[daemon]\nlisten = unix:/a\n[save]\nsave-dir = /y\nsave-keep = 3\n");
+        ck_assert_str_eq(done, i == 0 ? "folder=/y keep=3 " : "folder=/y ");
+        says("level=error event=not_changed option=save-dir from=\"/x\" to=\"/y\" msg=\"/y: no such luck; "
+             "mend it");
+        says_nothing_of("event=changed option=save-dir");
+        ck_assert_str_eq(now.save_dir, "/x");
+    }
+    fails = NULL;
+    again();
+    ck_assert_str_eq(done, "folder=/y ");
+    ck_assert_str_eq(now.save_dir, "/y");
 }
 END_TEST
 
@@ -311,6 +370,8 @@ int main(void)
     TCase *tcase = suite_case(suite, "reload", setup, teardown);
     tcase_add_test(tcase, nothing_has_changed);
     tcase_add_test(tcase, what_can_change_does);
+    tcase_add_test(tcase, saves_go_elsewhere_and_come_more_often);
+    tcase_add_test(tcase, a_folder_that_cannot_be_used_is_said_and_the_old_one_stays);
     tcase_add_test(tcase, stats_come_and_go);
     tcase_add_test(tcase, what_cannot_change_says_so_and_stays);
     tcase_add_test(tcase, a_quieter_log_says_so_before_and_a_louder_one_afterwards);
