@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The start of a daemon that shall load a pool from the file of a save. */
+#include "daemon/base/human.h"
 #include "daemon/pool/saves.h"
 #include "daemon/server/worker.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Whether there is something in the image of that name; its descriptors are closed then. 0: nothing; or -1 with a
@@ -45,6 +47,48 @@ static int make_way(struct server *server, const char *name, char *error, size_t
     return 0;
 }
 
+/* ---- the budget ---- */
+
+#define ROOM_MIN (8ull << 20) /* bytes that a pool shall have to work in */
+
+/* `need`: bytes for pools that are enough. Always -1. */
+static int fail_room(const struct server *server, uint64_t takes, uint64_t need, char *error,
+                     size_t error_size)
+{
+    char these[HUMAN_MAX], all[HUMAN_MAX];
+    uint64_t share = need / 7 + 1, enough = need + (share < CONN_SHARE_MAX ? share : CONN_SHARE_MAX);
+    snprintf(error, error_size,
+             "the pool in it takes %s, and all pools may have %s; start with --max-memory %" PRIu64
+             "m or more",
+             human_bytes(these, sizeof these, takes),
+             human_bytes(all, sizeof all, mem_limit(&server->pools_mem)), (enough >> 20) + 1);
+    return -1;
+}
+
+/* Before it is read: that takes as much memory as the file has bytes; what is dead in it is freed only afterwards. */
+static int check_size(const struct server *server, int fd, char *error, size_t error_size)
+{
+    struct stat status;
+    uint64_t bytes = fstat(fd, &status) == 0 ? (uint64_t)status.st_size : 0;
+    return bytes <= mem_left(&server->pools_mem)
+               ? 0
+               : fail_room(server, bytes, bytes + bytes / 16 + ROOM_MIN, error, error_size);
+}
+
+/* Afterwards: what was recovered is charged whatever it is, and in a pool without room nobody could as much as begin a
+ * session to release something. What sessions held is freed by then or goes now. */
+static int check_room(struct server *server, struct pool *pool, char *error, size_t error_size)
+{
+    struct pool_stats stats;
+    loading_give_back(server, pool);
+    if (mem_left(&server->pools_mem) > 0)
+        return 0;
+    pool_stats(pool, &stats);
+    return fail_room(server, stats.memory_used, stats.memory_used + ROOM_MIN, error, error_size);
+}
+
+/* ---- the pool ---- */
+
 /* Into files of the folder, or into memfds. */
 static int load_pool(struct server *server, struct pool **ret, const char *name, uint32_t number, int fd,
                      char *error, size_t error_size)
@@ -55,7 +99,8 @@ static int load_pool(struct server *server, struct pool **ret, const char *name,
     if (pools_make_files(server, name, &config, error, error_size) != 0)
         return -1;
     int r = pool_load(ret, &config, fd, error, error_size);
-    if (r == 0 && pools_publish(server, name, &config, error, error_size) == 0)
+    if (r == 0 && check_room(server, *ret, error, error_size) == 0 &&
+        pools_publish(server, name, &config, error, error_size) == 0)
         return 0;
     if (r == 0) {
         pool_close(*ret);
@@ -107,6 +152,8 @@ static int with_file(struct server *server, const char *path,
     if (saves_open(path, &fd, error, error_size) != SAVES_FINE)
         return -1;
     int r = pool_saved_name(fd, name, why, sizeof why);
+    if (r == 0)
+        r = check_size(server, fd, why, sizeof why);
     if (r == 0)
         r = act(server, name, fd, why, sizeof why);
     if (r != 0)

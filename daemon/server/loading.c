@@ -168,9 +168,7 @@ static void fail(struct load *load)
     uv_async_send(&load->server->wake);
 }
 
-/* A copy may have pages where the image had holes, even more than there is memory for: those go before the pool begins
- * to work; fewer are given back while it works. */
-static void give_back(struct server *server, struct pool *pool)
+void loading_give_back(struct server *server, struct pool *pool)
 {
     while (mem_left(&server->pools_mem) == 0 && pool_step(pool, ROOM_UNITS) > 0)
         continue;
@@ -205,7 +203,7 @@ static void recover(struct load *load)
         return;
     }
     load->fd_meta = load->fd_values = -1;
-    give_back(load->server, load->pool);
+    loading_give_back(load->server, load->pool);
     load->took_ns = uv_hrtime() - load->began_ns;
     post(load);
 }

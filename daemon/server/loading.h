@@ -59,6 +59,9 @@ struct loading {
 
 /* Takes over the two descriptors, also on failure. False: no memory. */
 bool loading_add(struct server *server, const char *name, int fd_meta, int fd_values);
+/* A pool that has just been recovered, by the thread that did it: a copy may have pages where the image had holes, even more
+ * than there is memory for. Those go before the pool begins to work; fewer are given back while it works. */
+void loading_give_back(struct server *server, struct pool *pool);
 /* Before that, one of them: NULL if it is none; and takes one whose descriptors are closed off the list. */
 struct load *loading_own(struct server *server, const char *name);
 void loading_remove(struct server *server, struct load *load);

@@ -15,8 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ACCEPTS_MAX    64 /* a listener and turn */
-#define CONN_SHARE_MAX (256ull << 20)
+#define ACCEPTS_MAX 64 /* a listener and turn */
 
 /* ---- accepting ---- */
 

@@ -53,9 +53,10 @@
 #define LINGER_MS       2000u /* a closed connection waits so long for its client to read the last reply */
 #define STEP_UNITS      128u  /* units of background work between two looks at the clock */
 #define SPARES_KEPT     16u
-#define CACHE_LINE      64           /* what two threads write stands this far apart */
-#define STASH_MIN       4096u        /* bytes of a stash's first buffer */
-#define PARKED_MAX      (32u * 1024) /* unfinished frames up to here are completed in the shared buffer */
+#define CONN_SHARE_MAX  (256ull << 20) /* of the budget, that pools leave to connections */
+#define CACHE_LINE      64             /* what two threads write stands this far apart */
+#define STASH_MIN       4096u          /* bytes of a stash's first buffer */
+#define PARKED_MAX      (32u * 1024)   /* unfinished frames up to here are completed in the shared buffer */
 /* Values of put_many that are larger than this, or have more values in them, are staged if the frame is large. */
 #define STAGED_ITEM_MIN   1024u
 #define STAGED_VALUES_MIN 256u

@@ -219,6 +219,59 @@ class Refused(SaveTest):
         self.assertIn("format 9", self.refused_start("--load", self.path("bad")))
         self.assertIn("No such file", self.refused_start("--load", self.path("none")))
 
+    def test_a_file_that_the_budget_has_no_room_for(self):
+        """Is refused before it is read, so that it is cut off nobody has seen; with what the message says it is loaded."""
+        heap = os.path.join(self.dir, "heap")
+        daemon = self.start()
+        with daemon.client({"lease_ms": 0}) as client:
+            client.call("store", "a", b"x" * (40 * MIB))
+            client.call("save", "large")
+        daemon.stop()
+        self.start("--heap", heap, "--max-memory", "32m").stop()
+        before = sorted(os.listdir(heap))
+        shutil.copy(self.path("large"), self.path("cut"))
+        os.truncate(self.path("cut"), os.path.getsize(self.path("cut")) - 1)
+        for name in ("large", "cut"):
+            line = self.refused_start("--heap", heap, "--load", self.path(name), "--max-memory", "32m")
+            match = re.search(r"takes 40\.\d MiB, and all pools may have 28\.0 MiB; start with --max-memory (\d+m) or more", line)
+            self.assertTrue(match, line)
+            self.assertEqual(sorted(os.listdir(heap)), before)
+        self.assertIn("cut off", self.refused_start("--load", self.path("cut"), "--max-memory", match[1]))
+        after = self.start("--heap", heap, "--load", self.path("large"), "--max-memory", match[1])
+        with after.client({"lease_ms": 0}) as client:
+            self.assertEqual(client.call("fetch", "a"), b"x" * (40 * MIB))
+            client.call("put", b"x" * MIB)
+        after.stop()
+
+    def test_what_was_nearly_full_is_loaded_within_the_same_budget(self):
+        daemon = self.start("--max-memory", "32m")
+        with daemon.client({"lease_ms": 0}) as client:
+            for k in range(24):
+                client.call("store", "n%d" % k, os.urandom(MIB))
+            client.call("save")
+        daemon.stop()
+        after = self.start("--max-memory", "32m", "--load", self.path("default.save"))
+        with after.client({"lease_ms": 0}) as client:
+            self.assertEqual(client.call("stats", "names")["count"], 24)
+        after.stop()
+
+    def test_a_pool_that_takes_more_than_its_file(self):
+        """Is refused once it is there, instead of being served without room for a single session."""
+        heap = os.path.join(self.dir, "heap")
+        daemon = self.start()
+        with daemon.client({"lease_ms": 0}) as client:
+            client.call("store", "a", b"x" * (27 * MIB + MIB // 5))
+            client.call("save", "full")
+        daemon.stop()
+        self.assertLess(os.path.getsize(self.path("full")), 28 * MIB)
+        load = ("--heap", heap, "--load", self.path("full"), "--max-memory")
+        match = re.search(r"all pools may have 28\.0 MiB; start with --max-memory (\d+m) or more", self.refused_start(*load, "32m"))
+        self.assertEqual([name for name in os.listdir(heap) if name != "lock"], [])
+        after = self.start(*load, match[1])
+        with after.client({"lease_ms": 0}) as client:
+            client.call("put", b"x" * MIB)
+        after.stop()
+
     @unittest.skipUnless(os.geteuid() == 0, "mounts a small file system")
     def test_no_room(self):
         """In a mount namespace of its own: the folder is a tmpfs of 1 MiB."""
