@@ -305,18 +305,18 @@ int pool_retain(struct pool *pool, struct session *s, const uint64_t *ids, uint3
 }
 
 /* A small open-addressed table of (index, taken so far) for one call, so that duplicates in an array count
- * separately. Only `index` needs clearing. */
+ * separately. As much of it is used as the call needs, a power of two; only `index` needs clearing. */
 #define TAKEN_SLOTS (4u * HF_IDS_MAX)
 
 struct taken {
     uint32_t index, n;
 };
 
-static uint64_t taken_add(struct taken *table, uint32_t index, uint32_t n)
+static uint64_t taken_add(struct taken *table, uint32_t slots, uint32_t index, uint32_t n)
 {
-    uint32_t at = (uint32_t)bits_mix(index) & (TAKEN_SLOTS - 1);
+    uint32_t at = (uint32_t)bits_mix(index) & (slots - 1);
     while (table[at].index != 0 && table[at].index != index)
-        at = (at + 1) & (TAKEN_SLOTS - 1);
+        at = (at + 1) & (slots - 1);
     uint64_t sum = (table[at].index == 0 ? 0 : (uint64_t)table[at].n) + n;
     table[at] = (struct taken){.index = index, .n = (uint32_t)(sum > HF_COUNT_MAX ? HF_COUNT_MAX + 1u : sum)};
     return sum;
@@ -335,12 +335,13 @@ static int check_release(struct pool *pool, struct session *s, const uint64_t *i
                          uint32_t n, uint64_t *ret_counts)
 {
     struct taken table[TAKEN_SLOTS];
-    for (uint32_t k = 0; k < TAKEN_SLOTS; k++)
+    uint32_t slots = (uint32_t)bits_power_up(4ull * count);
+    for (uint32_t k = 0; k < slots; k++)
         table[k].index = 0;
     for (uint32_t k = 0; k < count; k++) {
         bool alive = heap_find(&pool->heap, ids[k]) != NULL;
         uint64_t held = alive ? hold_count(pool, s, id_index(ids[k])) : 0;
-        uint64_t taken = alive ? taken_add(table, id_index(ids[k]), n) : n;
+        uint64_t taken = alive ? taken_add(table, slots, id_index(ids[k]), n) : n;
         if (held < taken)
             return not_held(pool, k, ids[k], alive);
         ret_counts[k] = held - taken;
