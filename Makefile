@@ -68,8 +68,8 @@ PACKAGES_ALL = clang clang-format clang-tidy cppcheck libclang-rt-14-dev valgrin
 # `make deb` adds what builds and checks Debian packages.
 PACKAGES_DEB = debhelper dpkg-dev lintian
 
-# `make bench-peers` adds the peers it measures beside Holdfast.
-PACKAGES_BENCH = redis-server memcached
+# `make bench-peers` adds the peers it measures beside Holdfast, `make bench-bookkeeping` what counts instructions.
+PACKAGES_BENCH = redis-server memcached valgrind
 
 # ---- Flags ------------------------------------------------------------------------------------------
 
@@ -311,7 +311,7 @@ packages-bench:
 
 # ---- Use --------------------------------------------------------------------------------------------
 
-.PHONY: run demo bench bench-peers bench-gc bench-recovery
+.PHONY: run demo bench bench-peers bench-gc bench-recovery bench-bookkeeping
 
 run: packages ## Install what is missing, build, and start holdfastd in the foreground.
 	@$(MAKE) all
@@ -333,6 +333,10 @@ bench-gc: packages-check ## Measure the collector beside CPython's, and judge (2
 bench-recovery: packages-check ## Measure recovery of 10 million objects, and judge (3 minutes on a quiet machine; takes 2 GB).
 	@$(MAKE) build/tests/bench/recovery
 	@build/tests/bench/recovery $(BENCH)
+
+bench-bookkeeping: packages-bench ## Count what the daemon's notes about requests cost in instructions, and judge (10 minutes, on any machine).
+	@$(MAKE) build/holdfastd build/unbooked/holdfastd build/tests/bench/load
+	@tests/bench/instructions.py --beside build/unbooked --most 3 $(BENCH)
 
 bench: bench-peers
 

@@ -21,12 +21,9 @@ struct histogram {
 static inline unsigned histogram_bucket(uint64_t ns)
 {
     uint64_t us = ns / 1000;
-    if (us < 4)
-        return (unsigned)us;
-    unsigned octave = 63 - (unsigned)__builtin_clzll(us);
-    if (octave >= HISTOGRAM_OCTAVES)
-        return HISTOGRAM_BUCKETS - 1;
-    return 4 * (octave - 1) + ((unsigned)(us >> (octave - 2)) & 3);
+    unsigned shift = (63 ^ (unsigned)__builtin_clzll(us | 4)) - 2; /* of 4 us and more it leaves 4 ... 7 */
+    unsigned bucket = 4 * shift + (unsigned)(us >> shift);
+    return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
 }
 
 /* Where a bucket ends, in us; UINT64_MAX: the last one does not. */

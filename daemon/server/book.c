@@ -65,23 +65,23 @@ static uint64_t untimed(const struct book *book)
     return set;
 }
 
-/* Once a method; out of the way. */
-__attribute__((noinline, cold)) static struct histogram *durations_new(struct book *book, unsigned method)
-{
-    return book->durations[method] = calloc(1, sizeof *book->durations[method]);
-}
-
 static inline void time_method(struct book *book, unsigned method, uint64_t ns)
 {
-    uint64_t done = book->done[method], count = done - book->timed[method];
-    struct histogram *durations = book->durations[method];
-    if (unlikely(durations == NULL))
-        durations = durations_new(book, method);
+    uint64_t done = book->done[method];
+    histogram_add(book->durations[method], ns, done - book->timed[method]);
     book->timed[method] = done;
-    if (likely(durations != NULL))
-        histogram_add(durations, ns, count);
-    else
-        book->lost += count;
+}
+
+static void time_any(struct book *book, unsigned method, uint64_t ns)
+{
+    if (unlikely(book->durations[method] == NULL))
+        book->durations[method] = calloc(1, sizeof *book->durations[method]);
+    if (likely(book->durations[method] != NULL)) {
+        time_method(book, method, ns);
+        return;
+    }
+    book->lost += book->done[method] - book->timed[method];
+    book->timed[method] = book->done[method];
 }
 
 /* Requests that are not timed yet; *ret_most: the method that most of them have. */
@@ -143,10 +143,10 @@ __attribute__((noinline, cold)) static void note_slow(struct conn *conn, uint64_
     slowlog_add(&worker->server->slowlog, &row);
 }
 
-static uint64_t slow_ns(const struct worker *worker)
+/* The longest duration that is not slow; UINT64_MAX: nothing is. */
+static uint64_t quick_ns(const struct worker *worker)
 {
-    uint64_t ns = atomic_load_explicit(&worker->server->slowlog.threshold_ns, memory_order_relaxed);
-    return ns == 0 ? UINT64_MAX : ns;
+    return atomic_load_explicit(&worker->server->slowlog.threshold_ns, memory_order_relaxed) - 1;
 }
 
 void book_executed(struct worker *worker, const struct request *request, uint64_t now_ns)
@@ -154,7 +154,7 @@ void book_executed(struct worker *worker, const struct request *request, uint64_
     struct book *book = &worker->book;
     uint64_t ns = now_ns - book->seen_ns;
     book->seen_ns = now_ns;
-    if (likely(ns < slow_ns(worker) / 2 || ns <= book->suspect_ns) ||
+    if (likely(ns <= quick_ns(worker) / 2 || ns <= book->suspect_ns) ||
         book->done[request->method] == book->timed[request->method])
         return;
     book->suspect_ns = ns;
@@ -173,11 +173,10 @@ void book_resumed(struct worker *worker, enum hf_method method, const char *args
 /* ---- the end of a turn of a connection ---- */
 
 /* As uv_hrtime(), without its detour: for a batch of short requests that would be a third of all there is noted. */
-static inline uint64_t monotonic_ns(void)
+static inline uint64_t monotonic_ns(struct book *book)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    clock_gettime(CLOCK_MONOTONIC, &book->clock);
+    return (uint64_t)book->clock.tv_sec * 1000000000u + (uint64_t)book->clock.tv_nsec;
 }
 
 /* Methods of dispatch() beyond the first word. */
@@ -185,31 +184,56 @@ static void time_others(struct book *book, uint64_t ns)
 {
     for (unsigned word = 1; word < BOOK_WORDS; word++) {
         for (uint64_t set = book->fresh[word]; set != 0; set &= set - 1)
-            time_method(book, word * 64 + (unsigned)__builtin_ctzll(set), ns);
+            time_any(book, word * 64 + (unsigned)__builtin_ctzll(set), ns);
         book->fresh[word] = 0;
     }
 }
 
-/* The clock comes first, so that nothing has to be kept across the call. */
-void book_flushed(struct conn *conn)
+/* Requests of whatever methods. Not inline: its registers would be saved for the usual ones too. */
+__attribute__((noinline)) static void flushed_any(struct conn *conn, uint64_t ns)
 {
-    uint64_t now_ns = monotonic_ns(), ns = now_ns - conn->read_ns;
     struct worker *worker = conn->worker;
     struct book *book = &worker->book;
     uint64_t set = untimed(book), more = 0;
     for (unsigned word = 1; word < BOOK_WORDS; word++)
         more |= book->fresh[word];
+    book->batched = 0;
     if ((set | more) == 0)
         return;
-    book->seen_ns = now_ns;
-    if (unlikely(ns >= slow_ns(worker)))
+    if (unlikely(ns > quick_ns(worker)))
         note_slow(conn, ns);
     book->suspect_ns = 0;
     book->fresh[0] = 0;
     for (; set != 0; set &= set - 1)
-        time_method(book, (unsigned)__builtin_ctzll(set), ns);
+        time_any(book, (unsigned)__builtin_ctzll(set), ns);
     if (more != 0)
         time_others(book, ns);
+}
+
+/* Whether all that is not timed yet is of that method, of the hot path, and not the first of it. */
+static inline bool is_only(const struct book *book, unsigned method)
+{
+    uint64_t fresh = 0, count = book->done[method] - book->timed[method];
+    for (unsigned word = 0; word < BOOK_WORDS; word++)
+        fresh |= book->fresh[word];
+    return fresh == 0 && count == book->batched && count != 0 && book->durations[method] != NULL;
+}
+
+/* Mostly all requests have one method of the hot path, that of the last batch's first. */
+void book_flushed(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    struct book *book = &worker->book;
+    book->seen_ns = monotonic_ns(book);
+    uint64_t ns = book->seen_ns - conn->read_ns;
+    unsigned method = worker->batch[0].method;
+    if (!is_only(book, method) || unlikely(ns > quick_ns(worker))) {
+        flushed_any(conn, ns);
+        return;
+    }
+    book->batched = 0;
+    book->suspect_ns = 0;
+    time_method(book, method, ns);
 }
 
 #endif

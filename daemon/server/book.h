@@ -19,6 +19,7 @@
 #include "proto/errors.h"
 
 #include <stdbool.h>
+#include <time.h>
 
 struct conn;
 struct worker;
@@ -29,14 +30,18 @@ struct request;
 struct book {
     uint64_t done[HF_METHOD_COUNT];  /* executed to their end, notifications too; NONE: of no method */
     uint64_t timed[HF_METHOD_COUNT]; /* of them, those in durations[] */
-    uint64_t fresh
-        [BOOK_WORDS]; /* a bit for each method: perhaps not all are timed; those of the hot path have none */
+    /* Whether all are timed: a bit for each method of which perhaps not all are. Those of the hot path have none, but there is
+     * the number of requests of all batches since book_flushed(): if one method has that many and no bit is set, there
+     * are no others. */
+    uint64_t fresh[BOOK_WORDS];
+    uint64_t batched;
     /* of done[]: answered with that error; HF_OK: given up, since the client was gone */
     uint64_t codes[HF_METHOD_COUNT][HF_E_COUNT];
     uint32_t running[HF_METHOD_COUNT];            /* begun and not done */
     struct histogram *durations[HF_METHOD_COUNT]; /* NULL: never used here */
     uint64_t lost;                                /* durations without memory for a histogram */
     uint64_t seen_ns;                             /* the last look at the clock in this turn */
+    struct timespec clock; /* for that look: not on the stack, whose guard costs more */
     /* Of what is to be timed next, the request that took the longest by itself, if that was long. */
     uint64_t suspect_ns; /* 0: none */
     enum hf_method suspect;
@@ -69,6 +74,7 @@ void book_resumed(struct worker *worker, enum hf_method method, const char *args
 
 #ifdef HF_NO_BOOKKEEPING
 #define book_hot(book, method)                 ((void)(book))
+#define book_batch(book, count)                ((void)(book))
 #define book_begin(book, method)               ((void)(book))
 #define book_leave(book, method)               ((void)(book))
 #define book_done(book, method, r)             ((void)(book))
@@ -81,6 +87,12 @@ void book_resumed(struct worker *worker, enum hf_method method, const char *args
 static inline void book_hot(struct book *book, unsigned method)
 {
     book->done[method]++;
+}
+
+/* That many requests were taken up, one after the other: those of the hot path, and others. */
+static inline void book_batch(struct book *book, unsigned count)
+{
+    book->batched += count;
 }
 
 /* A request has begun; it does not end here, but at another worker. */

@@ -388,6 +388,7 @@ static size_t execute_batch(struct conn *conn, const struct batch *batch, bool *
         done += request->frame.size;
     }
     conn->turn_requests += i;
+    book_batch(&worker->book, i);
     if (unlikely(pool_wants_ops(conn->entry->pool)))
         trace_batch(conn, i);
     return done;

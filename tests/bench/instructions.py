@@ -4,13 +4,20 @@
 figure does not depend on the machine's load or clock, so two versions can be compared to the percent.
 
     tests/bench/instructions.py [--build build] [--depth 16]
+    tests/bench/instructions.py --beside build/unbooked --most 3
 
 Each kind of request is run twice with different numbers of units; the difference cancels what starting,
 filling and ending cost. 4 connections; a unit of retain+release or put+release is two requests.
+
+With --beside, another build's daemon does the same in turns; the medians of all rounds and what the first has
+more are told, and with --most it must not be more than so many percent. (How many connections are served in one
+run of the event loop depends on the machine's load, and with it a percent or two; medians even that out.) What
+the bookkeeping costs is the difference to the flavour `unbooked`: `make bench-bookkeeping`.
 """
 import argparse
 import re
 import shutil
+import statistics
 import sys
 import tempfile
 
@@ -44,18 +51,49 @@ def instructions_of(programs, units, arguments, depth):
         return int(found.group(1))
 
 
+def count(programs, row, depth):
+    """Instructions for one request of a row."""
+    _, requests, work = row
+    few, many = (instructions_of(programs, units, work, depth) for units in (FEW, MANY))
+    return (many - few) / ((MANY - FEW) * requests)
+
+
+def compare(builds, rows, depth, rounds):
+    """For each row its title, and the median of each build's counts in turns."""
+    for row in rows:
+        counts = [[count(programs, row, depth) for programs in builds] for _ in range(rounds)]
+        yield row[0], [statistics.median(column) for column in zip(*counts)]
+
+
+def judge(builds, options):
+    """Two builds side by side; 1 if the first has too many instructions more."""
+    lines, worst = [], 0.0
+    for title, (own, other) in compare(builds, ROWS, options.depth, options.rounds):
+        more = (own / other - 1) * 100
+        worst = max(worst, more)
+        lines.append([title, f"{own:.1f}", f"{other:.1f}", f"{more:+.2f} %"])
+        print(f"{title}: {own:.1f} and {other:.1f}", file=sys.stderr, flush=True)
+    print(table_text(["instructions a request", options.build, options.beside, "more"], lines, False))
+    if options.most is None:
+        return 0
+    print(f"at most {worst:.2f} % more: " + ("within" if worst <= options.most else "above") + f" {options.most:g} %")
+    return int(worst > options.most)
+
+
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build", help="folder of the built programs (build)")
+    parser.add_argument("--beside", metavar="BUILD", help="folder of another build's programs, to compare with")
+    parser.add_argument("--most", type=float, metavar="PERCENT", help="fail if it is more than that (with --beside)")
+    parser.add_argument("--rounds", type=int, default=5, help="of a comparison (5)")
     parser.add_argument("--depth", type=int, default=16)
     options = parser.parse_args(arguments)
     programs = Programs(options.build)
     if not shutil.which("valgrind"):
         raise Failed("valgrind is not installed")
-    lines = []
-    for title, requests, work in ROWS:
-        counts = [instructions_of(programs, units, work, options.depth) for units in (FEW, MANY)]
-        lines.append([title, f"{(counts[1] - counts[0]) / ((MANY - FEW) * requests):.0f}"])
+    if options.beside:
+        return judge([programs, Programs(options.beside, load=programs.load)], options)
+    lines = [[row[0], f"{count(programs, row, options.depth):.0f}"] for row in ROWS]
     title = f"holdfastd {programs.version('holdfast')}, depth {options.depth}"
     print(table_text([title, "instructions a request"], lines, False))
     return 0

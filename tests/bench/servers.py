@@ -21,12 +21,12 @@ class Failed(Exception):
 
 
 class Programs:
-    """Where the built programs are; a build folder has holdfastd and tests/bench/{load,echo}."""
+    """Where the built programs are; a build folder has holdfastd and tests/bench/{load,echo}, or `load` is another's."""
 
-    def __init__(self, build):
+    def __init__(self, build, load=None):
         self.build = build
         self.holdfast = os.path.join(build, "holdfastd")
-        self.load = os.path.join(build, "tests/bench/load")
+        self.load = load or os.path.join(build, "tests/bench/load")
         self.echo = os.path.join(build, "tests/bench/echo")
         self.redis = shutil.which("redis-server")
         self.memcached = shutil.which("memcached")

@@ -65,6 +65,24 @@ class Requests(WireTest):
             self.assertLessEqual(row["p999_us"], row["max_us"] + 1)
             self.assertLessEqual(row["max_us"], row["sum_us"])
 
+    def test_durations_of_mixtures(self):
+        """Requests that are read together are timed together: of one method or of several, executed at once or not.
+        Of two pools, one is at another worker than who asks: there nothing is answered that would time what was left."""
+        for name in ("mixtures-1", "mixtures-2"):
+            self.c.call("pool_create", name)
+            self.check_mixtures(self.client({"pool": name}))
+
+    def check_mixtures(self, c):
+        ids = [c.call("put", i) for i in range(4)]
+        get, count = [("get", ids[0])], [("retain", ids[1]), ("release", ids[1])]
+        names = [("store", "n", ids[2]), ("fetch", "n"), ("lookup", "n"), ("release", ids[2])]
+        for requests in (get, get * 16, count * 8, get + count, get * 3 + [("ping",)], [("ping",)] + get, get * 16,
+                         get + [("get", 5)], names, get + names, [("put", 1)] * 5, get * 2):
+            c.pipeline(requests)
+            durations, methods = self.c.call("stats", "durations"), self.section()["methods"]
+            for method in set(methods) - {"stats"}:
+                self.assertEqual(methods[method]["count"], durations[method]["count"], (method, requests))
+
     def test_calls_of_several_turns(self):
         """They are done when they are answered, and timed as a whole."""
         c = self.pool_client()
