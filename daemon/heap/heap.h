@@ -234,11 +234,11 @@ static inline bool heap_is_condemned(const struct heap *heap, uint32_t index)
 static inline struct hot *heap_find(const struct heap *heap, oid_t id)
 {
     uint32_t index = id_index(id);
-    uint64_t gen = ((id >> 32) - heap->sb->serial_base) & W0_GEN;
-    if (unlikely(index >= heap->sb->index_top || id >> 53 != 0))
+    if (unlikely(index >= heap->sb->index_top))
         return NULL;
     struct hot *hot = &heap->hot[index];
-    bool alive = likely((hot->w0 & (W0_GEN | W0_STATE)) == (gen | W0_ALIVE)) && index != 0;
+    uint64_t serial = (hot->w0 + heap->sb->serial_base) & W0_GEN; /* the generation is the lowest bits */
+    bool alive = likely(id >> 32 == serial && (hot->w0 & W0_STATE) == W0_ALIVE); /* nil's entry never is */
     return alive && likely(!heap_is_condemned(heap, index)) ? hot : NULL;
 }
 

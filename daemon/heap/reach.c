@@ -64,6 +64,8 @@ int recovery_check_entries(struct recovery *r)
     struct heap *heap = r->heap;
     uint64_t *edges = (void *)r->edges.base;
     struct holder holder = {.last = 0}; /* which is no session */
+    if (w0_state(heap->hot[0].w0) != W0_FREE)
+        return recovery_damaged(r, "object 0: in use, but that is nil");
     for (uint32_t index = 1; index < r->top; index++) {
         const struct hot *hot = &heap->hot[index];
         int err = recovery_tell_entries(r, PASS_ENTRIES, index);

@@ -6,11 +6,10 @@
 
 #include "daemon/pool/internal.h"
 
-/* Pass 1: the entry of an id. */
+/* Pass 1: the entry of an id. (Of what there is not, too: a prefetch does no harm anywhere.) */
 static inline void pool_prefetch(const struct pool *pool, uint64_t id)
 {
-    if (id_index(id) < pool->heap.sb->index_top)
-        bits_prefetch(&pool->heap.hot[id_index(id)]);
+    bits_prefetch((const void *)((uintptr_t)pool->heap.hot + id_index(id) * sizeof(struct hot)));
 }
 
 /* Values up to here lie in blocks and are copied into replies; with a version behind them, too, they are no larger than a
@@ -36,9 +35,10 @@ static inline void pool_prefetch_value(const struct pool *pool, uint64_t id)
     if (size == 0 || size > POOL_HOT_MAX)
         return;
     const uint8_t *data = pool_hot_data(pool, hot, hot->w0);
-    for (uint32_t at = 0; at < size && at <= 1024; at += 64)
-        bits_prefetch(data + at);
+    bits_prefetch(data);
     bits_prefetch(data + size - 1);
+    for (uint32_t at = 64; at < size && at <= 1024; at += 64)
+        bits_prefetch(data + at);
 }
 
 /* Pass 1b of a retain or release by `s`: its hold's cell; or the hold's place among those of the session, and what an

@@ -75,20 +75,17 @@ static_assert(BORROW_MIN + HFP_REPLY_HEAD_MAX + VALUE_HEADER_MAX < CALL_REPLY_SU
               "a copied value always fits");
 static_assert(POOL_HOT_MAX < BORROW_MIN, "what the hot path copies is not borrowed elsewhere");
 
-static inline bool hot_get(struct conn *conn, const struct request *request)
+static inline bool hot_get(struct output *out, struct conn *conn, const struct request *request)
 {
-    struct output *out = &conn->worker->out;
     struct value_view view;
-    if (request->frame.param_count != 1 || request->id == 0 ||
-        !pool_get_hot(conn->entry->pool, request->id, &view))
+    if (!pool_get_hot(conn->entry->pool, request->id, &view))
         return false;
     reply_end(out, put_value(reply_begin(out, request->frame.msgid), &view));
     return true;
 }
 
-static inline bool hot_fetch(struct conn *conn, const struct request *request)
+static inline bool hot_fetch(struct output *out, struct conn *conn, const struct request *request)
 {
-    struct output *out = &conn->worker->out;
     struct hfp_cursor cursor = param(request, 0);
     struct hfp_bytes name;
     struct value_view view;
@@ -117,33 +114,28 @@ static inline bool read_n(const struct request *request, uint32_t *n)
     return true;
 }
 
-static inline bool hot_retain(struct conn *conn, const struct request *request)
+static inline bool hot_retain(struct output *out, struct conn *conn, const struct request *request)
 {
-    struct output *out = &conn->worker->out;
     uint64_t count;
     uint32_t n;
-    if (request->id == 0 || !read_n(request, &n) ||
-        !pool_retain_hot(conn->entry->pool, conn->session, request->id, n, &count))
+    if (!read_n(request, &n) || !pool_retain_hot(conn->entry->pool, conn->session, request->id, n, &count))
         return false;
     reply_end(out, hfp_put_uint(reply_begin(out, request->frame.msgid), count));
     return true;
 }
 
-static inline bool hot_release(struct conn *conn, const struct request *request)
+static inline bool hot_release(struct output *out, struct conn *conn, const struct request *request)
 {
-    struct output *out = &conn->worker->out;
     uint64_t count;
     uint32_t n;
-    if (request->id == 0 || !read_n(request, &n) ||
-        !pool_release_one(conn->entry->pool, conn->session, request->id, n, &count))
+    if (!read_n(request, &n) || !pool_release_one(conn->entry->pool, conn->session, request->id, n, &count))
         return false;
     reply_end(out, hfp_put_uint(reply_begin(out, request->frame.msgid), count));
     return true;
 }
 
-static inline bool hot_lookup(struct conn *conn, const struct request *request)
+static inline bool hot_lookup(struct output *out, struct conn *conn, const struct request *request)
 {
-    struct output *out = &conn->worker->out;
     struct hfp_cursor cursor = param(request, 0);
     struct hfp_bytes name;
     uint64_t id;
@@ -156,9 +148,8 @@ static inline bool hot_lookup(struct conn *conn, const struct request *request)
     return true;
 }
 
-static inline bool hot_put(struct conn *conn, const struct request *request)
+static inline bool hot_put(struct output *out, struct conn *conn, const struct request *request)
 {
-    struct output *out = &conn->worker->out;
     struct hfp_cursor cursor = param(request, 0);
     struct put_spec spec = {0};
     uint64_t id;
@@ -171,13 +162,13 @@ static inline bool hot_put(struct conn *conn, const struct request *request)
     return true;
 }
 
-static inline bool change_hot(struct conn *conn, const struct request *request)
+static inline bool change_hot(struct output *out, struct conn *conn, const struct request *request)
 {
-    switch (request->method) {
-    case HF_METHOD_retain: return hot_retain(conn, request);
-    case HF_METHOD_release: return hot_release(conn, request);
-    case HF_METHOD_lookup: return hot_lookup(conn, request);
-    case HF_METHOD_put: return hot_put(conn, request);
+    switch (request->hot) {
+    case HF_METHOD_retain: return hot_retain(out, conn, request);
+    case HF_METHOD_release: return hot_release(out, conn, request);
+    case HF_METHOD_lookup: return hot_lookup(out, conn, request);
+    case HF_METHOD_put: return hot_put(out, conn, request);
     default: return false;
     }
 }
@@ -199,20 +190,19 @@ static inline bool is_open(const struct conn *conn)
     return conn->session != NULL && conn->requested;
 }
 
-static inline bool execute_hot(struct conn *conn, const struct request *request)
+static inline bool execute_hot(struct worker *worker, struct conn *conn, const struct request *request)
 {
-    if (unlikely(!request->hot))
-        return false;
-    if (request->method == HF_METHOD_get)
-        return hot_get(conn, request);
-    if (request->method == HF_METHOD_fetch)
-        return hot_fetch(conn, request);
-    if (conn->worker->draining)
+    struct output *out = &worker->out;
+    if (request->hot == HF_METHOD_get)
+        return hot_get(out, conn, request);
+    if (request->hot == HF_METHOD_fetch)
+        return hot_fetch(out, conn, request);
+    if (request->hot == HF_METHOD_NONE || worker->draining)
         return false;
     bool records = unlikely(conn->replay != CONN_REPLAY_OFF);
     if (records && !record_begin(conn, request))
         return false;
-    bool done = change_hot(conn, request);
+    bool done = change_hot(out, conn, request);
     if (records)
         pool_replay_end(conn->entry->pool);
     return done;
@@ -220,25 +210,18 @@ static inline bool execute_hot(struct conn *conn, const struct request *request)
 
 /* ---- pass 1 ---- */
 
-static inline void prefetch_entry(const struct pool *pool, struct request *request)
-{
-    if (likely(request->id <= HF_ID_MAX))
-        pool_prefetch(pool, request->id);
-    else
-        request->id = 0;
-}
-
 static void classify(const struct pool *pool, struct request *request)
 {
     const struct hfp_frame *frame = &request->frame;
     request->id = 0;
-    request->method = HF_METHOD_NONE;
-    request->hot = frame->kind == HFP_REQUEST && frame->param_count != 0;
+    request->method = request->hot = HF_METHOD_NONE;
     if (frame->kind == HFP_RESPONSE)
         return;
     request->method = (uint16_t)hfp_method_find(request->at + frame->method_at, frame->method_size);
     if (frame->param_count == 0)
         return;
+    if (frame->kind == HFP_REQUEST && (request->method != HF_METHOD_get || frame->param_count == 1))
+        request->hot = request->method;
     struct hfp_cursor cursor = param(request, 0);
     struct hfp_bytes name;
     switch (request->method) {
@@ -246,7 +229,7 @@ static void classify(const struct pool *pool, struct request *request)
     case HF_METHOD_retain:
     case HF_METHOD_release:
         if (hfp_read_uint64(&cursor, &request->id))
-            prefetch_entry(pool, request);
+            pool_prefetch(pool, request->id);
         return;
     case HF_METHOD_fetch:
     case HF_METHOD_lookup:
@@ -268,31 +251,31 @@ static void scan_batch(struct conn *conn, const uint8_t *bytes, size_t count, st
                        unsigned max, struct batch *batch)
 {
     const struct pool *pool = conn->entry->pool;
-    struct request *request = conn->worker->batch, *end = request + max;
-    size_t at = 0;
-    bool fresh = scan->at == 0 && scan->state == 0; /* and after each frame again */
+    struct request *request = conn->worker->batch, *last = request + max;
+    const uint8_t *at = bytes, *end = bytes + count;
+    bool begun = scan->at != 0 || scan->state != 0; /* that is over after the first frame */
     batch->result = HFP_FRAME;
-    for (; request < end && at < count; request++) {
-        request->at = bytes + at;
+    for (; request < last && at < end; request++) {
+        size_t left = (size_t)(end - at);
         enum hf_method method =
-            fresh ? hfp_plain(bytes + at, count - at, &request->frame, &request->id) : HF_METHOD_NONE;
+            unlikely(begun) ? HF_METHOD_NONE : hfp_plain(at, left, &request->frame, &request->id);
+        request->at = at;
         if (likely(method != HF_METHOD_NONE)) {
-            request->method = (uint16_t)method;
-            request->hot = true;
-            prefetch_entry(pool, request);
+            request->method = request->hot = (uint16_t)method;
+            pool_prefetch(pool, request->id);
         } else {
-            batch->result = hfp_scan_next(scan, &default_limits, bytes + at, count - at, &request->frame);
+            batch->result = hfp_scan_next(scan, &default_limits, at, left, &request->frame);
             if (unlikely(batch->result != HFP_FRAME)) {
                 batch->odd = request->frame;
                 break;
             }
             classify(pool, request);
-            fresh = true;
+            begun = false;
         }
         at += request->frame.size;
     }
     batch->count = (unsigned)(request - conn->worker->batch);
-    batch->size = at;
+    batch->size = (size_t)(at - bytes);
 }
 
 /* What is behind the entries, which are near by now. */
@@ -301,11 +284,9 @@ static void prefetch_more(struct conn *conn, const struct batch *batch)
     const struct pool *pool = conn->entry->pool;
     const struct request *request = conn->worker->batch;
     for (const struct request *end = request + batch->count; request < end; request++) {
-        if (request->id == 0)
-            continue;
-        if (request->method == HF_METHOD_get)
+        if (request->hot == HF_METHOD_get)
             pool_prefetch_value(pool, request->id);
-        else if (conn->session != NULL)
+        else if (request->id != 0 && conn->session != NULL)
             pool_prefetch_hold(pool, conn->session, request->id);
     }
 }
@@ -346,12 +327,12 @@ static bool execute_other(struct conn *conn, const struct request *request)
 }
 
 /* `*open`: is_open(). False: the rest of the batch has to wait. What is hot borrows nothing. */
-static inline bool execute(struct conn *conn, const struct request *request, bool *open)
+static inline bool execute(struct worker *worker, struct conn *conn, const struct request *request,
+                           bool *open)
 {
-    struct worker *worker = conn->worker;
-    if (likely(*open) && likely(execute_hot(conn, request))) {
-        book_hot(&worker->book, request->method);
-        return (request->method == HF_METHOD_get || !units_are_up(conn)) && worker->out.used <= OUTPUT_TURN;
+    if (likely(*open) && likely(execute_hot(worker, conn, request))) {
+        book_hot(&worker->book, request->hot);
+        return (request->hot == HF_METHOD_get || !units_are_up(conn)) && worker->out.used <= OUTPUT_TURN;
     }
     bool more = execute_other(conn, request);
     *open = is_open(conn);
@@ -374,23 +355,21 @@ static size_t done_at_end(struct conn *conn, const struct request *request)
 static size_t execute_batch(struct conn *conn, const struct batch *batch, bool *stopped)
 {
     struct worker *worker = conn->worker;
-    size_t done = 0;
-    unsigned i = 0;
+    const struct request *request = worker->batch, *end = request + batch->count;
     bool open = is_open(conn);
-    *stopped = false;
-    while (i < batch->count) {
-        const struct request *request = &worker->batch[i++];
-        *stopped = !execute(conn, request, &open);
-        if (unlikely(*stopped)) {
-            done += done_at_end(conn, request);
-            break;
-        }
-        done += request->frame.size;
+    while (request < end && likely(execute(worker, conn, request, &open)))
+        request++;
+    size_t done = batch->size;
+    *stopped = request < end;
+    if (unlikely(*stopped)) {
+        done = (size_t)(request->at - worker->batch->at) + done_at_end(conn, request);
+        request++;
     }
-    conn->turn_requests += i;
-    book_batch(&worker->book, i);
+    unsigned count = (unsigned)(request - worker->batch);
+    conn->turn_requests += count;
+    book_batch(&worker->book, count);
     if (unlikely(pool_wants_ops(conn->entry->pool)))
-        trace_batch(conn, i);
+        trace_batch(conn, count);
     return done;
 }
 

@@ -152,9 +152,10 @@ struct patience {
 struct request {
     struct hfp_frame frame;
     const uint8_t *at;
-    uint64_t id; /* of the hot methods; else 0 */
+    uint64_t id; /* as it stands in the frame, of the hot methods that begin with one; else 0 */
     uint16_t method;
-    bool hot; /* it has params and wants an answer: a hot method may be executed at once */
+    uint16_t
+        hot; /* `method`, if it has params and wants an answer, so that a hot one may be executed at once; else NONE */
 };
 
 /* A large value on its way from the socket into the heap. */

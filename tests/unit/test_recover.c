@@ -340,6 +340,7 @@ START_TEST(a_damaged_entry_is_refused)
     refuses(&slots[2], heap->sb->index_top, text);
     sprintf(text, "object %u: is referred to", id_index(leaf));
     refuses(&heap->hot[id_index(leaf)].w0, W0_FREE, text);
+    refuses(&heap->hot[0].w0, W0_ALIVE, "object 0:"); /* nil: no id may find it */
     ck_assert_uint_eq(alive_after(false), 5);
 }
 END_TEST
