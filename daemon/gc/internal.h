@@ -5,27 +5,38 @@
 
 #include "daemon/gc/gc.h"
 
-/* All slots are dropped: gives its memory back and ends its generation (w0 is its word), in the one store that an image
- * needs to see. False: that was the last generation; else the index is to be given back by the caller. (Left to itself,
- * gcc takes this for too large, and each death for two calls: 40 instructions.) */
-static inline __attribute__((always_inline)) bool object_free(struct gc *gc, uint32_t index, uint64_t w0)
+/* All slots are dropped: gives the value back and ends the generation (w0 is the object's word), in the one store that an
+ * image needs to see. False: that was the last generation; else the index is to be given back by the caller. `alone`:
+ * no save looks on. (Left to itself, gcc takes these two for too large, and each death for two calls: 40 instructions.) */
+static inline __attribute__((always_inline)) bool object_end(struct gc *gc, struct hot *hot, uint64_t w0,
+                                                             bool alone)
 {
     struct heap *heap = gc->heap;
-    struct hot *hot = &heap->hot[index];
-    if (unlikely(heap->warm[index].label != 0 || (w0 & W0_WATCHED) != 0))
-        gc->owner.freed(gc->owner.arg, index);
+    uint64_t end = (w0_gen(w0) + 1) | W0_FREE;
     if ((w0 & W0_INLINE) == 0)
         value_free(heap, hot->value, (w0 & W0_VERSIONED) != 0);
-    if (unlikely(w0_ns(w0) >= NS_BLOCK))
-        slots_free(heap, index);
     hot->in = hot->link = 0;
-    if (heap->has_marks)
-        heap_unmark(heap, index); /* the next object here is young */
-    image_set(heap, &hot->w0, (w0_gen(w0) + 1) | W0_FREE);
+    if (alone)
+        image_prepare(heap, &hot->w0, end);
+    else
+        image_set(heap, &hot->w0, end);
     if (likely(w0_gen(w0) + 1 != W0_GEN_LAST))
         return true;
     heap->retired++;
     return false;
+}
+
+/* The same for all that an object may have: who waits for its death is told, its list of slots goes. */
+static inline __attribute__((always_inline)) bool object_free(struct gc *gc, uint32_t index, uint64_t w0)
+{
+    struct heap *heap = gc->heap;
+    if (unlikely(heap->warm[index].label != 0 || (w0 & W0_WATCHED) != 0))
+        gc->owner.freed(gc->owner.arg, index);
+    if (unlikely(w0_ns(w0) >= NS_BLOCK))
+        slots_free(heap, index);
+    if (heap->has_marks)
+        heap_unmark(heap, index); /* the next object here is young */
+    return object_end(gc, &heap->hot[index], w0, false);
 }
 
 /* It is alive and nothing refers to it any more: it dies, or its guard is delivered. */

@@ -19,11 +19,14 @@ static bool is_kept_by_guard(struct gc *gc, uint32_t index)
     return gc_is_guarded(gc, index) || is_held_outside(&gc->heap->hot[index]);
 }
 
-/* It can be freed in one piece: it has no list, nobody is to be told of its death, and its value is a block. */
+#define SIMPLE_MAX                                                                                           \
+    (BLOCK_MAX - 8u) /* bytes of a value that is in a block, also if it has a version behind it */
+
+/* It can be freed in one piece: it has no list, nobody is to be told of its death, and its value is in a block. */
 static inline bool is_simple(const struct hot *hot)
 {
     return (hot->w0 & (W0_OPEN | W0_WATCHED)) == 0 && w0_ns(hot->w0) < NS_BLOCK &&
-           value_size(hot->value) < BLOCK_MAX;
+           value_size(hot->value) <= SIMPLE_MAX;
 }
 
 /* Frees it, and its index. */
@@ -97,31 +100,12 @@ static void reap_slot(struct gc *gc, uint32_t index)
     heap->zero_head = index;
 }
 
-#define CHAIN_AHEAD  48u
-#define INLINE_AHEAD 8u   /* at the end of an operation, which waits for the first ones anyway */
-#define INLINE_MOST  128u /* objects */
-
-/* Of a child that dies both halves are needed next: one wait for memory instead of two. What is linked in the order in
- * which it was made lies in order, so what comes much later is guessed. */
-static inline void prefetch_chain(const struct heap *heap, uint32_t index, uint32_t child, uint32_t ahead)
-{
-    uint32_t later = child + ahead * (child - index);
-    bits_prefetch(&heap->warm[child]);
-    if (later < heap->sb->index_top) {
-        bits_prefetch(&heap->hot[later]);
-        bits_prefetch(&heap->warm[later]);
-    }
-}
-
 /* Frees an object that is dead, has left the living, is in no queue, and has `left` slots, which are no list. Returns
  * what its first slot named and nothing but a guard keeps now, else 0. */
-static inline uint32_t reap_object(struct gc *gc, uint32_t index, uint64_t w0, unsigned left, uint32_t ahead)
+static inline uint32_t reap_object(struct gc *gc, uint32_t index, uint64_t w0, unsigned left)
 {
-    struct heap *heap = gc->heap;
-    uint64_t slots = left != 0 ? heap->warm[index].slots : 0;
+    uint64_t slots = left != 0 ? gc->heap->warm[index].slots : 0;
     uint32_t child = slots & SLOT_TARGET, second = left > 1 ? (uint32_t)(slots >> 32) : 0;
-    if (child != 0)
-        prefetch_chain(heap, index, child, ahead);
     bool second_is_lost = second != 0 && drop_slot(gc, index, 1, second);
     bool child_is_lost = child != 0 && drop_slot(gc, index, 0, (uint32_t)slots);
     end(gc, index, w0);
@@ -142,36 +126,146 @@ unsigned object_condemned(struct gc *gc, uint32_t index)
         return 0;
     }
     object_leaves(gc->heap, hot);
-    uint32_t child = reap_object(gc, index, w0, slots, 0);
+    uint32_t child = reap_object(gc, index, w0, slots);
     if (unlikely(child != 0))
         lost(gc, child);
     return 1 + slots;
 }
 
-/* Frees a chain of such objects from one that is dead on, without a turn in the queue for each. Returns the units
- * spent. */
-static unsigned reap_chain(struct gc *gc, uint32_t index, unsigned units, uint64_t freed_end, uint32_t ahead)
+/* ---- chains: of an object that is freed the first slot names the next one ---- */
+
+#define CHAIN_AHEAD  48
+#define INLINE_AHEAD 8    /* at the end of an operation, which waits for the first ones anyway */
+#define INLINE_MOST  128u /* objects */
+
+/* Nobody wants to see each slot or word that changes, and no object has a guard. None of that begins while a chain is
+ * freed, so it is asked once. */
+static inline bool is_alone(const struct gc *gc)
 {
+    return gc->heap->audit == NULL && gc->heap->meta.save == NULL && gc->guarded.count == 0;
+}
+
+/* Indexes of freed objects that lie in one word of the bitmaps, not given back yet. */
+struct freed {
+    uint32_t word;
+    uint64_t indexes;
+};
+
+static inline void freed_give(struct heap *heap, const struct freed *freed)
+{
+    uint64_t left = freed->indexes;
+    if (heap->has_marks)
+        ((uint64_t *)(void *)heap->marks.base)[freed->word] &= ~left; /* the next objects here are young */
+    for (; left != 0 && heap->spare_index_count < SPARE_INDEXES; left &= left - 1)
+        index_give(heap, freed->word * 64 + bits_lowest(left));
+    freeset_add_all(&heap->free_index, freed->word * 64, left);
+}
+
+static inline void freed_add(struct heap *heap, struct freed *freed, uint32_t index)
+{
+    if (unlikely(index / 64 != freed->word)) {
+        freed_give(heap, freed);
+        *freed = (struct freed){.word = index / 64};
+    }
+    freed->indexes |= 1ull << (index % 64);
+}
+
+/* Of the next one both halves are needed soon: one wait for memory instead of two. What is linked in the order in which it
+ * was made lies in order, so what comes much later is guessed; where nothing is, a prefetch does no harm. */
+static inline void chain_prefetch(const struct hot *next, const struct warm *warm,
+                                  const struct warm *next_warm, int ahead)
+{
+    intptr_t later = ((intptr_t)next_warm - (intptr_t)warm) * ahead;
+    bits_prefetch(next_warm);
+    bits_prefetch((const void *)((intptr_t)next_warm + later));
+    bits_prefetch((const void *)((intptr_t)next + later * (intptr_t)(sizeof *next / sizeof *warm)));
+}
+
+/* The next one is not freed with the chain: it lives on, or waits for the reaper. */
+static __attribute__((noinline)) void chain_ends(struct gc *gc, uint32_t index)
+{
+    const struct hot *hot = &gc->heap->hot[index];
+    if (is_held_outside(hot))
+        return;
+    if (hot->in != 0)
+        gc_suspect(gc, index);
+    else
+        lost_for_later(gc, index);
+}
+
+/* Whether nothing but a guard keeps it now, and it can be freed right there: what is_held_outside() and is_simple() say, in
+ * one look at its word. */
+static inline bool chain_goes_on(const struct gc *gc, uint32_t index, const struct hot *hot, uint64_t w0,
+                                 bool alone)
+{
+    return hot->in == 0 && hot->holder >> 32 == 0 && (w0 & (W0_LINK | W0_OPEN | W0_WATCHED)) == 0 &&
+           w0_ns(w0) < NS_BLOCK && value_size(hot->value) <= SIMPLE_MAX &&
+           (alone || !gc_is_guarded(gc, index));
+}
+
+/* See reap_chain(). Compiled twice, because a chain of millions is nothing but this loop. */
+static inline __attribute__((always_inline)) unsigned chain(struct gc *gc, uint32_t index, unsigned units,
+                                                            uint64_t freed_end, int ahead, bool alone)
+{
+    static const uint64_t named[NS_BLOCK] = {0, UINT32_MAX, UINT64_MAX}; /* of warm->slots, by their number */
     struct heap *heap = gc->heap;
-    const struct hot *hot = &heap->hot[index];
+    struct hot *all = heap->hot, *hot = &all[index];
+    const struct warm *all_warm = heap->warm, *warm = &all_warm[index];
+    struct freed freed = {.word = index / 64};
     unsigned left = hot->link, spent = 0;
-    for (;;) {
+    for (uint64_t w0 = hot->w0;;) {
+        uint64_t slots = warm->slots & named[left];
+        uint32_t child = slots & SLOT_TARGET, second = (uint32_t)(slots >> 32);
+        struct hot *next = &all[child];
+        const struct warm *next_warm = &all_warm[child];
+        bool second_is_lost = second != 0 && drop_slot(gc, index, 1, second);
         spent += 1 + left;
-        index = reap_object(gc, index, hot->w0, left, ahead);
-        if (index == 0)
-            return spent;
-        hot = &heap->hot[index];
-        left = w0_ns(hot->w0);
-        if (!is_simple(hot) || gc_is_guarded(gc, index) || spent + left >= units || heap->freed >= freed_end)
+        if (likely(child != 0)) {
+            chain_prefetch(next, warm, next_warm, ahead);
+            if (alone)
+                in_drop_alone(heap, index, (uint32_t)slots);
+            else
+                in_drop(heap, index, 0, (uint32_t)slots);
+        }
+        if (likely(object_end(gc, hot, w0, alone)))
+            freed_add(heap, &freed, index);
+        heap->freed++;
+        if (unlikely(second_is_lost))
+            lost(gc, second & SLOT_TARGET);
+        if (child == 0)
             break;
+        w0 = next->w0;
+        left = w0_ns(w0);
+        if (!chain_goes_on(gc, child, next, w0, alone) || spent + left >= units || heap->freed >= freed_end) {
+            chain_ends(gc, child);
+            break;
+        }
+        if (unlikely(next_warm->label != 0))
+            gc->owner.freed(gc->owner.arg, child);
+        index = child;
+        hot = next;
+        warm = next_warm;
         object_leaves(heap, hot);
     }
-    lost_for_later(gc, index);
+    freed_give(heap, &freed);
     return spent;
 }
 
+/* Frees a chain of objects from one that is dead, has left the living, is in no queue, and whose slots, or what is left of
+ * them, are in its entry: without a turn in the queue for each. Returns the units spent. */
+static unsigned reap_chain(struct gc *gc, uint32_t index, unsigned units, uint64_t freed_end, int ahead)
+{
+    const struct hot *hot = &gc->heap->hot[index];
+    if (gc->heap->warm[index].label != 0 || (hot->w0 & W0_WATCHED) != 0)
+        gc->owner.freed(gc->owner.arg, index);
+    if (w0_ns(hot->w0) >= NS_BLOCK)
+        slots_free(gc->heap, index);
+    return is_alone(gc) ? chain(gc, index, units, freed_end, ahead, true)
+                        : chain(gc, index, units, freed_end, ahead, false);
+}
+
 /* The object at the head of the queue: a slot of it, or all of it and what follows. Returns the units spent. */
-static inline unsigned reap_head(struct gc *gc, unsigned units, uint64_t freed_end, uint32_t ahead)
+static inline unsigned reap_head(struct gc *gc, unsigned units, uint64_t freed_end, int ahead)
 {
     struct heap *heap = gc->heap;
     uint32_t index = heap->zero_head;
@@ -190,7 +284,7 @@ static inline unsigned reap_head(struct gc *gc, unsigned units, uint64_t freed_e
 unsigned gc_reap(struct gc *gc, unsigned units, unsigned frees)
 {
     struct heap *heap = gc->heap;
-    uint32_t ahead = frees <= INLINE_MOST ? INLINE_AHEAD : CHAIN_AHEAD;
+    int ahead = frees <= INLINE_MOST ? INLINE_AHEAD : CHAIN_AHEAD;
     uint64_t freed_end = heap->freed + frees;
     unsigned spent = 0;
     while (heap->zero_head != 0 && spent < units && heap->freed < freed_end)

@@ -292,13 +292,18 @@ static inline void in_add(struct heap *heap, uint32_t from, uint32_t slot, uint3
         heap->audit[to]++;
 }
 
+/* While no audit runs. */
+static inline void in_drop_alone(struct heap *heap, uint32_t from, uint32_t edge)
+{
+    heap->hot[edge & SLOT_TARGET].in--;
+    count_slot(heap, from, edge, UINT64_MAX);
+}
+
 static inline void in_drop(struct heap *heap, uint32_t from, uint32_t slot, uint32_t edge)
 {
-    uint32_t to = edge & SLOT_TARGET;
-    heap->hot[to].in--;
-    count_slot(heap, from, edge, UINT64_MAX);
+    in_drop_alone(heap, from, edge);
     if (unlikely(heap->audit != NULL) && audit_has(heap, from, slot))
-        heap->audit[to]--;
+        heap->audit[edge & SLOT_TARGET]--;
 }
 
 /* The slot named `before` and names `edge` from now on; one of them may be nil. */

@@ -45,6 +45,7 @@ static inline void bare_drop(struct gc *gc, uint32_t index)
 #define heap_find                       bare_find
 #define in_add(heap, from, slot, edge)  bare_count(heap, from, slot, edge, 1)
 #define in_drop(heap, from, slot, edge) bare_count(heap, from, slot, edge, UINT32_MAX)
+#define in_drop_alone(heap, from, edge) bare_count(heap, from, 0, edge, UINT32_MAX)
 #define in_replace                      bare_replace
 #define gc_drop                         bare_drop
 #define gc_born(gc, index)              ((void)(gc))

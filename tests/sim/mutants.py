@@ -125,6 +125,11 @@ MUTANTS = [
      "    freeset_add(&gc->guarded, index);\n    spare(gc, index);\n", "    freeset_add(&gc->guarded, index);\n"),
     ("what is spared is not looked at again", "daemon/gc/gc.c",
      "    gc_shade(gc, index);\n    gc_unresolved(gc, index);\n", "    gc_shade(gc, index);\n"),
+    ("the second slot of one of a chain is forgotten", "daemon/gc/reap.c",
+     "        uint64_t slots = warm->slots & named[left];", "        uint64_t slots = warm->slots & named[left != 0];"),
+    ("a chain goes on through what is held", "daemon/gc/reap.c",
+     "    return hot->in == 0 && hot->holder >> 32 == 0 && (w0", "    return hot->in == 0 && (w0"),
+    ("a chain goes on through a guard", "daemon/gc/reap.c", "\n           (alone || !gc_is_guarded(gc, index));", "\n           (alone || gc != NULL || index != 0);"),
     ("a delivery without memory is forgotten", "daemon/gc/reap.c",
      "        freeset_add(&gc->waiting, index);", "        ;"),
     ("count zero ignores guards", "daemon/gc/reap.c",
@@ -222,6 +227,15 @@ MUTANTS = [
 UNIT_MUTANTS = [
     ("the mark of a dead object is left to the next one", "daemon/gc/internal.h",
      "    heap_unmark(heap, index);", "    (void)heap_unmark;"),
+    ("the marks of a chain are left to the next ones", "daemon/gc/reap.c", "[freed->word] &= ~left;", "[freed->word] &= ~0ull;"),
+    ("of a chain only the last indexes are given back", "daemon/gc/reap.c",
+     "        freed_give(heap, freed);\n        *freed", "        *freed"),
+    ("one of a chain that comes to its last generation is given back", "daemon/gc/reap.c",
+     "        if (likely(object_end(gc, hot, w0, alone)))\n            freed_add", "        if (object_end(gc, hot, w0, alone) || true)\n"
+     "            freed_add"),
+    ("tags of a chain stay in use", "daemon/gc/reap.c",
+     "        if (unlikely(next_warm->label != 0))\n            gc->owner.freed(gc->owner.arg, child);\n", ""),
+    ("a chain with a guard in the pool is not counted along", "daemon/gc/reap.c", "gc->heap->audit == NULL && ", ""),
     ("survivors do not age", "daemon/gc/trial.c", "        hot->w0 += 1ull << W0_AGE_SHIFT;", "        (void)hot;"),
     ("what only a condemned object kept lives on", "daemon/gc/reap.c",
      "    if (unlikely(child != 0))\n        lost(gc, child);\n", "    (void)child;\n"),
@@ -269,7 +283,7 @@ UNIT_MUTANTS = [
 # Seen only by the every-store attack.
 STORE_MUTANTS = [
     ("a swept object freed without a new generation", "daemon/gc/internal.h",
-     "(w0_gen(w0) + 1) | W0_FREE);", "(w0_gen(w0) + (gc->phase != GC_SWEEP)) | W0_FREE);"),
+     "(w0_gen(w0) + 1) | W0_FREE;", "(w0_gen(w0) + (gc->phase != GC_SWEEP)) | W0_FREE;"),
     ("recovery forgets guards", "daemon/heap/reach.c",
      "    return err != 0 ? err : cells_each(heap, mark_guard, r);", "    return err;"),
     ("recovery delivers every guard", "daemon/heap/reach.c",

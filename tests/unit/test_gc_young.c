@@ -294,6 +294,69 @@ START_TEST(an_index_that_is_used_again_is_young)
 }
 END_TEST
 
+/* The same for objects of a chain, which are given back many at a time; and no index is lost. */
+START_TEST(what_died_in_a_chain_is_young_again)
+{
+    enum { many = 200 };
+    uint64_t ring[many], head = chain_of(&fx, fx.a, many), top = fx.pool->heap.sb->index_top;
+    (void)collect();
+    (void)release_one(&fx, fx.a, head);
+    drain(&fx);
+    ck_assert_uint_eq(stats_of(&fx).objects, 0);
+    ring_of(fx.a, ring, many);
+    ck_assert_uint_eq(fx.pool->heap.sb->index_top, top);
+    release_ids(fx.a, ring, many);
+    ck_assert_uint_eq(collect_young(false).collected, many);
+}
+END_TEST
+
+/* Each of a chain has a block and a tag, and one comes to its last generation. A guard anywhere, or an audit that counts
+ * along, makes no difference. */
+START_TEST(a_chain_gives_all_back)
+{
+    enum { many = 200 };
+    const uint64_t guarded = put_leaf(&fx, fx.b);
+    uint64_t head = 0, objects = stats_of(&fx).objects;
+    if (_i == 1)
+        ck_assert_int_eq(pool_guard(fx.pool, fx.b, guarded), 0);
+    for (unsigned k = 0; k < many; k++) {
+        uint64_t before = head;
+        const struct put_spec spec = {.value = bytes_in("a value that needs a block", 26),
+                                      .tag = (const uint8_t *)"node",
+                                      .tag_size = 4,
+                                      .refs = &before,
+                                      .refs_count = 1};
+        ck_assert_int_eq(try_put(&fx, fx.a, &spec, &head), 0);
+        if (k > 0)
+            (void)release_one(&fx, fx.a, before);
+        struct hot *hot = &fx.pool->heap.hot[id_index(head)];
+        if (k == many / 2)
+            hot->w0 = (hot->w0 & ~W0_GEN) | (W0_GEN_LAST - 1);
+        head = heap_id(&fx.pool->heap, id_index(head));
+    }
+    ck_assert_uint_eq(stats_of(&fx).labels, 1);
+    struct verify_result result = {0};
+    if (_i == 2) {
+        ck_assert_int_eq(pool_verify_begin(fx.pool), 0);
+        ck_assert(!pool_verify_step(fx.pool, many / 2, &result));
+    }
+    (void)release_one(&fx, fx.a, head);
+    drain(&fx);
+    while (_i == 2 && !pool_verify_step(fx.pool, many, &result)) {
+    }
+    ck_assert_uint_eq(result.findings_count, 0);
+    ck_assert_uint_eq(stats_of(&fx).objects, objects);
+    ck_assert_uint_eq(stats_of(&fx).labels, 0);
+    ck_assert_uint_eq(stats_of(&fx).value_live_bytes, 0);
+    ck_assert_uint_eq(fx.pool->heap.slots_plain, 0);
+    ck_assert_uint_eq(stats_of(&fx).retired, 1);
+    uint64_t top = fx.pool->heap.sb->index_top;
+    for (unsigned k = 0; k < many; k++)
+        (void)put_leaf(&fx, fx.a);
+    ck_assert_uint_eq(fx.pool->heap.sb->index_top, top + 1);
+}
+END_TEST
+
 /* ---- when they begin ---- */
 
 /* The memory of a pool that is full of cycles is there for whoever needs it, though few are suspect and no time
@@ -557,6 +620,8 @@ int main(void)
     tcase_add_test(young, a_trial_has_room_for_some_slots);
     tcase_add_test(young, each_suspect_behind_a_cut_is_unresolved);
     tcase_add_test(young, an_index_that_is_used_again_is_young);
+    tcase_add_test(young, what_died_in_a_chain_is_young_again);
+    tcase_add_loop_test(young, a_chain_gives_all_back, 0, 3);
     tcase_add_test(young, a_cycle_through_an_old_object_is_left_to_a_full_collection);
     tcase_add_test(young, old_suspects_are_no_growth);
     tcase_add_test(young, its_steps_are_its_own);
