@@ -232,7 +232,8 @@ static inline void gc_shade(struct gc *gc, uint32_t index)
         gc_marked(gc, index);
 }
 void gc_born_while_collecting(struct gc *gc, uint32_t index);
-void gc_dropped(struct gc *gc, uint32_t index);    /* for gc_drop() */
+/* It is alive and nothing refers to it any more: it dies, or its guard is delivered. */
+void object_lost(struct gc *gc, uint32_t index);
 void young_suspect(struct gc *gc, uint32_t index); /* for gc_suspect(); it is not marked */
 
 /* It may be garbage: there must be a full collection some time. */
@@ -263,15 +264,15 @@ static inline bool gc_waits(const struct gc *gc, uint64_t w0)
 }
 
 /* Only slots keep it. If they make a cycle with its own, nobody would ever free it. Most of what lives long has been
- * marked: that is told at once. */
+ * marked: that is told at once, even while there can be no cycle, since the next step then resolves it. */
 static inline void gc_suspect(struct gc *gc, uint32_t index)
 {
     uint64_t w0 = gc->heap->hot[index].w0;
-    if (w0_ns(w0) == 0 || unlikely(!heap_may_have_cycles(gc->heap)))
+    if (w0_ns(w0) == 0)
         return;
     if (heap_is_marked(gc->heap, index))
         gc_unresolved_old(gc);
-    else if (!gc_waits(gc, w0))
+    else if (!gc_waits(gc, w0) && likely(heap_may_have_cycles(gc->heap)))
         young_suspect(gc, index);
 }
 
@@ -311,16 +312,16 @@ static inline void gc_first_slot(struct gc *gc, uint32_t index)
 }
 
 /* The object has lost a reference. Call after every drop, once the operation is committed: it dies if that was the
- * last one. (Left to itself, gcc makes this a call.) */
+ * last one, unless it is dead already. (Left to itself, gcc makes this a call.) */
 static inline __attribute__((always_inline)) void gc_drop(struct gc *gc, uint32_t index)
 {
     const struct hot *hot = &gc->heap->hot[index];
-    if (is_held_outside(hot))
+    if (hot->holder >> 32 != 0 || (hot->w0 & (W0_LINK | W0_STATE)) != W0_ALIVE)
         return;
-    if (likely(hot->in != 0 && w0_state(hot->w0) == W0_ALIVE))
+    if (likely(hot->in != 0))
         gc_suspect(gc, index);
     else
-        gc_dropped(gc, index);
+        object_lost(gc, index);
 }
 
 #endif

@@ -39,8 +39,6 @@ static inline __attribute__((always_inline)) bool object_free(struct gc *gc, uin
     return object_end(gc, &heap->hot[index], w0, false);
 }
 
-/* It is alive and nothing refers to it any more: it dies, or its guard is delivered. */
-void object_lost(struct gc *gc, uint32_t index);
 /* A trial has condemned it, it has no guard, and nothing refers to it any more: it is freed, if that is one piece, else
  * it waits for the reaper. What its slots still name is not of the trial, or lives. Returns the units of freeing. */
 unsigned object_condemned(struct gc *gc, uint32_t index);

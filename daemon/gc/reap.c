@@ -63,17 +63,6 @@ void object_lost(struct gc *gc, uint32_t index)
     lost(gc, index);
 }
 
-void gc_dropped(struct gc *gc, uint32_t index)
-{
-    const struct hot *hot = &gc->heap->hot[index];
-    if (w0_state(hot->w0) != W0_ALIVE)
-        return;
-    if (hot->in != 0)
-        gc_suspect(gc, index);
-    else
-        lost(gc, index);
-}
-
 /* A slot of a dead object goes. What it names is alive; true: nothing but a guard keeps that now. */
 static inline bool drop_slot(struct gc *gc, uint32_t index, uint32_t slot, uint32_t edge)
 {

@@ -632,15 +632,14 @@ static int link_once(struct pool *pool, uint32_t index, uint32_t slot, uint32_t 
     if (slots_store(&pool->heap, index, slot, edge, &old) != 0)
         return pool_fail_oom(pool, ARENA_BYTES);
     in_replace(&pool->heap, index, slot, previous, edge);
-    if (edge != 0) {
+    if (edge != 0)
         gc_linked(&pool->gc, index, target);
-        if (slot == 0 && unlikely(w0_ns(pool->heap.hot[index].w0) == 1))
-            gc_first_slot(&pool->gc, index);
-    }
     if (previous != 0) {
         pool_after_drop(pool, previous & SLOT_TARGET);
         replay_uint(pool, heap_id(&pool->heap, previous & SLOT_TARGET));
     } else {
+        if (edge != 0 && slot == 0 && w0_ns(pool->heap.hot[index].w0) == 1)
+            gc_first_slot(&pool->gc, index);
         replay_pair(pool, REPLAY_NIL, 0, 0);
     }
     pool_commit_as(pool, REASON_UNLINK);

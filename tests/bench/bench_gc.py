@@ -31,6 +31,8 @@ from gc_figures import CHAINS, CPYTHON, GRAPHS, MILLION, OPERATIONS, OURS
 from gc_latency import Latency
 from servers import SERVER_CORE, Failed, Programs, machine, output, pinned
 
+BARRIER_TURNS = 5  # of both programs in a round: a neighbour on the same machine moves each of them by more than their difference
+
 ROWS = GRAPHS + CHAINS + ("churn", "barrier", "get")
 
 
@@ -99,8 +101,9 @@ class Measuring:
         def measure(program):
             result = run([program, "barrier", str(objects)])
             return {f"{state}_{name}": result[state][name] for state in ("idle", "marking") for name in OPERATIONS}
-        self.record(("barrier", objects, "without"), number, lambda: measure(self.bare))
-        self.record(("barrier", objects, OURS), number, lambda: measure(self.program))
+        for _ in range(BARRIER_TURNS):
+            self.record(("barrier", objects, "without"), number, lambda: measure(self.bare))
+            self.record(("barrier", objects, OURS), number, lambda: measure(self.program))
 
     def one_round(self, number):
         for objects in self.options.objects:

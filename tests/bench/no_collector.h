@@ -38,8 +38,8 @@ static inline void bare_replace(struct heap *heap, uint32_t from, uint32_t slot,
 static inline void bare_drop(struct gc *gc, uint32_t index)
 {
     const struct hot *hot = &gc->heap->hot[index];
-    if (!is_held_outside(hot) && hot->in == 0)
-        gc_dropped(gc, index);
+    if (!is_held_outside(hot) && hot->in == 0 && w0_state(hot->w0) == W0_ALIVE)
+        object_lost(gc, index);
 }
 
 #define heap_find                       bare_find

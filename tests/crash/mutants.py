@@ -65,7 +65,7 @@ MUTANTS = [
      "    hot->w0 = w0_gen(hot->w0) | W0_ALIVE | payload.w0 | ns;\n    hot->holder = s == NULL ? 0 : 1ull << 32 | s->ref;\n"
      "    region_stored(&heap->meta);\n    hot->value = payload.value;\n    hot->holder"),
     ("free without a new generation", "daemon/gc/internal.h",
-     "(w0_gen(w0) + 1) | W0_FREE);", "w0_gen(w0) | W0_FREE);"),
+     "(w0_gen(w0) + 1) | W0_FREE;", "w0_gen(w0) | W0_FREE;"),
     ("recovery frees without a new generation", "daemon/heap/recover.c",
      "(w0_gen(hot->w0) + 1) | W0_FREE);", "w0_gen(hot->w0) | W0_FREE);"),
     ("recovery keeps all that is alive", "daemon/heap/recover.c",

@@ -240,7 +240,8 @@ START_TEST(a_trial_without_memory_is_put_off)
 }
 END_TEST
 
-/* Where there can be no cycle an old object loses a reference and is no suspect; then it becomes part of one. */
+/* Where there can be no cycle an old object that loses a reference is resolved without a collection when its time has
+ * come; then it becomes part of one. */
 START_TEST(a_cycle_through_an_old_object_is_left_to_a_full_collection)
 {
     uint64_t nils[2] = {0}, old = put_refs(&fx, fx.a, nils, 2), holder = put_refs(&fx, fx.a, &old, 1);
@@ -248,7 +249,11 @@ START_TEST(a_cycle_through_an_old_object_is_left_to_a_full_collection)
     (void)collect();
     uint64_t young = put_refs(&fx, fx.a, &old, 1);
     (void)release_one(&fx, fx.a, holder);
+    uint64_t ended = collections();
+    pass_ms(&fx, GC_FULL_AFTER_MS);
     drain(&fx);
+    ck_assert_uint_eq(figures().suspects, 0);
+    ck_assert_uint_eq(collections(), ended);
     link_to(old, 0, young);
     ck_assert_uint_eq(figures().suspects, 0);
     (void)release_one(&fx, fx.a, young);
