@@ -78,12 +78,13 @@ struct gc_runs {
 struct gc_young {
     struct reserve ring;     /* of u32, GC_SUSPECTS places: indexes of suspects; of some the object is gone */
     uint64_t pushed, popped; /* in the ring are the last pushed - popped */
-    uint64_t since_ms;       /* those that wait have not waited for longer than since then */
-    uint64_t begun, ended;   /* collections, from 1 */
-    bool is_next;            /* if both sorts are asked for: the last that began was a full one */
-    bool short_of_memory;    /* an allocation failed while suspects waited, and the next one has not ended */
-    bool runs, dry_run;      /* a collection is under way ... */
-    uint64_t until;          /* ... of the suspects that were pushed before these many */
+    uint64_t room_end;     /* it has room for what is pushed before these many; for more it has to be asked */
+    uint64_t since_ms;     /* those that wait have not waited for longer than since then */
+    uint64_t begun, ended; /* collections, from 1 */
+    bool is_next;          /* if both sorts are asked for: the last that began was a full one */
+    bool short_of_memory;  /* an allocation failed while suspects waited, and the next one has not ended */
+    bool runs, dry_run;    /* a collection is under way ... */
+    uint64_t until;        /* ... of the suspects that were pushed before these many */
     uint64_t objects_end, bytes_end; /* a pool that has grown to this (bytes of values) has the next one */
     enum gc_young_trigger trigger;
     struct gc_result running;
@@ -254,7 +255,8 @@ static inline void gc_unresolved(struct gc *gc, uint32_t index)
 /* It has survived GC_OLD trials: no trial looks at it any more, as at none that the last full collection has marked. */
 static inline bool gc_is_aged(uint64_t w0)
 {
-    return (w0 & W0_AGE) >> W0_AGE_SHIFT >= GC_OLD;
+    static_assert(GC_OLD == 2, "one bit tells");
+    return (w0 & (uint64_t)GC_OLD << W0_AGE_SHIFT) != 0;
 }
 
 /* One that is not marked waits for a trial already: that it has lost one more reference is nothing new. */

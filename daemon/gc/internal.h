@@ -39,9 +39,16 @@ static inline __attribute__((always_inline)) bool object_free(struct gc *gc, uin
     return object_end(gc, &heap->hot[index], w0, false);
 }
 
-/* A trial has condemned it, it has no guard, and nothing refers to it any more: it is freed, if that is one piece, else
- * it waits for the reaper. What its slots still name is not of the trial, or lives. Returns the units of freeing. */
-unsigned object_condemned(struct gc *gc, uint32_t index);
+#define SIMPLE_MAX                                                                                           \
+    (BLOCK_MAX - 8u) /* bytes of a value that is in a block, also if it has a version behind it */
+
+/* It can be freed in one piece: it has no list, nobody is to be told of its death, and its value is in a block. */
+static inline bool is_simple(const struct hot *hot)
+{
+    return (hot->w0 & (W0_OPEN | W0_WATCHED)) == 0 && w0_ns(hot->w0) < NS_BLOCK &&
+           value_size(hot->value) <= SIMPLE_MAX;
+}
+
 /* It is one of the living no more. */
 static inline void object_leaves(struct heap *heap, const struct hot *hot)
 {
@@ -67,6 +74,32 @@ static inline void zero_add(struct heap *heap, uint32_t index)
     heap->hot[index].in = heap->zero_head;
     heap->zero_head = index;
     heap->zero_count++;
+}
+
+/* Indexes of freed objects that lie in one word of the bitmaps, not given back yet; their marks neither. */
+struct freed {
+    uint32_t word;
+    uint64_t indexes;
+};
+/* The lowest are the next to be used, and what is made of them is young. */
+static inline void freed_give(struct heap *heap, const struct freed *freed)
+{
+    uint64_t left = freed->indexes;
+    if (heap->has_marks)
+        ((uint64_t *)(void *)heap->marks.base)[freed->word] &= ~left;
+    while (left != 0 && heap->spare_index_count < SPARE_INDEXES) {
+        index_give(heap, freed->word * 64 + bits_log2(left));
+        left &= ~(1ull << bits_log2(left));
+    }
+    freeset_add_all(&heap->free_index, freed->word * 64, left);
+}
+static inline void freed_add(struct heap *heap, struct freed *freed, uint32_t index)
+{
+    if (unlikely(index / 64 != freed->word)) {
+        freed_give(heap, freed);
+        *freed = (struct freed){.word = index / 64};
+    }
+    freed->indexes |= 1ull << (index % 64);
 }
 
 #define AHEAD 96u /* entries brought near before their turn when the table is walked in order */

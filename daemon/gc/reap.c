@@ -19,16 +19,6 @@ static bool is_kept_by_guard(struct gc *gc, uint32_t index)
     return gc_is_guarded(gc, index) || is_held_outside(&gc->heap->hot[index]);
 }
 
-#define SIMPLE_MAX                                                                                           \
-    (BLOCK_MAX - 8u) /* bytes of a value that is in a block, also if it has a version behind it */
-
-/* It can be freed in one piece: it has no list, nobody is to be told of its death, and its value is in a block. */
-static inline bool is_simple(const struct hot *hot)
-{
-    return (hot->w0 & (W0_OPEN | W0_WATCHED)) == 0 && w0_ns(hot->w0) < NS_BLOCK &&
-           value_size(hot->value) <= SIMPLE_MAX;
-}
-
 /* Frees it, and its index. */
 static inline __attribute__((always_inline)) void end(struct gc *gc, uint32_t index, uint64_t w0)
 {
@@ -89,38 +79,6 @@ static void reap_slot(struct gc *gc, uint32_t index)
     heap->zero_head = index;
 }
 
-/* Frees an object that is dead, has left the living, is in no queue, and has `left` slots, which are no list. Returns
- * what its first slot named and nothing but a guard keeps now, else 0. */
-static inline uint32_t reap_object(struct gc *gc, uint32_t index, uint64_t w0, unsigned left)
-{
-    uint64_t slots = left != 0 ? gc->heap->warm[index].slots : 0;
-    uint32_t child = slots & SLOT_TARGET, second = left > 1 ? (uint32_t)(slots >> 32) : 0;
-    bool second_is_lost = second != 0 && drop_slot(gc, index, 1, second);
-    bool child_is_lost = child != 0 && drop_slot(gc, index, 0, (uint32_t)slots);
-    end(gc, index, w0);
-    if (second_is_lost)
-        lost(gc, second & SLOT_TARGET);
-    return child_is_lost ? child : 0;
-}
-
-unsigned object_condemned(struct gc *gc, uint32_t index)
-{
-    const struct hot *hot = &gc->heap->hot[index];
-    uint64_t w0 = hot->w0;
-    unsigned slots = w0_ns(w0);
-    assert(w0_state(w0) == W0_ALIVE && hot->in == 0 && !gc_is_guarded(gc, index));
-    if (unlikely(!is_simple(hot))) {
-        object_dies(gc, index);
-        zero_add(gc->heap, index);
-        return 0;
-    }
-    object_leaves(gc->heap, hot);
-    uint32_t child = reap_object(gc, index, w0, slots);
-    if (unlikely(child != 0))
-        lost(gc, child);
-    return 1 + slots;
-}
-
 /* ---- chains: of an object that is freed the first slot names the next one ---- */
 
 #define CHAIN_AHEAD  48
@@ -134,33 +92,8 @@ static inline bool is_alone(const struct gc *gc)
     return gc->heap->audit == NULL && gc->heap->meta.save == NULL && gc->guarded.count == 0;
 }
 
-/* Indexes of freed objects that lie in one word of the bitmaps, not given back yet. */
-struct freed {
-    uint32_t word;
-    uint64_t indexes;
-};
-
-static inline void freed_give(struct heap *heap, const struct freed *freed)
-{
-    uint64_t left = freed->indexes;
-    if (heap->has_marks)
-        ((uint64_t *)(void *)heap->marks.base)[freed->word] &= ~left; /* the next objects here are young */
-    for (; left != 0 && heap->spare_index_count < SPARE_INDEXES; left &= left - 1)
-        index_give(heap, freed->word * 64 + bits_lowest(left));
-    freeset_add_all(&heap->free_index, freed->word * 64, left);
-}
-
-static inline void freed_add(struct heap *heap, struct freed *freed, uint32_t index)
-{
-    if (unlikely(index / 64 != freed->word)) {
-        freed_give(heap, freed);
-        *freed = (struct freed){.word = index / 64};
-    }
-    freed->indexes |= 1ull << (index % 64);
-}
-
-/* Of the next one both halves are needed soon: one wait for memory instead of two. What is linked in the order in which it
- * was made lies in order, so what comes much later is guessed; where nothing is, a prefetch does no harm. */
+/* Of the next one both halves are needed soon: one wait for memory instead of two. What is linked in the order in which
+ * it was made lies in order, so what comes much later is guessed; where nothing is, a prefetch does no harm. */
 static inline void chain_prefetch(const struct hot *next, const struct warm *warm,
                                   const struct warm *next_warm, int ahead)
 {
@@ -182,8 +115,8 @@ static __attribute__((noinline)) void chain_ends(struct gc *gc, uint32_t index)
         lost_for_later(gc, index);
 }
 
-/* Whether nothing but a guard keeps it now, and it can be freed right there: what is_held_outside() and is_simple() say, in
- * one look at its word. */
+/* Whether nothing but a guard keeps it now, and it can be freed right there: what is_held_outside() and is_simple()
+ * say, in one look at its word. */
 static inline bool chain_goes_on(const struct gc *gc, uint32_t index, const struct hot *hot, uint64_t w0,
                                  bool alone)
 {
@@ -196,14 +129,13 @@ static inline bool chain_goes_on(const struct gc *gc, uint32_t index, const stru
 static inline __attribute__((always_inline)) unsigned chain(struct gc *gc, uint32_t index, unsigned units,
                                                             uint64_t freed_end, int ahead, bool alone)
 {
-    static const uint64_t named[NS_BLOCK] = {0, UINT32_MAX, UINT64_MAX}; /* of warm->slots, by their number */
     struct heap *heap = gc->heap;
     struct hot *all = heap->hot, *hot = &all[index];
     const struct warm *all_warm = heap->warm, *warm = &all_warm[index];
     struct freed freed = {.word = index / 64};
     unsigned left = hot->link, spent = 0;
     for (uint64_t w0 = hot->w0;;) {
-        uint64_t slots = warm->slots & named[left];
+        uint64_t slots = slots_in_entry(warm, left);
         uint32_t child = slots & SLOT_TARGET, second = (uint32_t)(slots >> 32);
         struct hot *next = &all[child];
         const struct warm *next_warm = &all_warm[child];
@@ -240,8 +172,8 @@ static inline __attribute__((always_inline)) unsigned chain(struct gc *gc, uint3
     return spent;
 }
 
-/* Frees a chain of objects from one that is dead, has left the living, is in no queue, and whose slots, or what is left of
- * them, are in its entry: without a turn in the queue for each. Returns the units spent. */
+/* Frees a chain of objects from one that is dead, has left the living, is in no queue, and whose slots, or what is left
+ * of them, are in its entry: without a turn in the queue for each. Returns the units spent. */
 static unsigned reap_chain(struct gc *gc, uint32_t index, unsigned units, uint64_t freed_end, int ahead)
 {
     const struct hot *hot = &gc->heap->hot[index];

@@ -2,6 +2,8 @@
 #include "daemon/gc/trial.h"
 #include "daemon/gc/internal.h"
 
+#include <string.h>
+
 #define TABLE_MASK ((1u << TRIAL_BITS) - 1)
 #define NO_NODE    UINT32_MAX
 
@@ -55,14 +57,8 @@ static void bring_near(const struct heap *heap, uint32_t index)
     bits_prefetch(&heap->warm[index]);
 }
 
-/* NO_NODE: there is no room for it. */
-static uint32_t node_make(struct trial *t, uint32_t index)
+static uint32_t node_add(struct trial *t, uint32_t place, uint32_t index)
 {
-    uint32_t place = table_place(t, index);
-    if (place != NO_NODE && t->table[place] != 0)
-        return t->table[place] - 1u;
-    if (place == NO_NODE || t->count == t->nodes_most)
-        return NO_NODE;
     bring_near(t->heap, index);
     t->index[t->count] = index;
     t->in[t->count] = 0;
@@ -71,9 +67,27 @@ static uint32_t node_make(struct trial *t, uint32_t index)
     return t->count - 1;
 }
 
+static uint32_t node_search(struct trial *t, uint32_t index)
+{
+    uint32_t place = table_place(t, index);
+    if (place != NO_NODE && t->table[place] != 0)
+        return t->table[place] - 1u;
+    return place == NO_NODE || t->count == t->nodes_most ? NO_NODE : node_add(t, place, index);
+}
+
+/* NO_NODE: there is no room for it. */
+static inline uint32_t node_make(struct trial *t, uint32_t index)
+{
+    uint32_t place = trial_place(index), node = t->table[place];
+    if (likely(node == 0 && t->count < t->nodes_most))
+        return node_add(t, place, index);
+    return node != 0 && t->index[node - 1] == index ? node - 1 : node_search(t, index);
+}
+
 /* ---- growing ---- */
 
-static void subtract(struct trial *t, uint32_t target)
+/* (Left to itself, gcc makes this a call.) */
+static inline __attribute__((always_inline)) void subtract(struct trial *t, uint32_t target)
 {
     /* the mark of the last full collection: old, without a look at its entry */
     uint32_t node = heap_is_marked(t->heap, target) ? NO_NODE : node_make(t, target);
@@ -85,27 +99,42 @@ static void subtract(struct trial *t, uint32_t target)
     t->cut |= node < t->first && (t->is[node] & NODE_CUT) != 0;
 }
 
-/* Subtracts the slots of a node, unless S stops at it. */
-static void look_at(struct trial *t, uint32_t node)
+static void subtract_list(struct trial *t, uint32_t index, uint32_t slots)
 {
-    uint32_t index = t->index[node], slots = slots_count(t->heap, index), count;
-    const struct hot *hot = &t->heap->hot[index];
-    assert(w0_state(hot->w0) == W0_ALIVE);
-    if (is_held_outside(hot))
-        return;
-    if (gc_is_aged(hot->w0) || slots > t->slots_left) {
-        t->cut = true;
-        return;
-    }
-    t->slots_left -= slots;
-    t->is[node] |= NODE_SEEN;
-    t->in[node] += hot->in;
+    uint32_t count;
     for (uint32_t slot = 0; slot < slots; slot += count) {
         const uint32_t *span = slots_span(t->heap, index, slot, &count);
         for (uint32_t k = 0; k < count; k++)
             if (span[k] != 0)
                 subtract(t, span[k] & SLOT_TARGET);
     }
+}
+
+/* Subtracts the slots of a node, unless S stops at it. */
+static void look_at(struct trial *t, uint32_t node)
+{
+    uint32_t index = t->index[node];
+    const struct hot *hot = &t->heap->hot[index];
+    uint64_t w0 = hot->w0;
+    unsigned ns = w0_ns(w0);
+    uint32_t slots = likely(ns < NS_BLOCK) ? ns : slots_count(t->heap, index);
+    assert(w0_state(w0) == W0_ALIVE);
+    if (is_held_outside(hot))
+        return;
+    if (gc_is_aged(w0) || slots > t->slots_left) {
+        t->cut = true;
+        return;
+    }
+    t->slots_left -= slots;
+    t->is[node] |= NODE_SEEN;
+    t->in[node] += hot->in;
+    if (unlikely(ns >= NS_BLOCK)) {
+        subtract_list(t, index, slots);
+        return;
+    }
+    for (uint64_t left = slots_in_entry(&t->heap->warm[index], ns); left != 0; left >>= 32)
+        if ((uint32_t)left != 0)
+            subtract(t, left & SLOT_TARGET);
 }
 
 #define LISTS_AHEAD 8u
@@ -130,24 +159,22 @@ static void see_closure(struct trial *t, uint32_t index)
 }
 
 /* A suspect that has waited. False: there is no need to look at it, or it is a node already. */
-static bool must_look(struct trial *t, uint32_t index)
+static bool must_look(struct trial *t, uint32_t index, uint32_t node)
 {
     struct hot *hot = &t->heap->hot[index];
     if (w0_state(hot->w0) != W0_ALIVE || (hot->w0 & W0_SUSPECT) == 0)
         return false; /* gone, or it took the index of one that is */
     hot->w0 &= ~W0_SUSPECT;
-    uint32_t node = node_of(t, index);
     if (node != NO_NODE)
         t->is[node] |= NODE_SUSPECT;
     /* marked: a full collection has begun and ended since, and will be told of what happened meanwhile */
     return node == NO_NODE && !is_held_outside(hot) && hot->in != 0 && !heap_is_marked(t->heap, index);
 }
 
-/* Whether the next one waiting fits: a node already, or there is room for half of the largest closure. */
-static bool has_room(const struct trial *t, uint32_t index)
+/* Whether there is room for half of the largest closure. */
+static bool has_room(const struct trial *t)
 {
-    return t->count == 0 || (t->count <= t->nodes_most / 2 && t->slots_left >= TRIAL_SLOTS / 2) ||
-           node_of(t, index) != NO_NODE;
+    return t->count == 0 || (t->count <= t->nodes_most / 2 && t->slots_left >= TRIAL_SLOTS / 2);
 }
 
 #define SUSPECTS_AHEAD 8u
@@ -157,13 +184,13 @@ static unsigned take_suspects(struct trial *t, uint64_t until)
     struct gc_young *young = &t->gc->young;
     unsigned popped = 0;
     for (; young->popped < until && popped < TRIAL_POPS; popped++) {
-        uint32_t index = young_waiting(young, young->popped);
-        if (!has_room(t, index))
+        uint32_t index = young_waiting(young, young->popped), node = node_of(t, index);
+        if (node == NO_NODE && !has_room(t))
             break;
         if (young->popped + SUSPECTS_AHEAD < young->pushed)
             bring_near(t->heap, young_waiting(young, young->popped + SUSPECTS_AHEAD));
         young->popped++;
-        if (must_look(t, index))
+        if (must_look(t, index, node))
             see_closure(t, index);
     }
     return popped;
@@ -232,65 +259,135 @@ static void deliver_guards(struct trial *t, struct gc_result *result)
 
 /* ---- doing it ---- */
 
-/* Slots between condemned objects: gone. */
-static void detach(struct trial *t, uint32_t index)
+static bool is_condemned_target(const struct trial *t, uint32_t edge)
+{
+    uint32_t node = node_of(t, edge & SLOT_TARGET);
+    return node != NO_NODE && is_condemned(t, node);
+}
+
+/* One that the reaper will have in several pieces: its slots on condemned objects go here, since those are freed before
+ * it. */
+static void leave_to_reaper(struct trial *t, uint32_t index)
 {
     uint32_t slots = slots_count(t->heap, index);
     for (uint32_t slot = 0; slot < slots; slot++) {
         uint32_t edge = slots_edge(t->heap, index, slot);
-        uint32_t node = edge == 0 ? NO_NODE : node_of(t, edge & SLOT_TARGET);
-        if (node == NO_NODE || !is_condemned(t, node))
+        if (edge == 0 || !is_condemned_target(t, edge))
             continue;
-        in_drop(t->heap, index, slot, edge);
+        count_slot(t->heap, index, edge, UINT64_MAX);
         slots_forget(t->heap, index, slot);
     }
+    object_dies(t->gc, index);
+    zero_add(t->heap, index);
 }
 
-/* Returns the units spent. */
-static unsigned condemn(struct trial *t)
+/* What the heap and the result are told of in the end: those that were freed, and their values. */
+struct freeing {
+    struct freed freed;
+    uint64_t objects, bytes;
+    unsigned units;
+};
+
+/* All others at once. What they name beside each other loses a reference once they are freed. */
+static inline void free_at_once(struct trial *t, uint32_t index, struct freeing *f)
 {
-    unsigned units = 0;
-    for (uint32_t node = 0; node < t->count; node++)
-        if (is_condemned(t, node))
-            detach(t, t->index[node]);
-    t->gc->reason = REASON_CYCLE;
-    for (uint32_t node = t->count; node-- > 0;) {
-        if (!is_condemned(t, node))
-            continue;
-        units += object_condemned(t->gc, t->index[node]);
+    struct heap *heap = t->heap;
+    struct hot *hot = &heap->hot[index];
+    const struct warm *warm = &heap->warm[index];
+    uint64_t w0 = hot->w0, slots = slots_in_entry(warm, w0_ns(w0));
+    uint32_t drops[2], count = 0;
+    for (uint32_t slot = 0; slots != 0; slots >>= 32, slot++) {
+        uint32_t edge = (uint32_t)slots;
+        if (edge != 0 && is_condemned_target(t, edge)) {
+            count_slot(heap, index, edge, UINT64_MAX);
+        } else if (edge != 0) {
+            in_drop(heap, index, slot, edge);
+            drops[count++] = edge & SLOT_TARGET;
+        }
     }
-    t->gc->reason = REASON_RELEASE;
-    return units;
+    f->objects++;
+    f->bytes += value_size(hot->value);
+    f->units += 1 + w0_ns(w0);
+    if (unlikely(warm->label != 0))
+        t->gc->owner.freed(t->gc->owner.arg, index);
+    if (likely(object_end(t->gc, hot, w0, false)))
+        freed_add(heap, &f->freed, index);
+    while (count > 0)
+        gc_drop(t->gc, drops[--count]);
+}
+
+static void condemn(struct trial *t, uint32_t index, struct freeing *f, struct gc_result *result)
+{
+    const struct hot *hot = &t->heap->hot[index];
+    if (unlikely(t->heap->audit != NULL))
+        t->heap->audit[index] = 0;
+    if (likely(is_simple(hot))) {
+        free_at_once(t, index, f);
+        return;
+    }
+    result->unreachable++;
+    result->collected++;
+    result->bytes += value_size(hot->value);
+    leave_to_reaper(t, index);
 }
 
 /* What the trial says of one node that is not freed. */
 static void survive(struct trial *t, uint32_t node)
 {
     struct hot *hot = &t->heap->hot[t->index[node]];
+    if (w0_state(hot->w0) != W0_ALIVE)
+        return; /* nothing but a condemned object kept it */
     if ((t->is[node] & NODE_SEEN) != 0 && !gc_is_aged(hot->w0))
         hot->w0 += 1ull << W0_AGE_SHIFT;
     if ((t->is[node] & (NODE_SUSPECT | NODE_CUT)) == (NODE_SUSPECT | NODE_CUT))
         gc_unresolved(t->gc, t->index[node]);
 }
 
-/* Returns the units spent. */
+/* Nothing but condemned objects refers to condemned ones, so nobody counts the slots between them any more. Returns the
+ * units of freeing. */
+static unsigned do_it(struct trial *t, struct gc_result *result)
+{
+    struct freeing f = {0};
+    t->gc->reason = REASON_CYCLE;
+    for (uint32_t node = t->count; node-- > 0;)
+        if (is_condemned(t, node))
+            condemn(t, t->index[node], &f, result);
+        else
+            survive(t, node);
+    t->gc->reason = REASON_RELEASE;
+    freed_give(t->heap, &f.freed);
+    t->heap->freed += f.objects;
+    t->heap->alive -= f.objects;
+    t->heap->value_bytes -= f.bytes;
+    result->unreachable += f.objects;
+    result->collected += f.objects;
+    result->bytes += f.bytes;
+    return f.units;
+}
+
+/* What could be freed is told, and all stay suspects. */
+static void only_tell(struct trial *t, struct gc_result *result)
+{
+    for (uint32_t node = 0; node < t->count; node++) {
+        uint32_t index = t->index[node];
+        result->unreachable += is_condemned(t, node);
+        result->bytes += is_condemned(t, node) ? value_size(t->heap->hot[index].value) : 0;
+        if ((t->is[node] & NODE_SUSPECT) != 0)
+            young_suspect(t->gc, index);
+    }
+}
+
+/* Returns the units of freeing. */
 static unsigned decide(struct trial *t, bool dry_run, struct gc_result *result)
 {
-    find_live(t);
-    if (!dry_run)
-        deliver_guards(t, result);
-    for (uint32_t node = 0; node < t->count; node++) {
-        bool condemned = is_condemned(t, node);
-        result->unreachable += condemned;
-        result->bytes += condemned ? value_size(t->heap->hot[t->index[node]].value) : 0;
-        result->collected += condemned && !dry_run;
-        if (!condemned && !dry_run)
-            survive(t, node);
-        else if (dry_run && (t->is[node] & NODE_SUSPECT) != 0)
-            young_suspect(t->gc, t->index[node]);
-    }
     result->candidates += t->count;
-    return dry_run ? 0 : condemn(t);
+    find_live(t);
+    if (dry_run) {
+        only_tell(t, result);
+        return 0;
+    }
+    deliver_guards(t, result);
+    return do_it(t, result);
 }
 
 /* Without memory for a trial its suspects wait for the full collection, which needs none. */
@@ -310,13 +407,16 @@ static unsigned put_off(struct gc *gc, uint64_t until)
 
 unsigned trial(struct gc *gc, uint64_t until, bool dry_run, struct gc_result *result)
 {
-    struct trial *t = mem_zalloc(gc->heap->mem, sizeof *t);
+    struct trial *t = mem_alloc(gc->heap->mem, sizeof *t);
     if (t == NULL)
         return put_off(gc, until);
     t->gc = gc;
     t->heap = gc->heap;
     t->nodes_most = gc->young.nodes_most;
     t->slots_left = TRIAL_SLOTS;
+    t->count = t->looked = t->first = 0;
+    t->cut = false;
+    memset(t->table, 0, sizeof t->table);
     unsigned units = take_suspects(t, until);
     units += decide(t, dry_run, result);
     units += t->count + (TRIAL_SLOTS - t->slots_left);

@@ -14,35 +14,44 @@ static uint64_t waiting(const struct gc_young *young)
 
 /* ---- suspects ---- */
 
-static bool ring_has_room(struct gc *gc)
+static inline void push(struct gc *gc, uint32_t index)
 {
     struct gc_young *young = &gc->young;
-    if (waiting(young) == GC_SUSPECTS)
+    gc->heap->hot[index].w0 |= W0_SUSPECT;
+    if (young->pushed == young->popped)
+        young->since_ms = gc->now_ms;
+    ((uint32_t *)(void *)young->ring.base)[young->pushed++ % GC_SUSPECTS] = index;
+}
+
+/* Looks for room in the ring for one more, and some beyond. */
+static bool ring_make_room(struct gc *gc)
+{
+    struct gc_young *young = &gc->young;
+    uint64_t place = young->pushed % GC_SUSPECTS, left = GC_SUSPECTS - waiting(young);
+    if (left == 0 || !reserve_grow(&young->ring, gc->heap->mem, (place + 1) * sizeof(uint32_t)))
         return false;
-    size_t end = (young->pushed % GC_SUSPECTS + 1) * sizeof(uint32_t);
-    return likely(end <= young->ring.charged) || reserve_grow(&young->ring, gc->heap->mem, end);
+    uint64_t grown = young->ring.charged / sizeof(uint32_t) - place;
+    young->room_end = young->pushed + (grown < left ? grown : left);
+    return true;
 }
 
 /* Out of line, so that the others need no stack. */
-static __attribute__((noinline)) void wait_in_ring(struct gc *gc, uint32_t index)
+static __attribute__((noinline)) void push_if_there_is_room(struct gc *gc, uint32_t index)
 {
-    struct gc_young *young = &gc->young;
-    if (!ring_has_room(gc)) {
+    if (ring_make_room(gc))
+        push(gc, index);
+    else
         gc_unresolved(gc, index);
-        return;
-    }
-    gc->heap->hot[index].w0 |= W0_SUSPECT;
-    if (waiting(young) == 0)
-        young->since_ms = gc->now_ms;
-    ((uint32_t *)(void *)young->ring.base)[young->pushed++ % GC_SUSPECTS] = index;
 }
 
 void young_suspect(struct gc *gc, uint32_t index)
 {
     if (gc->phase >= GC_MARK || gc_is_aged(gc->heap->hot[index].w0))
         gc_unresolved(gc, index);
+    else if (likely(gc->young.pushed < gc->young.room_end))
+        push(gc, index);
     else
-        wait_in_ring(gc, index);
+        push_if_there_is_room(gc, index);
 }
 
 /* ---- collections ---- */

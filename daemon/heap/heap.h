@@ -335,6 +335,12 @@ static inline uint32_t slots_count(const struct heap *heap, uint32_t index)
     unsigned ns = w0_ns(heap->hot[index].w0);
     return ns < NS_BLOCK ? ns : (uint32_t)(heap->warm[index].slots >> 32);
 }
+/* All slots of an object that has up to two (`ns`), the first one lowest. */
+static inline uint64_t slots_in_entry(const struct warm *warm, unsigned ns)
+{
+    static const uint64_t named[NS_BLOCK] = {0, UINT32_MAX, UINT64_MAX};
+    return warm->slots & named[ns];
+}
 /* The place of one slot; below the count, or at it when there is room. Up to two are in the entry. */
 uint32_t *slots_at_list(const struct heap *heap, uint32_t index, uint32_t slot); /* for slots_at() */
 static inline uint32_t *slots_at(const struct heap *heap, uint32_t index, uint32_t slot)

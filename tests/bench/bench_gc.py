@@ -7,8 +7,11 @@
 
 Graphs are collected in Holdfast (the pool's code in one process, `gc` of this folder) and in CPython by turns, each in
 a process of its own, timed by CPU time; so are deaths of chains and churn. `barrier` is the difference of two builds of the
-same program, with and without the collector (no_collector.h). `get` is a daemon under an open loop (gc_latency.py). Core 0
-measures, core 1 puts load on.
+same program, with and without the collector (no_collector.h). `churn`, a collected object: the CPU time of the steps of the
+collector, which is asked for around each turn's steps, less what asking takes, by the objects they freed; and what their
+release takes more in the program with the collector than without, since it notes suspects. What making and releasing take
+otherwise is no part of it. Errands (memory made ready ahead of need) run between turns and are not counted, as the daemon has a
+thread for them. `get` is a daemon under an open loop (gc_latency.py). Core 0 measures, core 1 puts load on.
 
 At the end stand all figures, what is required of them and whether that is reached; the same goes to BUILD/bench-gc.md,
 every figure of every round to BUILD/bench-gc.json, and a picture to BUILD/bench-gc.svg.
@@ -31,7 +34,9 @@ from gc_figures import CHAINS, CPYTHON, GRAPHS, MILLION, OPERATIONS, OURS
 from gc_latency import Latency
 from servers import SERVER_CORE, Failed, Programs, machine, output, pinned
 
-BARRIER_TURNS = 5  # of both programs in a round: a neighbour on the same machine moves each of them by more than their difference
+# Of both programs in a round: a neighbour on the same machine moves each of them by more than their difference.
+BARRIER_TURNS = 5
+NOTE_TURNS = 10
 
 ROWS = GRAPHS + CHAINS + ("churn", "barrier", "get")
 
@@ -93,7 +98,12 @@ class Measuring:
         self.record((name, objects, OURS), number, measure)
 
     def churn(self, number, objects):
-        self.record(("churn", objects, OURS), number, lambda: run([self.program, "churn", str(objects), str(objects)]))
+        def measure():
+            result = run([self.program, "churn", str(objects), str(objects)])
+            noted, bare = (min(run([program, "note"])["release_ns"] for _ in range(NOTE_TURNS)) for program in (self.program, self.bare))
+            result["noted_ns"] = noted - bare
+            return {**result, "ns_per_collected": result["steps_ns_per_collected"] + result["noted_ns"]}
+        self.record(("churn", objects, OURS), number, measure)
 
     def barrier(self, number):
         objects = min(self.options.objects)

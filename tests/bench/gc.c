@@ -5,7 +5,10 @@
  *
  *     gc graph NAME OBJECTS     a whole collection; held live rings giant giantr mix, see make_graph()
  *     gc chain NAME OBJECTS     the head of a chain is released; ordered shuffled
- *     gc churn OBJECTS MADE     MADE objects come and go in rings of ten beside OBJECTS that live
+ *     gc churn OBJECTS MADE     MADE objects come and go in rings of ten beside OBJECTS that live: the time of the
+ *                               steps, which free them, for each collected object
+ *     gc note                   rings of ten are released, and nothing is collected: in build/bare/ nothing is noted
+ *                               either
  *     gc barrier OBJECTS        retain, release and link of a hot window of them, idle and while marking; built with
  *                               no_collector.h (build/bare/) the same without a collector
  *     gc trial OBJECTS          single trials of suspects anywhere in a random graph, four slots an object
@@ -362,12 +365,24 @@ static void bench_chain(const char *name, uint64_t objects)
 #define RING 10u
 #define TURN_RINGS                                                                                           \
     25u /* made between two slices: what a turn of the daemon's loop takes from one connection */
+#define TURN_OBJECTS (TURN_RINGS * RING)
 
-/* Makes a ring, one member with a slot on a living object, and lets it go. */
-static void ring_comes_and_goes(struct bench *b)
+/* What a look at the clock takes, at least. */
+static uint64_t clock_ns(void)
+{
+    uint64_t least = UINT64_MAX;
+    for (unsigned k = 0; k < 1000; k++) {
+        uint64_t begin = cpu_ns(), ns = cpu_ns() - begin;
+        least = ns < least ? ns : least;
+    }
+    return least;
+}
+
+/* A ring, one member with a slot on a living object. */
+static void make_ring(struct bench *b, uint64_t ids[RING])
 {
     struct put_spec specs[RING];
-    uint64_t refs[RING][2], ids[RING], counts[RING];
+    uint64_t refs[RING][2];
     for (uint64_t k = 0; k < RING; k++) {
         refs[k][0] = UINT64_MAX - (k + 1) % RING; /* the next item */
         refs[k][1] = b->id[random_next(&b->random) % b->count];
@@ -377,27 +392,41 @@ static void ring_comes_and_goes(struct bench *b)
     }
     if (pool_put_many(b->pool, b->keeper, specs, RING, ids) != 0)
         die(pool_fault(b->pool)->text);
-    if (pool_release(b->pool, b->keeper, ids, RING, 1, counts) != 0)
-        die(pool_fault(b->pool)->text);
 }
 
-/* `made` objects come and go, with a slice after each turn. Returns the processor time, *ret_peak is the largest
- * number of objects alive. */
-static uint64_t churn(struct bench *b, uint64_t made, struct slices *s, uint64_t *ret_peak)
+static void make_rings_of_a_turn(struct bench *b, uint64_t ids[TURN_OBJECTS])
 {
+    for (unsigned ring = 0; ring < TURN_RINGS; ring++)
+        make_ring(b, ids + (uint64_t)ring * RING);
+}
+
+static void release_rings(struct bench *b, const uint64_t ids[TURN_OBJECTS])
+{
+    uint64_t counts[RING];
+    for (unsigned ring = 0; ring < TURN_RINGS; ring++)
+        if (pool_release(b->pool, b->keeper, ids + (uint64_t)ring * RING, RING, 1, counts) != 0)
+            die(pool_fault(b->pool)->text);
+}
+
+struct churned {
+    uint64_t clients_ns; /* processor time of making and releasing */
+    uint64_t peak;       /* most objects alive */
+    struct slices slices;
+};
+
+/* The rings of a turn come and go, then there is a slice, and what a thread does beside goes on uncounted. */
+static void churn_turn(struct bench *b, struct churned *c, uint64_t a_look_ns)
+{
+    uint64_t ids[TURN_OBJECTS], begin = cpu_ns();
+    make_rings_of_a_turn(b, ids);
+    release_rings(b, ids);
+    c->clients_ns += cpu_ns() - begin - a_look_ns;
     struct pool_stats stats;
-    uint64_t begin = cpu_ns();
-    *ret_peak = 0;
-    for (uint64_t ring = 0; ring < made / RING; ring++) {
-        ring_comes_and_goes(b);
-        if (ring % TURN_RINGS != 0)
-            continue;
-        pool_stats(b->pool, &stats);
-        *ret_peak = stats.objects > *ret_peak ? stats.objects : *ret_peak;
-        if (pool_has_work(b->pool))
-            (void)slice(b->pool, s);
-    }
-    return cpu_ns() - begin;
+    pool_stats(b->pool, &stats);
+    c->peak = stats.objects > c->peak ? stats.objects : c->peak;
+    if (pool_has_work(b->pool))
+        (void)slice(b->pool, &c->slices);
+    run_errands(b->pool);
 }
 
 static void collect(struct bench *b)
@@ -417,37 +446,61 @@ static uint64_t collected(const struct bench *b)
     return stats.total.collected + stats.young_total.collected;
 }
 
-/* The collector's part is what the same churn costs more than with collections switched off. That is measured first,
- * after a round that touches the memory. */
+/* A quarter of it first, which touches the memory, is not counted. */
 static void bench_churn(uint64_t objects, uint64_t made)
 {
     struct bench b;
-    struct slices s = {0}, none = {0};
+    struct churned c = {0};
     struct pool_stats stats;
-    uint64_t peak, rest = objects / 4, bare = 0;
+    uint64_t a_look_ns = clock_ns(), turns = made / TURN_OBJECTS, before = 0;
     bench_open(&b, objects * 2 + made / 8);
     b.count = objects;
     put_all(&b);
     make_live(&b, 0, objects);
     pool_session_end(b.pool, b.builder, REASON_SESSION_END);
     drain(b.pool);
-    for (unsigned round = 0; round < 2; round++) {
-        bare = churn(&b, rest, &none, &peak);
-        collect(&b);
-    }
+    collect(&b);
     struct gc_config config = *pool_gc_config(b.pool);
     config.enabled = true;
     pool_gc_set_config(b.pool, &config);
     pool_stats(b.pool, &stats);
-    uint64_t before = collected(&b), all = churn(&b, made, &s, &peak), freed = collected(&b) - before;
-    double gc_ns = (double)all - (double)bare / (double)rest * (double)made;
-    printf("{\"churn\": %llu, \"made\": %llu, \"collected\": %llu, \"ns_per_collected\": %.1f, "
-           "\"bare_ns_per_object\": %.1f, \"peak_extra\": %llu, ",
-           (unsigned long long)objects, (unsigned long long)made, (unsigned long long)freed,
-           freed > 0 ? gc_ns / (double)freed : 0.0, (double)bare / (double)rest,
-           (unsigned long long)(peak - stats.objects));
-    slices_print(&s);
+    for (uint64_t turn = 0; turn < turns / 4 + turns; turn++) {
+        if (turn == turns / 4) {
+            free(c.slices.ns);
+            c = (struct churned){0};
+            before = collected(&b);
+        }
+        churn_turn(&b, &c, a_look_ns);
+    }
+    uint64_t freed = collected(&b) - before, of = turns * TURN_OBJECTS;
+    uint64_t steps_ns = c.slices.total - c.slices.count * a_look_ns;
+    printf("{\"churn\": %llu, \"made\": %llu, \"collected\": %llu, \"clients_ns_per_object\": %.1f, "
+           "\"steps_ns_per_collected\": %.1f, \"peak_extra\": %llu, ",
+           (unsigned long long)objects, (unsigned long long)of, (unsigned long long)freed,
+           (double)c.clients_ns / (double)of, freed > 0 ? (double)steps_ns / (double)freed : 0.0,
+           (unsigned long long)(c.peak - stats.objects));
+    slices_print(&c.slices);
     printf("}\n");
+}
+
+#define NOTE_TURNS 40u /* that many suspects have room in the ring */
+
+/* The least that the release of an object in a ring took in a turn. Nothing is collected. */
+static void bench_note(void)
+{
+    struct bench b;
+    uint64_t ids[TURN_OBJECTS], least = UINT64_MAX, a_look_ns = clock_ns();
+    bench_open(&b, NOTE_TURNS * TURN_OBJECTS);
+    b.id[0] = put(&b, b.keeper, NULL, 0);
+    b.count = 1;
+    for (unsigned turn = 0; turn < NOTE_TURNS; turn++) {
+        make_rings_of_a_turn(&b, ids);
+        uint64_t begin = cpu_ns();
+        release_rings(&b, ids);
+        uint64_t ns = cpu_ns() - begin - a_look_ns;
+        least = ns < least ? ns : least;
+    }
+    printf("{\"note\": %u, \"release_ns\": %.2f}\n", NOTE_TURNS * TURN_OBJECTS, (double)least / TURN_OBJECTS);
 }
 
 /* ---- barriers ---- */
@@ -561,13 +614,14 @@ int main(int count, char **arguments)
         bench_chain(arguments[2], strtoull(arguments[3], NULL, 10));
     else if (count == 4 && strcmp(arguments[1], "churn") == 0)
         bench_churn(strtoull(arguments[2], NULL, 10), strtoull(arguments[3], NULL, 10));
+    else if (count == 2 && strcmp(arguments[1], "note") == 0)
+        bench_note();
     else if (count == 3 && strcmp(arguments[1], "barrier") == 0)
         bench_barrier(strtoull(arguments[2], NULL, 10));
     else if (count == 3 && strcmp(arguments[1], "trial") == 0)
         bench_trial(strtoull(arguments[2], NULL, 10));
     else
-        die("usage: gc graph NAME OBJECTS | gc chain NAME OBJECTS | gc churn OBJECTS MADE | gc barrier "
-            "OBJECTS | "
-            "gc trial OBJECTS");
+        die("usage: gc graph NAME OBJECTS | gc chain NAME OBJECTS | gc churn OBJECTS MADE | gc note | "
+            "gc barrier OBJECTS | gc trial OBJECTS");
     return 0;
 }

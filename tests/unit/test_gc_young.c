@@ -315,8 +315,42 @@ START_TEST(what_died_in_a_chain_is_young_again)
 }
 END_TEST
 
-/* Each of a chain has a block and a tag, and one comes to its last generation. A guard anywhere, or an audit that counts
- * along, makes no difference. */
+/* An object with a block and a tag, and one slot. */
+static uint64_t put_tagged(uint64_t ref)
+{
+    const struct put_spec spec = {.value = bytes_in("a value that needs a block", 26),
+                                  .tag = (const uint8_t *)"node",
+                                  .tag_size = 4,
+                                  .refs = &ref,
+                                  .refs_count = 1};
+    uint64_t id;
+    ck_assert_int_eq(try_put(&fx, fx.a, &spec, &id), 0);
+    return id;
+}
+
+/* The next generation of the object's index is the last. Returns its id. */
+static uint64_t grow_old(uint64_t id)
+{
+    struct hot *hot = &fx.pool->heap.hot[id_index(id)];
+    hot->w0 = (hot->w0 & ~W0_GEN) | (W0_GEN_LAST - 1);
+    return heap_id(&fx.pool->heap, id_index(id));
+}
+
+/* Of so many objects that were made last nothing is left, and all their indexes but one can be used again. */
+static void all_is_given_back(uint64_t objects, uint64_t many)
+{
+    ck_assert_uint_eq(stats_of(&fx).objects, objects);
+    ck_assert_uint_eq(stats_of(&fx).labels, 0);
+    ck_assert_uint_eq(stats_of(&fx).value_live_bytes, 0);
+    ck_assert_uint_eq(stats_of(&fx).retired, 1);
+    ck_assert_uint_eq(figures().slots, 0);
+    uint64_t top = fx.pool->heap.sb->index_top;
+    for (uint64_t k = 0; k < many; k++)
+        (void)put_leaf(&fx, fx.a);
+    ck_assert_uint_eq(fx.pool->heap.sb->index_top, top + 1);
+}
+
+/* A guard anywhere, or an audit that counts along, makes no difference. */
 START_TEST(a_chain_gives_all_back)
 {
     enum { many = 200 };
@@ -326,18 +360,11 @@ START_TEST(a_chain_gives_all_back)
         ck_assert_int_eq(pool_guard(fx.pool, fx.b, guarded), 0);
     for (unsigned k = 0; k < many; k++) {
         uint64_t before = head;
-        const struct put_spec spec = {.value = bytes_in("a value that needs a block", 26),
-                                      .tag = (const uint8_t *)"node",
-                                      .tag_size = 4,
-                                      .refs = &before,
-                                      .refs_count = 1};
-        ck_assert_int_eq(try_put(&fx, fx.a, &spec, &head), 0);
+        head = put_tagged(before);
         if (k > 0)
             (void)release_one(&fx, fx.a, before);
-        struct hot *hot = &fx.pool->heap.hot[id_index(head)];
         if (k == many / 2)
-            hot->w0 = (hot->w0 & ~W0_GEN) | (W0_GEN_LAST - 1);
-        head = heap_id(&fx.pool->heap, id_index(head));
+            head = grow_old(head);
     }
     ck_assert_uint_eq(stats_of(&fx).labels, 1);
     struct verify_result result = {0};
@@ -350,15 +377,21 @@ START_TEST(a_chain_gives_all_back)
     while (_i == 2 && !pool_verify_step(fx.pool, many, &result)) {
     }
     ck_assert_uint_eq(result.findings_count, 0);
-    ck_assert_uint_eq(stats_of(&fx).objects, objects);
-    ck_assert_uint_eq(stats_of(&fx).labels, 0);
-    ck_assert_uint_eq(stats_of(&fx).value_live_bytes, 0);
-    ck_assert_uint_eq(fx.pool->heap.slots_plain, 0);
-    ck_assert_uint_eq(stats_of(&fx).retired, 1);
-    uint64_t top = fx.pool->heap.sb->index_top;
-    for (unsigned k = 0; k < many; k++)
-        (void)put_leaf(&fx, fx.a);
-    ck_assert_uint_eq(fx.pool->heap.sb->index_top, top + 1);
+    all_is_given_back(objects, many);
+}
+END_TEST
+
+START_TEST(a_trial_gives_all_back)
+{
+    enum { many = 100 };
+    uint64_t ring[many], objects = stats_of(&fx).objects;
+    ring[0] = grow_old(put_tagged(0));
+    for (unsigned k = 1; k < many; k++)
+        ring[k] = put_tagged(ring[k - 1]);
+    link_to(ring[0], 0, ring[many - 1]);
+    release_ids(fx.a, ring, many);
+    ck_assert_uint_eq(collect_young(false).collected, many);
+    all_is_given_back(objects, many);
 }
 END_TEST
 
@@ -443,6 +476,27 @@ START_TEST(small_ones_are_freed_in_the_trial)
     ck_assert_uint_eq(fx.pool->heap.freed, freed + 5);
     ck_assert_uint_eq(fx.pool->heap.zero_count, 0);
     ck_assert_uint_eq(fx.pool->heap.hot[id_index(kept)].in, 0);
+}
+END_TEST
+
+/* A large value, and a list, are given back in pieces. What they name beside each other is none of the trial's. */
+START_TEST(large_ones_wait_for_the_reaper)
+{
+    uint64_t kept = put_leaf(&fx, fx.a), refs[3] = {kept, kept, kept}, objects = stats_of(&fx).objects;
+    uint64_t ring[3] = {put_filled(&fx, fx.a, 100000, 1), put_refs(&fx, fx.a, refs, 3), put_leaf(&fx, fx.a)};
+    for (unsigned k = 0; k < 3; k++)
+        link_to(ring[k], 0, ring[(k + 1) % 3]);
+    release_ids(fx.a, ring, 3);
+    (void)collect_and_stay();
+    const struct heap *heap = &fx.pool->heap;
+    ck_assert_uint_eq(w0_state(heap->hot[id_index(ring[0])].w0), W0_ZERO);
+    ck_assert_uint_eq(w0_state(heap->hot[id_index(ring[1])].w0), W0_ZERO);
+    ck_assert_uint_eq(w0_state(heap->hot[id_index(ring[2])].w0), W0_FREE);
+    ck_assert_uint_eq(heap->zero_count, 2);
+    ck_assert_uint_eq(heap->hot[id_index(kept)].in, 2);
+    drain(&fx);
+    ck_assert_uint_eq(stats_of(&fx).objects, objects);
+    ck_assert_uint_eq(heap->hot[id_index(kept)].in, 0);
 }
 END_TEST
 
@@ -627,6 +681,8 @@ int main(void)
     tcase_add_test(young, an_index_that_is_used_again_is_young);
     tcase_add_test(young, what_died_in_a_chain_is_young_again);
     tcase_add_loop_test(young, a_chain_gives_all_back, 0, 3);
+    tcase_add_test(young, a_trial_gives_all_back);
+    tcase_add_test(young, large_ones_wait_for_the_reaper);
     tcase_add_test(young, a_cycle_through_an_old_object_is_left_to_a_full_collection);
     tcase_add_test(young, old_suspects_are_no_growth);
     tcase_add_test(young, its_steps_are_its_own);
