@@ -29,6 +29,7 @@ int gc_init(struct gc *gc, struct heap *heap, const struct gc_owner *owner)
               reserve_grow(&gc->stack, heap->mem, PAGE_BYTES);
     gc->stack_room = (uint32_t)(gc->stack.charged / sizeof(uint32_t));
     young_rest(gc);
+    gc_configured(gc);
     return ok ? 0 : -ENOMEM;
 }
 
@@ -37,6 +38,7 @@ void gc_recovered(struct gc *gc)
     gc->live_objects = gc->heap->alive;
     gc->live_bytes = gc_bytes(gc->heap);
     young_rest(gc);
+    gc_configured(gc);
 }
 
 void gc_done(struct gc *gc)
@@ -55,12 +57,6 @@ void gc_done(struct gc *gc)
 }
 
 /* ---- barriers and guards ---- */
-
-void gc_born_while_collecting(struct gc *gc, uint32_t index)
-{
-    heap_mark(gc->heap, index);
-    gc->owed += gc->tax + gc->tax_bytes * (uint64_t)(value_size(gc->heap->hot[index].value) / GC_TAX_PIECE);
-}
 
 /* The running collection does not condemn it: the guard may have come after the search for guards, or could not be
  * delivered. Nothing keeps it alive for that reason, so the next collection must see to it. */
@@ -131,6 +127,36 @@ static enum gc_trigger trigger_of(const struct gc *gc)
     return gc->now_ms - gc->unresolved_since_ms >= gc->config.full_after_ms ? GC_BY_TIME : GC_TRIGGERS;
 }
 
+/* The next look is when one could be due for the pool's growth, or a little later. */
+static void look_again(struct gc *gc)
+{
+    const struct heap *heap = gc->heap;
+    uint64_t objects_end = gc->live_objects + gc_growth_objects(gc), objects = heap->alive;
+    uint64_t bytes_end = gc->live_bytes + gc_growth_bytes(gc), bytes = gc_bytes(heap);
+    gc->look_objects = larger(objects_end, objects + GC_LOOK_OBJECTS);
+    gc->look_bytes =
+        heap->payloads.live_bytes + (bytes_end > bytes + GC_LOOK_BYTES ? bytes_end - bytes : GC_LOOK_BYTES);
+}
+
+void gc_configured(struct gc *gc)
+{
+    look_again(gc);
+}
+
+void gc_born_owing(struct gc *gc, uint32_t index)
+{
+    uint32_t pieces = value_size(gc->heap->hot[index].value) / GC_TAX_PIECE;
+    if (gc->phase >= GC_MARK) {
+        heap_mark(gc->heap, index);
+        gc->owed += gc->tax + (uint64_t)gc->tax_bytes * pieces;
+    } else if (gc_has_work(gc)) {
+        gc->owed +=
+            GC_TAX_MOST + (uint64_t)GC_TAX_BYTES_MOST * pieces; /* how much is known when it has begun */
+    } else {
+        look_again(gc);
+    }
+}
+
 static void resolve(struct gc *gc)
 {
     gc->unresolved = gc->unresolved_young = gc->unresolved_bytes = 0;
@@ -148,6 +174,12 @@ static void begin(struct gc *gc, enum gc_trigger trigger)
     gc->cursor = 0;
 }
 
+/* The pool may grow once until a collection begins, and once while it runs; one that begins late has half of that. */
+static uint64_t growth_end(uint64_t live, uint64_t growth, uint64_t now)
+{
+    return larger(live + 2 * growth, now + growth / 2);
+}
+
 /* From here on the marks mean something. What is unreachable now will be found. */
 static void begin_marking(struct gc *gc)
 {
@@ -161,8 +193,9 @@ static void begin_marking(struct gc *gc)
     gc->top = (uint32_t)heap->sb->index_top;
     mark_begin(gc);
     gc->estimate = heap->alive + heap->slots_plain + heap->slots_linked + gc->top / 64;
-    gc->objects_end = heap->alive + gc_growth_objects(gc);
-    gc->bytes_end = gc_bytes(heap) + gc_growth_bytes(gc);
+    gc->bytes_begun = gc_bytes(heap);
+    gc->objects_end = growth_end(gc->live_objects, gc_growth_objects(gc), heap->alive);
+    gc->bytes_end = growth_end(gc->live_bytes, gc_growth_bytes(gc), gc->bytes_begun);
     /* a dry run resolves nothing: what it finds stays */
     if (!gc->dry_run)
         resolve(gc);
@@ -272,6 +305,17 @@ static void add_to_total(struct gc *gc)
     gc->total.delivered += run->delivered;
 }
 
+/* What was made while it ran may be garbage as well as not: it is growth. */
+static void note_survivors(struct gc *gc)
+{
+    const struct gc_result *run = &gc->running;
+    uint64_t objects = run->candidates - run->collected, alive = gc->heap->alive;
+    uint64_t freed = run->bytes + run->collected * (sizeof(struct hot) + sizeof(struct warm));
+    uint64_t bytes = gc->bytes_begun > freed ? gc->bytes_begun - freed : 0, all = gc_bytes(gc->heap);
+    gc->live_objects = objects < alive ? objects : alive;
+    gc->live_bytes = bytes < all ? bytes : all;
+}
+
 static void finish(struct gc *gc)
 {
     struct gc_runs *runs = &gc->runs[gc->dry_run];
@@ -289,9 +333,9 @@ static void finish(struct gc *gc)
     gc->full[gc->trigger]++;
     if (gc->dry_run)
         return;
-    gc->live_objects = gc->heap->alive;
-    gc->live_bytes = gc_bytes(gc->heap);
+    note_survivors(gc);
     young_rest(gc);
+    look_again(gc);
     add_to_total(gc);
 }
 
@@ -389,15 +433,17 @@ static unsigned step(struct gc *gc, unsigned units)
     return 1;
 }
 
-/* How much each new object must pay so that the collection is done before the pool has grown too much. */
+/* How much each new object must pay so that the collection is done before the pool has grown too much. What the sweep
+ * frees is no more time for it: what is made meanwhile may be garbage too. */
 static void set_tax(struct gc *gc)
 {
     uint64_t debt = gc_debt(gc), objects = gc->heap->alive, bytes = gc_bytes(gc->heap);
     uint64_t room = gc->objects_end > objects ? gc->objects_end - objects : 1;
     uint64_t room_pieces = gc->bytes_end > bytes ? (gc->bytes_end - bytes) / GC_TAX_PIECE + 1 : 1;
     uint64_t tax = debt / room + 1, tax_bytes = debt / room_pieces + 1;
-    gc->tax = (uint32_t)(tax < GC_TAX_MOST ? tax : GC_TAX_MOST);
-    gc->tax_bytes = (uint32_t)(tax_bytes < GC_TAX_BYTES_MOST ? tax_bytes : GC_TAX_BYTES_MOST);
+    gc->tax = (uint32_t)larger(gc->tax, tax < GC_TAX_MOST ? tax : GC_TAX_MOST);
+    gc->tax_bytes =
+        (uint32_t)larger(gc->tax_bytes, tax_bytes < GC_TAX_BYTES_MOST ? tax_bytes : GC_TAX_BYTES_MOST);
 }
 
 unsigned gc_step(struct gc *gc, unsigned units)
@@ -430,12 +476,15 @@ void gc_pay(struct gc *gc)
 {
     unsigned units = gc->owed < GC_PAY_MOST ? (unsigned)gc->owed : GC_PAY_MOST;
     gc->owed -= units;
-    while (units > 0 && gc->phase >= GC_MARK) {
+    while (units > 0 && gc_has_work(gc)) {
+        bool runs = gc->phase != GC_IDLE;
         unsigned done = gc->heap->zero_head != 0 ? gc_reap(gc, units, UINT32_MAX) : gc_step(gc, units);
-        if (done == 0)
+        if (done == 0 || (runs && gc->phase == GC_IDLE)) /* the next one begins in a call of its own */
             return;
         units -= done < units ? done : units;
     }
+    if (!gc_has_work(gc))
+        gc->owed = 0;
 }
 
 static unsigned bucket_of(uint64_t ns)
@@ -542,7 +591,8 @@ uint64_t gc_debt(const struct gc *gc)
     if (gc->phase == GC_MERGE)
         return words - done;
     if (gc->phase == GC_SWEEP)
-        return 2 * words - done + 2 * heap->alive * (gc->top - gc->cursor) / gc->top;
+        return 2 * words - done +
+               (2 * heap->alive + heap->slots_plain + heap->slots_linked) * (gc->top - gc->cursor) / gc->top;
     uint64_t marking = gc->estimate > gc->running.units ? gc->estimate - gc->running.units : 0;
     return marking + 3 * words + gc_growth_objects(gc);
 }

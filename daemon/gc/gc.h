@@ -135,13 +135,18 @@ struct gc {
     uint64_t unresolved_since_ms; /* the oldest of them */
     bool short_of_memory;         /* an allocation failed since then */
 
-    uint64_t live_objects, live_bytes; /* at the end of the last full collection */
+    uint64_t live_objects,
+        live_bytes; /* of what the last full collection found when it began, alive at its end, at most */
+    uint64_t bytes_begun;            /* when its marking began */
     uint64_t estimate;               /* units that marking will take, at most, as things were when it began */
     uint64_t objects_end, bytes_end; /* it should be done before the pool has grown to this */
     uint32_t tax;                    /* units that each new object pays while a collection runs */
     uint32_t tax_bytes;              /* and each GC_TAX_PIECE bytes of it */
     uint64_t owed;                   /* of it, not yet paid */
-    uint64_t done_ms;                /* when the last one ended */
+    /* While none runs: a pool that has grown to this (bytes of values) looks whether one is due, which the next object then
+     * begins to pay for. */
+    uint64_t look_objects, look_bytes;
+    uint64_t done_ms; /* when the last one ended */
 
     bool worked; /* in the steps that gc_stepped() is told of next */
     struct gc_result running;
@@ -155,9 +160,11 @@ struct gc {
 #define GC_SUSPECTS       (2 * GC_YOUNG_SUSPECTS_MOST) /* places in the ring */
 #define GC_OLD            2u /* trials survived; after these trials stop at an object, and let it wait */
 #define GC_TAX_PIECE      256u
-#define GC_TAX_MOST       32u /* units: about a microsecond */
+#define GC_TAX_MOST       128u /* units: about 4 microseconds */
 #define GC_TAX_BYTES_MOST 4u
 #define GC_PAY_MOST       4096u /* in one go; the rest stays owed */
+#define GC_LOOK_OBJECTS   256u  /* between two looks in vain */
+#define GC_LOOK_BYTES     65536u
 #define GC_MEMORY_WAIT_MS 1000u /* between two collections for want of memory */
 
 /* ---- life ---- */
@@ -176,9 +183,13 @@ void gc_tick(struct gc *gc, uint64_t now_ms);
  * what was let go counts no more (sessions that are ending): marking begins with what is held at that moment. A call
  * that ends a collection, of either sort, begins no other. */
 unsigned gc_step(struct gc *gc, unsigned units);
-/* What the objects made since the last call owe to the running collection, or a part of it: the pool must not outgrow it.
- * Only between two operations. */
+/* What the objects made since the last call owe to the running collection, or to the one that is due, or a part of it:
+ * GC_PAY_MOST units, the rest stays owed. The pool must not outgrow the collection, so whoever makes objects must not go on
+ * before all is paid. Only between two operations; for a collection that has not begun what gc_step() says of sessions
+ * that are ending counts here too. */
 void gc_pay(struct gc *gc);
+/* The configuration was changed. */
+void gc_configured(struct gc *gc);
 bool gc_has_work(const struct gc *gc);
 /* When gc_tick() makes the next collection begin, if nothing else does; UINT64_MAX: never. */
 uint64_t gc_next_due(const struct gc *gc);
@@ -232,7 +243,7 @@ static inline void gc_shade(struct gc *gc, uint32_t index)
     if (!heap_is_marked(gc->heap, index))
         gc_marked(gc, index);
 }
-void gc_born_while_collecting(struct gc *gc, uint32_t index);
+void gc_born_owing(struct gc *gc, uint32_t index); /* for gc_born() */
 /* It is alive and nothing refers to it any more: it dies, or its guard is delivered. */
 void object_lost(struct gc *gc, uint32_t index);
 void young_suspect(struct gc *gc, uint32_t index); /* for gc_suspect(); it is not marked */
@@ -285,11 +296,14 @@ static inline bool is_held_outside(const struct hot *hot)
     return hot->holder >> 32 != 0 || w0_link(hot->w0) != LINK_NONE;
 }
 
-/* An object came to life: marked, and never grey, because gc_linked() is told each of its slots. */
+/* An object came to life: marked, and never grey, because gc_linked() is told each of its slots. It pays for the
+ * collection that runs or is due. */
 static inline void gc_born(struct gc *gc, uint32_t index)
 {
-    if (unlikely(gc->phase >= GC_MARK))
-        gc_born_while_collecting(gc, index);
+    const struct heap *heap = gc->heap;
+    if (unlikely(gc->phase >= GC_MARK) || unlikely(heap->alive >= gc->look_objects) ||
+        unlikely(heap->payloads.live_bytes >= gc->look_bytes))
+        gc_born_owing(gc, index);
 }
 
 /* Something outside begins to hold it: a root, which the search may have passed. */

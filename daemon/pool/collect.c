@@ -48,4 +48,5 @@ const struct gc_config *pool_gc_config(const struct pool *pool)
 void pool_gc_set_config(struct pool *pool, const struct gc_config *config)
 {
     pool->gc.config = *config;
+    gc_configured(&pool->gc);
 }

@@ -312,10 +312,8 @@ void pool_settle_now(struct pool *pool)
         (void)gc_reap(&pool->gc, INLINE_UNITS, POOL_INLINE_DEATHS);
         (void)notices_fire(pool, POOL_INLINE_DEATHS);
     }
-    if (pool->gc.owed != 0) {
-        gc_pay(&pool->gc);
-        events_collections(pool);
-    }
+    if (pool->gc.owed != 0)
+        pool_pay(pool);
 }
 
 void pool_commit(struct pool *pool)
@@ -443,6 +441,16 @@ static unsigned due_step(struct pool *pool)
     return lease_expire(pool) || ticket_expire(pool);
 }
 
+void pool_pay(struct pool *pool)
+{
+    bool waits = pool->dying != NULL || lease_is_due(pool) || ticket_is_due(pool);
+    if (waits && pool->gc.phase < GC_MARK)
+        pool->gc.owed =
+            0; /* none begins before what ends there counts no more, and nobody is made to wait for that */
+    gc_pay(&pool->gc);
+    events_collections(pool);
+}
+
 /* A collection begins only when nothing is dead and no session is ending, so that what was let go before is not taken
  * for alive. */
 unsigned pool_step(struct pool *pool, unsigned units)
@@ -470,6 +478,16 @@ unsigned pool_step(struct pool *pool, unsigned units)
 uint64_t pool_work(const struct pool *pool)
 {
     return pool->heap.work;
+}
+
+bool pool_owes(const struct pool *pool)
+{
+    return pool->gc.owed != 0;
+}
+
+uint64_t pool_made(const struct pool *pool)
+{
+    return pool->heap.made;
 }
 
 bool pool_errand_begin(struct pool *pool, struct pool_errand *ret)

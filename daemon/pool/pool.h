@@ -110,6 +110,14 @@ bool pool_has_work(const struct pool *pool);
  * loop turn: it has a bound. */
 uint64_t pool_work(const struct pool *pool);
 
+/* Whether objects made so far have not paid for all of the collection that they should. Whoever made them must not make more
+ * before pool_pay(), which does a part of it (GC_PAY_MOST units of work), has paid all: else garbage has no bound but by
+ * background work. */
+bool pool_owes(const struct pool *pool);
+void pool_pay(struct pool *pool);
+/* Objects made so far. */
+uint64_t pool_made(const struct pool *pool);
+
 /* ---- memory ahead of need (heap/ahead.h) ---- */
 
 /* Something that takes milliseconds and that another thread can do without touching the pool. */

@@ -132,8 +132,22 @@ static void begin_turn(struct conn *conn)
         return;
     conn->turn = conn->worker->turn;
     conn->turn_work = pool_work(conn->entry->pool);
+    conn->turn_made = pool_made(conn->entry->pool);
     conn->turn_requests = 0;
     conn->turn_bytes = 0;
+    if (likely(!conn->owes) || conn->entry->dropped)
+        return;
+    pool_pay(conn->entry->pool); /* a turn's work, if more is owed than that */
+    conn->owes = pool_owes(conn->entry->pool);
+}
+
+/* Requests were executed. Who makes objects by the thousand pays for a collection for some turns, in which it waits and
+ * others do not. */
+static void end_requests(struct conn *conn)
+{
+    const struct pool *pool = conn->entry->pool;
+    if (unlikely(pool_owes(pool)) && pool_made(pool) != conn->turn_made)
+        conn->owes = true;
 }
 
 /* What is to be done next: read, run again on the next turn, wait for the queue or an answer, leave, or finish. */
@@ -202,6 +216,7 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
     conn->turn_bytes += (uint32_t)count;
     uint64_t begin_ns = conn->stash == NULL && (size_t)count <= PARKED_MAX ? 0 : uv_hrtime();
     stash_arrived(conn, (uint8_t *)buf->base, (size_t)count);
+    end_requests(conn);
     /* Large frames may consist of so many values that to look at one read of them is most of a turn's work. */
     if (begin_ns != 0 && uv_hrtime() - begin_ns > TURN_US * 1000 / 2)
         conn->turn_bytes = TURN_BYTES;
@@ -251,6 +266,7 @@ void conn_run(struct conn *conn)
         stash_release(conn);
     if (!conn_blocked(conn))
         stash_run(conn);
+    end_requests(conn);
     output_flush(conn);
     if (unlikely(worker->traced_count != 0))
         trace_flushed(conn);
@@ -392,6 +408,7 @@ static void enter(struct call *call, struct pool_entry *entry, struct session *s
     list_append(&entry->conns, &conn->in_entry);
     conn->entry = entry;
     conn->turn_work = pool_work(entry->pool);
+    conn->turn_made = pool_made(entry->pool);
     conn->session = call->session = session;
     conn->replay = session_replays(session) ? CONN_REPLAY_ON : CONN_REPLAY_OFF;
     conn->greeted = true;

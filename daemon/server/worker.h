@@ -282,8 +282,9 @@ struct conn {
     uint64_t watched_size;  /* what was left at the last look */
     uint64_t watched_ms;    /* loop time of the last progress, or of the end of its reading */
     uint64_t read_ns;       /* the turn in which it was read last began: see book.h */
-    uint64_t turn;          /* the turn that the next three are of */
+    uint64_t turn;          /* the turn that the next four are of */
     uint64_t turn_work;     /* pool_work() of its pool when it began */
+    uint64_t turn_made;     /* pool_made() then */
     uint32_t turn_requests, turn_bytes;
     enum conn_state state;
     bool reading;
@@ -291,6 +292,7 @@ struct conn {
     bool requested; /* a request came (hello must precede it) */
     bool greeted;   /* hello was done */
     bool finish;    /* finish once this reply is written */
+    bool owes;      /* what it made is not all paid for: that comes before its next request */
     bool shut;      /* our side is shut down */
     uint8_t replay; /* enum conn_replay */
     struct replay_match match;

@@ -5,8 +5,7 @@
 Clients make rings and let them go as fast as they can: small ones, which trials find; rings larger than any trial, which
 only full collections find; and pairs of 1 MiB each. Others read all the while. What is alive beyond what is held is
 garbage (dead objects that wait to be freed are counted apart, as backlog), and a watcher asks again and again how much
-that is. The daemon is one without sanitizers: what they slow down is the collector's share of a turn more than what clients
-ask for.
+that is.
 
 HF_TEST_LONG=1  20 minutes in all instead of a few seconds"""
 import os
@@ -16,7 +15,7 @@ import time
 import unittest
 
 sys.path.insert(0, __file__.rsplit("/", 2)[0] + "/lib")
-from daemon import RELEASE, Daemon  # noqa: E402
+from daemon import Daemon  # noqa: E402
 from rpc import encode, Raw  # noqa: E402
 
 LONG = os.environ.get("HF_TEST_LONG") == "1"
@@ -56,7 +55,7 @@ class Load(threading.Thread):
 
 class Bound(unittest.TestCase):
     def setUp(self):
-        self.daemon = Daemon(tcp=False, program=RELEASE).start()
+        self.daemon = Daemon(tcp=False).start()
         self.addCleanup(self.daemon.stop)
         self.watcher = self.daemon.client()
         self.addCleanup(self.watcher.close)
