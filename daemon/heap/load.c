@@ -64,10 +64,10 @@ static enum load_result judge_header(const struct saved_header *header, char *er
 {
     if (header->magic != SAVED_MAGIC)
         return fail(LOAD_DAMAGED, error, error_size, "no saved image: the magic number is missing");
-    if (header->format != SAVED_FORMAT)
+    if (header->format < SAVED_FORMAT_FIRST || header->format > SAVED_FORMAT)
         return fail(LOAD_DAMAGED, error, error_size,
-                    "it has format %u of saved images, this version reads format %u", header->format,
-                    SAVED_FORMAT);
+                    "it has format %u of saved images, this version reads formats %u to %u", header->format,
+                    SAVED_FORMAT_FIRST, SAVED_FORMAT);
     if (header->checksum != saved_header_checksum(header))
         return fail(LOAD_DAMAGED, error, error_size,
                     "the header, at byte 0, is damaged: its checksum is wrong");
@@ -116,7 +116,7 @@ static bool is_head(const struct reading *r)
     uint64_t end = values ? r->header->superblock.values_bytes
                           : r->header->superblock.blocks_at + r->header->superblock.blocks_bytes;
     return record->magic == SAVED_RECORD && record->size > 0 && record->size <= SAVED_PIECE &&
-           record->size % PAGE_BYTES == 0 && offset % SAVED_PIECE == 0 && offset < end;
+           record->size % PAGE_BYTES == 0 && offset % PAGE_BYTES == 0 && offset < end;
 }
 
 /* The record at r->at, with its bytes. FINE; DAMAGED: `*ret_wrong` says what; FAILED. */

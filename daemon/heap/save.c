@@ -12,8 +12,10 @@
 #include <xxhash.h>
 
 #define AREAS       6u
-#define WRITE_BACK  (8u << 20)  /* bytes after which the system is asked to write back what it has got */
+#define WRITE_BACK  (1u << 20)  /* bytes after which the system is asked to write back what it has got */
 #define BEHIND_MOST (64u << 20) /* bytes that may wait for that: then the writer waits for the oldest */
+#define WAIT_BYTES  (8u << 20)  /* of them */
+#define WORDS_MOST  4096u       /* of a bitmap, looked at in one step */
 
 /* A part of a region of which something was kept at the instant. */
 struct area {
@@ -25,7 +27,7 @@ struct area {
 struct save {
     struct heap *heap;
     struct save_writer writer;
-    uint64_t *done[2]; /* of meta, of values: one bit a piece that is copied, or need not be */
+    uint64_t *done[2]; /* of meta, of values: one bit a page that is copied, or need not be */
     uint64_t done_bytes[2];
     struct area areas[AREAS];
     unsigned area; /* where save_step() is */
@@ -74,6 +76,7 @@ static const struct save_io file_io = {.write = file_write};
 /* Lets the system write back early, so that it never has so much to write that it stops whoever adds to it. */
 static void write_back(struct save_writer *writer, uint64_t end)
 {
+    end -= end % PAGE_BYTES; /* a page that is not full yet would be written twice */
     if (end < writer->handed + WRITE_BACK)
         return;
     (void)sync_file_range(writer->fd, (off_t)writer->handed, (off_t)(end - writer->handed),
@@ -81,7 +84,7 @@ static void write_back(struct save_writer *writer, uint64_t end)
     writer->handed = end;
     if (end < writer->awaited + BEHIND_MOST)
         return;
-    uint64_t until = writer->awaited + WRITE_BACK; /* a short wait: buffers are filled meanwhile */
+    uint64_t until = writer->awaited + WAIT_BYTES; /* a short wait: buffers are filled meanwhile */
     (void)sync_file_range(writer->fd, (off_t)writer->awaited, (off_t)(until - writer->awaited),
                           SYNC_FILE_RANGE_WAIT_BEFORE);
     writer->awaited = until;
@@ -98,17 +101,25 @@ static void add_checksums(struct save_buffer *buffer)
     }
 }
 
-int save_write(struct save_buffer *chain)
+static int write_buffer(struct save_buffer *buffer)
 {
-    for (; chain != NULL; chain = chain->next) {
-        struct save_writer *writer = chain->writer;
-        add_checksums(chain);
-        int err = writer->io->write(writer->io, writer->fd, chain->bytes, chain->used, chain->offset);
-        if (err != 0)
-            return err;
-        write_back(writer, chain->offset + chain->used);
+    struct save_writer *writer = buffer->writer;
+    add_checksums(buffer);
+    int err = writer->io->write(writer->io, writer->fd, buffer->bytes, buffer->used, buffer->offset);
+    if (err == 0)
+        write_back(writer, buffer->offset + buffer->used);
+    return err;
+}
+
+int save_write(struct save_buffer *chain, void (*rest)(void *data), void *data)
+{
+    int err = 0;
+    for (; chain != NULL && err == 0; chain = chain->next) {
+        err = write_buffer(chain);
+        if (rest != NULL)
+            rest(data);
     }
-    return 0;
+    return err;
 }
 
 /* ---- buffers ---- */
@@ -166,6 +177,12 @@ static void buffer_close(struct save *save)
     save->full_last = buffer;
 }
 
+/* How many save_step() leaves for pieces that must be copied at once. */
+static unsigned buffers_left(const struct save *save)
+{
+    return save->buffers_max / 4 * 3;
+}
+
 /* Room for a record and its bytes; NULL: no buffer. */
 static struct saved_record *record_room(struct save *save, uint32_t size, unsigned leave)
 {
@@ -181,26 +198,27 @@ static struct saved_record *record_room(struct save *save, uint32_t size, unsign
     return record;
 }
 
-/* ---- pieces ---- */
+/* ---- pages ---- */
 
 static unsigned region_number(const struct save *save, const struct region *region)
 {
     return region == &save->heap->values ? 1 : 0;
 }
 
-static bool is_done(const struct save *save, unsigned number, uint64_t piece)
+static bool is_done(const struct save *save, unsigned number, uint64_t page)
 {
-    return save->done[number][piece / 64] >> (piece % 64) & 1;
+    return save->done[number][page / 64] >> (page % 64) & 1;
 }
 
-static void set_done(struct save *save, unsigned number, uint64_t piece)
+static void set_done(struct save *save, unsigned number, uint64_t page, uint64_t end)
 {
-    save->done[number][piece / 64] |= 1ull << (piece % 64);
+    for (; page < end; page++)
+        save->done[number][page / 64] |= 1ull << (page % 64);
 }
 
-/* Bytes of a piece of the area that the file shall have. What is backed now, of a piece that is not done, was so at the
- * instant. */
-static uint32_t piece_bytes(const struct area *area, uint64_t offset)
+/* Bytes of [offset, offset + size) of the area that the file shall have. What is backed now, of a page that is not done,
+ * was so at the instant. */
+static uint32_t backed_bytes(const struct area *area, uint64_t offset, uint32_t size)
 {
     uint64_t left = area->end - offset;
     if (area->blocks != NULL) {
@@ -208,7 +226,7 @@ static uint32_t piece_bytes(const struct area *area, uint64_t offset)
         uint32_t backed = blocks_arena_bytes(area->blocks, (uint32_t)(in_area / ARENA_BYTES));
         left = backed > in_arena ? backed - in_arena : 0;
     }
-    return left < SAVED_PIECE ? (uint32_t)left : SAVED_PIECE;
+    return left < size ? (uint32_t)left : size;
 }
 
 static const struct area *area_of(const struct save *save, const struct region *region, uint64_t offset)
@@ -228,29 +246,32 @@ static bool is_zero(const uint8_t *bytes, uint32_t size)
 static void write_directly(struct save *save, const struct saved_record *head, const uint8_t *bytes)
 {
     const struct save_writer *writer = &save->writer;
-    struct saved_record record = *head;
-    uint64_t at = save->file_bytes;
-    record.checksum = saved_checksum(&record, bytes, at);
-    int err = writer->io->write(writer->io, writer->fd, &record, sizeof record, at);
-    if (err == 0)
-        err = writer->io->write(writer->io, writer->fd, bytes, record.size, at + sizeof record);
-    save->file_bytes += sizeof record + record.size;
-    save->checksum += record.checksum;
+    struct {
+        struct saved_record record;
+        uint8_t bytes[SAVED_PIECE];
+    } whole = {.record = *head};
+    uint64_t size = sizeof whole.record + head->size;
+    memcpy(whole.bytes, bytes, head->size);
+    whole.record.checksum = saved_checksum(&whole.record, whole.bytes, save->file_bytes);
+    int err = writer->io->write(writer->io, writer->fd, &whole, size, save->file_bytes);
+    save->file_bytes += size;
+    save->checksum += whole.record.checksum;
     save->facts.direct++;
     if (err != 0)
         fail(save, err);
 }
 
-/* Copies a piece that is not done. False: there is no buffer for it, and it can wait. */
-static bool copy_piece(struct save *save, const struct area *area, uint64_t offset, bool urgent)
+/* Copies a piece of `pages` pages, none of them done. False: there is no buffer for it, and it can wait. */
+static bool copy_piece(struct save *save, const struct area *area, uint64_t offset, uint64_t pages,
+                       bool urgent)
 {
     unsigned number = region_number(save, area->region);
     const uint8_t *bytes = area->region->base + offset;
-    uint32_t size = piece_bytes(area, offset);
+    uint32_t size = backed_bytes(area, offset, (uint32_t)(pages * PAGE_BYTES));
     if (size != 0 && !(number == 1 && is_zero(bytes, size))) {
         const struct saved_record head = {
             .magic = SAVED_RECORD, .size = size, .place = offset | (number == 1 ? SAVED_VALUES : 0)};
-        struct saved_record *record = record_room(save, size, urgent ? 0 : save->buffers_max / 2);
+        struct saved_record *record = record_room(save, size, urgent ? 0 : buffers_left(save));
         if (record == NULL && !urgent)
             return false;
         if (record != NULL) {
@@ -263,50 +284,71 @@ static bool copy_piece(struct save *save, const struct area *area, uint64_t offs
         save->facts.urgent += urgent;
         save->facts.copied++;
     }
-    set_done(save, number, offset / SAVED_PIECE);
+    set_done(save, number, offset / PAGE_BYTES, offset / PAGE_BYTES + pages);
     save->facts.bytes += size;
     return true;
 }
 
+/* How many pages from here on, before `end` and in the same area and SAVED_PIECE, are not done. */
+static uint64_t pages_together(const struct save *save, const struct area *area, uint64_t offset,
+                               uint64_t end)
+{
+    unsigned number = region_number(save, area->region);
+    uint64_t piece_end = (offset / SAVED_PIECE + 1) * SAVED_PIECE, pages = 0;
+    end = area->end < end ? area->end : end;
+    end = piece_end < end ? piece_end : end;
+    while (offset + pages * PAGE_BYTES < end && !is_done(save, number, offset / PAGE_BYTES + pages))
+        pages++;
+    return pages;
+}
+
+/* Meta by whole pieces, which are runs of cells: the word that is touched stands for its cell, of which other words are
+ * stored without being touched. */
 void save_touch(struct region *region, uint64_t offset, uint64_t size)
 {
     struct save *save = region->save;
     unsigned number = region_number(save, region);
-    for (uint64_t piece = offset / SAVED_PIECE; piece * SAVED_PIECE < offset + size && save->attached;
-         piece++) {
-        if (is_done(save, number, piece))
+    if (number == 0) {
+        uint64_t end = bits_round_up(offset + size, SAVED_PIECE);
+        offset -= offset % SAVED_PIECE;
+        size = end - offset;
+    }
+    for (uint64_t page = offset / PAGE_BYTES, pages = 1; page * PAGE_BYTES < offset + size && save->attached;
+         page += pages, pages = 1) {
+        if (is_done(save, number, page))
             continue;
-        const struct area *area = area_of(save, region, piece * SAVED_PIECE);
-        if (area != NULL)
-            (void)copy_piece(save, area, piece * SAVED_PIECE, true);
-        else
-            set_done(save, number, piece);
+        const struct area *area = area_of(save, region, page * PAGE_BYTES);
+        if (area != NULL) {
+            pages = pages_together(save, area, page * PAGE_BYTES, offset + size);
+            (void)copy_piece(save, area, page * PAGE_BYTES, pages, true);
+        } else {
+            set_done(save, number, page, page + 1);
+        }
     }
 }
 
-/* Whole pieces only: of others a part may have been there. */
 void save_backs(struct region *region, uint64_t offset, uint64_t size)
 {
     struct save *save = region->save;
-    uint64_t end = (offset + size) / SAVED_PIECE;
-    for (uint64_t piece = (offset + SAVED_PIECE - 1) / SAVED_PIECE; piece < end; piece++)
-        set_done(save, region_number(save, region), piece);
+    set_done(save, region_number(save, region), offset / PAGE_BYTES, (offset + size) / PAGE_BYTES);
 }
 
 /* ---- the walk over all that is not copied yet ---- */
 
-/* From where save_step() is to the next piece that is not done; false: all are. */
-static bool find_piece(struct save *save, unsigned *looked)
+/* From where save_step() is to the next page that is not done, over so many words of the bitmap; false: all are. */
+static bool find_page(struct save *save, unsigned *words)
 {
     while (save->area < AREAS) {
         const struct area *area = &save->areas[save->area];
+        const uint64_t *done = save->done[region_number(save, area->region)];
         if (save->at < area->at)
             save->at = area->at;
-        for (; save->at < area->end; save->at += SAVED_PIECE) {
-            if (!is_done(save, region_number(save, area->region), save->at / SAVED_PIECE))
+        while (save->at < area->end) {
+            uint64_t page = save->at / PAGE_BYTES, open = ~done[page / 64] >> (page % 64);
+            page = open != 0 ? page + bits_lowest(open) : (page / 64 + 1) * 64;
+            save->at = page * PAGE_BYTES;
+            if (open != 0 ? save->at < area->end : --*words == 0)
                 return true;
-            if (++*looked == 4096)
-                return true; /* enough for one step; this one is done, which does no harm */
         }
         save->area++;
         save->at = 0;
@@ -320,19 +362,40 @@ static void finish_pieces(struct save *save)
     buffer_close(save);
 }
 
+/* Once all is copied. One is kept for the last record, which must not fail for want of memory. */
+static bool has_spares(const struct save *save)
+{
+    return save->spare != NULL && (save->ended || save->spare->next != NULL);
+}
+
+/* In steps: thousands of pages at once would take longer than a turn may. */
+static unsigned free_spares(struct save *save, unsigned most)
+{
+    unsigned freed = 0;
+    for (; freed < most && has_spares(save); freed++) {
+        struct save_buffer *buffer = save->spare;
+        save->spare = buffer->next;
+        save->buffers--;
+        mem_unmap(save->heap->mem, buffer, sizeof *buffer);
+    }
+    return freed;
+}
+
 unsigned save_step(struct save *save, unsigned pieces)
 {
-    unsigned copied = 0, looked = 0;
-    while (save->attached && copied < pieces && looked < 4096) {
-        if (!find_piece(save, &looked)) {
+    unsigned copied = 0, words = WORDS_MOST;
+    if (!save->attached)
+        return free_spares(save, pieces);
+    while (save->attached && copied < pieces && words > 0) {
+        if (!find_page(save, &words)) {
             finish_pieces(save);
             return copied + 1;
         }
         const struct area *area = &save->areas[save->area];
-        if (!is_done(save, region_number(save, area->region), save->at / SAVED_PIECE) &&
-            !copy_piece(save, area, save->at, false))
+        uint64_t pages = words == 0 ? 0 : pages_together(save, area, save->at, area->end);
+        if (pages != 0 && !copy_piece(save, area, save->at, pages, false))
             break;
-        save->at += SAVED_PIECE;
+        save->at += pages * PAGE_BYTES;
         copied++;
     }
     return copied;
@@ -341,10 +404,15 @@ unsigned save_step(struct save *save, unsigned pieces)
 bool save_has_work(const struct save *save)
 {
     if (!save->attached)
-        return false;
+        return has_spares(save);
     bool room = save->filling != NULL && save->filling->used + sizeof(struct saved_record) + SAVED_PIECE <=
                                              sizeof save->filling->bytes;
-    return room || save->in_use + save->buffers_max / 2 < save->buffers_max;
+    return room || save->in_use + buffers_left(save) < save->buffers_max;
+}
+
+bool save_is_short(const struct save *save)
+{
+    return save->in_use > save->buffers_max / 2;
 }
 
 /* ---- chains ---- */
@@ -372,10 +440,13 @@ struct save_buffer *save_take(struct save *save)
         return NULL;
     if (!save->attached && save->full == NULL && !save->ended)
         write_end(save);
-    struct save_buffer *chain = save->full;
-    save->full = save->full_last = NULL;
-    for (const struct save_buffer *buffer = chain; buffer != NULL; buffer = buffer->next)
+    struct save_buffer *chain = save->full, *last = NULL;
+    for (; save->full != NULL && save->out < SAVE_CHAIN; save->full = last->next) {
+        last = save->full;
         save->out++;
+    }
+    if (last != NULL)
+        last->next = NULL;
     return chain;
 }
 
@@ -416,8 +487,8 @@ static bool make_bitmaps(struct save *save)
 {
     const struct region *regions[2] = {&save->heap->meta, &save->heap->values};
     for (unsigned k = 0; k < 2; k++) {
-        uint64_t pieces = regions[k]->size / SAVED_PIECE + 1;
-        save->done_bytes[k] = bits_round_up(bits_round_up(pieces, 64) / 8, MEM_PAGE);
+        uint64_t pages = regions[k]->size / PAGE_BYTES + 1;
+        save->done_bytes[k] = bits_round_up(bits_round_up(pages, 64) / 8, MEM_PAGE);
         save->done[k] = mem_map(save->heap->mem, save->done_bytes[k]);
         if (save->done[k] == NULL)
             return false;
@@ -481,7 +552,7 @@ static bool write_head(struct save *save, const struct save_config *config)
     *record = (struct saved_record){.magic = SAVED_RECORD, .size = PAGE_BYTES};
     memcpy(record + 1, heap->sb, PAGE_BYTES);
     save->records++;
-    set_done(save, 0, 0);
+    set_done(save, 0, 0, 1);
     return true;
 }
 

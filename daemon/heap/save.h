@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Saving an image as it is at one instant, in steps, while its pool goes on.
  *
- * The instant is save_begin(), between two operations. From then on a piece (SAVED_PIECE bytes) is copied before the
- * first store that could be seen in the file: region_touch() is called by whoever is about to write truth, or gives
- * something free out to be written, or gives pages back. All other pieces are copied by save_step(). Each once: a
- * bitmap tells.
+ * The instant is save_begin(), between two operations. From then on a page of values, or SAVED_PIECE bytes of meta, is
+ * copied before the first store that could be seen in the file: region_touch() is called by whoever is about to write
+ * truth, or gives something free out to be written, or gives pages back. All others are copied by save_step(), up to
+ * SAVED_PIECE bytes of neighbours as one piece. Each once: a bitmap tells.
  *
  * Why this is enough: what can be reached changes only by image_store() and its like; what cannot be reached at the
  * instant, and what is derived, may have any content in the file, because loading recovers it as any start does. Pages
  * that are backed later were not there; pages that are given back are copied before. The undo log is empty.
  *
  * Copies go into buffers of SAVE_BUFFER bytes, at most `memory` bytes of them, charged to the pool's budget.
- * save_step() uses half of them, so that there is room for pieces that must be copied at once. When even so none is
- * free, such a piece is written to the file directly, from where it is: some microseconds, since save_write() never
- * leaves the system with much to write back. No operation ever waits for a buffer.
+ * save_step() uses a quarter of them, so that there is room for pieces that must be copied at once. When even so none is
+ * free, such a piece is written to the file directly: some microseconds, unless save_write() has the file just then.
+ * So chains are short, and their buffers are back before many more are filled. No operation ever waits for a buffer.
  *
  * Threads: all is the pool's thread's, but save_write(), which may be called in any one, for one chain at a time, and
- * touches nothing but the buffers of that chain and the writer.
+ * touches nothing but the buffers of that chain and the writer. A buffer takes it about as long as a turn's background
+ * work may take; `rest` lets others have the processor in between.
  *
  * An error (the disk is full, the device fails) ends the save, never an operation: save_error(). */
 #ifndef HEAP_SAVE_H
@@ -36,7 +37,8 @@ struct save_io {
     int (*write)(const struct save_io *io, int fd, const void *data, uint64_t size, uint64_t offset);
 };
 
-#define SAVE_BUFFER     (65u * 4096) /* 16 pieces with their records */
+#define SAVE_BUFFER     (33u * 4096) /* 8 pieces with their records */
+#define SAVE_CHAIN      16u          /* buffers that are out at once, at most */
 #define SAVE_MEMORY     (32u << 20)  /* bytes of buffers, as a rule */
 #define SAVE_MEMORY_MIN SAVE_BUFFER  /* with less it does not begin */
 
@@ -75,14 +77,18 @@ struct save_facts {
 
 /* The instant. -ENOMEM, or -EBUSY: one is under way. */
 int save_begin(struct heap *heap, const struct save_config *config, struct save **ret);
-/* Copies up to `pieces`; returns how many, 0: there is no buffer for more now, or all are copied. */
+/* Copies up to `pieces`, or gives up to so many buffers back once all are copied; returns how many, 0: there is no buffer
+ * for more now, or nothing is left to do. */
 unsigned save_step(struct save *save, unsigned pieces);
 /* Whether a step would do something. */
 bool save_has_work(const struct save *save);
-/* A chain of buffers that are full (or the last ones) for save_write(); NULL: none, or another chain is out. */
+/* A chain of at most SAVE_CHAIN buffers that are full (or the last ones) for save_write(); NULL: none, or another chain is
+ * out. */
 struct save_buffer *save_take(struct save *save);
-/* Any thread: fills in the checksums and writes. 0 or -errno. */
-int save_write(struct save_buffer *chain);
+/* More than half of the buffers are in use: the sooner chains are back, the better. */
+bool save_is_short(const struct save *save);
+/* Any thread: fills in the checksums and writes. Calls `rest`, if there is one, after each buffer. 0 or -errno. */
+int save_write(struct save_buffer *chain, void (*rest)(void *data), void *data);
 /* The chain is back; `err`: what save_write() said. */
 void save_given_back(struct save *save, struct save_buffer *chain, int err);
 /* All of the file is written, its end too. */

@@ -5,7 +5,7 @@
  *   record, bytes     for each piece of the image that is kept, in any order
  *   record, bytes     the last one: struct saved_end
  *
- * A piece is SAVED_PIECE bytes of one of the two regions, or less at the end of what is backed. Not in the file are
+ * A piece is one to SAVED_PIECE / PAGE_BYTES pages of one of the two regions, no page is in two of them. Not in the file are
  * the undo log (it is empty at the instant of the save), pages that nothing is kept in, and pieces of values that are
  * zeros. The bytes of meta may have derived fields (format.h, D) of other instants: recovery makes them anew.
  *
@@ -16,14 +16,15 @@
 
 #include "daemon/heap/format.h"
 
-#define SAVED_MAGIC   0x3130657661736c68ull /* "hlsave01" */
-#define SAVED_FORMAT  1u
-#define SAVED_HEADER  4096u
-#define SAVED_PIECE   16384u       /* a run of cells, and the least run of blocks */
-#define SAVED_RECORD  0x73656370u  /* "pces" */
-#define SAVED_LAST    0x65736c68u  /* "hlse" */
-#define SAVED_VALUES  (1ull << 63) /* of a record's place: in the values, else in meta */
-#define SAVED_DATA_AT SAVED_HEADER
+#define SAVED_MAGIC        0x3130657661736c68ull /* "hlsave01" */
+#define SAVED_FORMAT       2u                    /* 1 had whole pieces only: it is read as this one is */
+#define SAVED_FORMAT_FIRST 1u                    /* of those that are read */
+#define SAVED_HEADER       4096u
+#define SAVED_PIECE        16384u       /* a run of cells */
+#define SAVED_RECORD       0x73656370u  /* "pces" */
+#define SAVED_LAST         0x65736c68u  /* "hlse" */
+#define SAVED_VALUES       (1ull << 63) /* of a record's place: in the values, else in meta */
+#define SAVED_DATA_AT      SAVED_HEADER
 
 struct saved_header {
     uint64_t magic;

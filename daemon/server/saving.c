@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define REST_MOST_NS 1000000u
 
 /* What the thread is to do, or has done. */
 enum job { JOB_WRITE, JOB_PUBLISH };
@@ -29,7 +32,8 @@ struct saving {
     uv_work_t work;
     enum job job;
     struct save_buffer *chain;
-    int err; /* of a write: -errno */
+    bool hurry; /* buffers are few */
+    int err;    /* of a write: -errno */
     enum saves_result result;
     unsigned removed; /* old periodic ones */
     char folder[RULES_FOLDER_MAX];
@@ -49,11 +53,38 @@ struct wait {
 
 /* ---- the thread ---- */
 
+static uint64_t own_cpu_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+struct resting {
+    uint64_t since_ns; /* processor time at the end of the last pause */
+    bool hurry;
+};
+
+/* A thread that writes for milliseconds is not interrupted when a worker has something to do on the same processor: by
+ * Linux not before its share of time is used up, in a system call perhaps not before its end. So it stops by itself
+ * after each buffer, for as long as it has used the processor; for a moment only when buffers are few. */
+static void rest(void *data)
+{
+    struct resting *resting = data;
+    uint64_t used_ns = own_cpu_ns() - resting->since_ns;
+    if (used_ns > REST_MOST_NS)
+        used_ns = REST_MOST_NS;
+    struct timespec pause = {.tv_nsec = resting->hurry ? 1 : (long)used_ns};
+    (void)nanosleep(&pause, NULL);
+    resting->since_ns = own_cpu_ns();
+}
+
 static void work(uv_work_t *request)
 {
     struct saving *saving = request->data;
     if (saving->job == JOB_WRITE) {
-        saving->err = save_write(saving->chain);
+        struct resting resting = {.since_ns = own_cpu_ns(), .hurry = saving->hurry};
+        saving->err = save_write(saving->chain, rest, &resting);
         return;
     }
     saving->result = saves_publish(&saving->file, saving->error, sizeof saving->error);
@@ -167,6 +198,7 @@ static void advance(struct saving *saving)
     }
     saving->chain = save_take(saving->save);
     if (saving->chain != NULL) {
+        saving->hurry = save_is_short(saving->save);
         give_out(saving, JOB_WRITE);
     } else if (save_is_done(saving->save)) {
         save_facts(saving->save, &saving->facts);

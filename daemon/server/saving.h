@@ -2,8 +2,8 @@
 /* Saves of pools to files, while they serve: by `save`, and periodically.
  *
  * The pool copies pieces in steps of its background work (pace.c); what is full of them is written by a thread of libuv's,
- * one job a save at a time; that thread also brings the file to the disk and gives it its name. The worker waits for
- * none of it. At most one save a pool; periodic ones one after the other in each worker.
+ * one job a save at a time, in small parts with pauses between; that thread also brings the file to the disk and gives it
+ * its name. The worker waits for none of it. At most one save a pool; periodic ones one after the other in each worker.
  *
  * A save that fails, for whatever reason, is logged, shown in `stats`, answered to who waits for it; its file is removed. */
 #ifndef SERVER_SAVING_H

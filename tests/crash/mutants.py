@@ -303,8 +303,11 @@ SAVE_MUTANTS = [
      "    image_touch(heap, &heap->warm[index]);\n", ""),
     ("save: no copy before a block is written", "daemon/heap/blocks.c",
      "    region_touch(b->region, b->at + *ret_offset, b->class[class].size);\n", ""),
-    ("save: only the first piece of a block is copied", "daemon/heap/save.c",
-     "piece * SAVED_PIECE < offset + size && save->attached;", "piece * SAVED_PIECE <= offset && save->attached;"),
+    ("save: only the first page of a block is copied", "daemon/heap/save.c",
+     "page * PAGE_BYTES < offset + size && save->attached;", "page * PAGE_BYTES <= offset && save->attached;"),
+    ("save: what follows a page is copied again", "daemon/heap/save.c",
+     "    while (offset + pages * PAGE_BYTES < end && !is_done(save, number, offset / PAGE_BYTES + pages))\n",
+     "    while (offset + pages * PAGE_BYTES < end)\n"),
     ("save: no copy before large values are written", "daemon/heap/blocks.c",
      "    region_touch(b->region, b->at + *ret_offset, pages * PAGE_BYTES);\n", ""),
     ("save: no copy before a run loses its type", "daemon/heap/blocks.c",
@@ -317,7 +320,7 @@ SAVE_MUTANTS = [
      "!(number == 1 && is_zero(bytes, size))", "!is_zero(bytes, size)"),
     ("save: a piece without a buffer is taken for copied", "daemon/heap/save.c",
      "        if (record == NULL && !urgent)\n            return false;\n",
-     "        if (record == NULL && !urgent) {\n            set_done(save, number, offset / SAVED_PIECE);\n"
+     "        if (record == NULL && !urgent) {\n            set_done(save, number, offset / PAGE_BYTES, offset / PAGE_BYTES + pages);\n"
      "            return true;\n        }\n"),
     ("save: a piece that must be copied at once and finds no buffer waits", "daemon/heap/save.c",
      "            write_directly(save, &head, bytes);\n", "            return false;\n"),

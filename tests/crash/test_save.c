@@ -177,7 +177,7 @@ static void step(struct attack *a)
     if (a->chain == NULL)
         a->chain = save_take(a->save);
     if (a->chain != NULL && random_once_in(&a->random, 3)) {
-        int err = save_write(a->chain);
+        int err = save_write(a->chain, NULL, NULL);
         save_given_back(a->save, a->chain, err);
         a->chain = NULL;
     }

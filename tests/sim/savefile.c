@@ -58,7 +58,7 @@ enum savefile_state savefile_go_on(struct savefile *file)
     if (file->chain == NULL)
         file->chain = save_take(save);
     if (file->chain != NULL && random_once_in(file->random, 3)) {
-        save_given_back(save, file->chain, save_write(file->chain));
+        save_given_back(save, file->chain, save_write(file->chain, NULL, NULL));
         file->chain = NULL;
     }
     int err = save_error(save);

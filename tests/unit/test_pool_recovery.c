@@ -432,7 +432,7 @@ static int save_file(void)
     while (!save_is_done(save)) {
         (void)pool_save_step(fx.pool);
         if ((chain = save_take(save)) != NULL)
-            save_given_back(save, chain, save_write(chain));
+            save_given_back(save, chain, save_write(chain, NULL, NULL));
     }
     ck_assert_int_eq(save_error(save), 0);
     pool_save_end(fx.pool);
@@ -479,6 +479,77 @@ START_TEST(reading_a_save_can_be_ended_at_any_call)
 }
 END_TEST
 
+START_TEST(files_of_an_older_format_are_read_and_those_of_a_later_one_refused)
+{
+    int fd = save_file();
+    for (unsigned format = 0; format <= SAVED_FORMAT + 1; format++) {
+        struct saved_header header;
+        char error[256] = "";
+        ck_assert_int_eq(pread(fd, &header, sizeof header, 0), sizeof header);
+        header.format = format;
+        header.checksum = saved_header_checksum(&header);
+        ck_assert_int_eq(pwrite(fd, &header, sizeof header, 0), sizeof header);
+        bool reads = format >= SAVED_FORMAT_FIRST && format <= SAVED_FORMAT;
+        ck_assert_int_eq(pool_saved_header(fd, &header, error, sizeof error) == 0, reads);
+        ck_assert_int_eq(reads, strstr(error, "this version reads formats 1 to 2") == NULL);
+    }
+    close(fd);
+}
+END_TEST
+
+static unsigned chain_length(const struct save_buffer *chain)
+{
+    unsigned length = 0;
+    for (; chain != NULL; chain = chain->next)
+        length++;
+    return length;
+}
+
+/* As if others took at once what it gives back: the last record must have room even so. */
+static void give_back_in_steps(struct save *save, struct mem *mem)
+{
+    struct save_facts before, after;
+    do {
+        save_facts(save, &before);
+        (void)pool_save_step(fx.pool);
+        save_facts(save, &after);
+        ck_assert_uint_le(before.memory - after.memory, 4 * SAVE_BUFFER);
+        mem->limit = mem->used;
+    } while (after.memory != before.memory);
+}
+
+START_TEST(a_save_gives_its_memory_back_in_steps)
+{
+    struct mem *mem = pool_mem(fx.pool);
+    uint64_t limit = mem->limit;
+    struct save_facts facts;
+    struct save *save;
+    struct save_buffer *chain;
+    unsigned chains = 0;
+    int fd = memfd_create("saved", MFD_CLOEXEC);
+    (void)put_filled(&fx, fx.a, 4 * MIB, 7);
+    ck_assert_int_eq(pool_save_begin(fx.pool, fd, &save), 0);
+    while (pool_save_has_work(fx.pool))
+        (void)pool_save_step(fx.pool);
+    save_facts(save, &facts);
+    ck_assert_uint_gt(facts.memory, 4 * MIB);
+    while ((chain = save_take(save)) != NULL) {
+        ck_assert_uint_le(chain_length(chain), SAVE_CHAIN);
+        ck_assert_ptr_null(save_take(save)); /* one at a time */
+        save_given_back(save, chain, save_write(chain, NULL, NULL));
+        give_back_in_steps(save, mem);
+        chains++;
+    }
+    save_facts(save, &facts);
+    ck_assert_uint_gt(chains, 2);
+    ck_assert(save_is_done(save));
+    ck_assert_uint_eq(facts.memory, 0);
+    pool_save_end(fx.pool);
+    mem->limit = limit;
+    close(fd);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pool recovery");
@@ -495,6 +566,8 @@ int main(void)
     tcase_add_test(t, a_pool_gets_another_number);
     tcase_add_test(t, a_limit_of_its_own_stays_and_the_daemons_is_followed);
     tcase_add_test(t, reading_a_save_can_be_ended_at_any_call);
+    tcase_add_test(t, a_save_gives_its_memory_back_in_steps);
+    tcase_add_test(t, files_of_an_older_format_are_read_and_those_of_a_later_one_refused);
     t = suite_case(suite, "small", setup_small, teardown);
     tcase_add_test(t, free_arenas_below_live_ones_cost_nothing);
     tcase_add_test(t, full_pool_is_recovered);
