@@ -4,6 +4,7 @@
 #include "daemon/server/handlers.h"
 #include "daemon/server/worker.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,21 +12,24 @@
 #include <time.h>
 
 #define REST_MOST_NS 1000000u
+#define NO_MEMORY    "no memory for a save"
+#define RUNNING      "a save of this pool is running; try again when it is done"
 
 /* What the thread is to do, or has done. */
-enum job { JOB_WRITE, JOB_PUBLISH };
+enum job { JOB_CREATE, JOB_WRITE, JOB_PUBLISH, JOB_DISCARD };
 
 struct saving {
     struct list link; /* in worker.savings */
     struct pool_entry *entry;
-    struct save *save; /* NULL: all is written */
+    struct save *save; /* NULL: there is no file yet, or all is written */
     struct saves_file file;
     char name[HF_SAVE_FILE_MAX + 1];
     bool periodic;
     uint64_t at_ms, began_ns; /* the instant */
     struct save_facts facts;
     struct list waiting; /* struct wait */
-    const char *abort;   /* why it comes to nothing; NULL: it goes on */
+    const char *abort;   /* why it is to come to nothing; NULL: it goes on */
+    int code;            /* it has come to nothing: -HF_E_..., and `error` says why */
 
     /* The thread's while `out` (but for entry and worker, which it leaves alone). */
     bool out;
@@ -48,6 +52,7 @@ struct wait {
     struct conn *conn;
     bool done;
     int code;
+    char error[SAVES_ERROR_MAX];
     struct save_figures figures;
 };
 
@@ -79,17 +84,31 @@ static void rest(void *data)
     resting->since_ns = own_cpu_ns();
 }
 
-static void work(uv_work_t *request)
+static void write_chain(struct saving *saving)
 {
-    struct saving *saving = request->data;
-    if (saving->job == JOB_WRITE) {
-        struct resting resting = {.since_ns = own_cpu_ns(), .hurry = saving->hurry};
-        saving->err = save_write(saving->chain, rest, &resting);
-        return;
-    }
+    struct resting resting = {.since_ns = own_cpu_ns(), .hurry = saving->hurry};
+    saving->err = save_write(saving->chain, rest, &resting);
+}
+
+static void publish(struct saving *saving)
+{
     saving->result = saves_publish(&saving->file, saving->error, sizeof saving->error);
     if (saving->result == SAVES_FINE && saving->periodic)
         saving->removed = saves_prune(saving->folder, saving->pool, saving->keep);
+}
+
+static void work(uv_work_t *request)
+{
+    struct saving *saving = request->data;
+    switch (saving->job) {
+    case JOB_CREATE:
+        saving->result =
+            saves_create(saving->folder, saving->name, &saving->file, saving->error, sizeof saving->error);
+        break;
+    case JOB_WRITE: write_chain(saving); break;
+    case JOB_PUBLISH: publish(saving); break;
+    case JOB_DISCARD: saves_discard(&saving->file); break;
+    }
 }
 
 /* ---- the end of one ---- */
@@ -103,7 +122,7 @@ static int code_of(enum saves_result result)
     }
 }
 
-static void answer(struct saving *saving, int code)
+static void answer(struct saving *saving)
 {
     struct list *at, *after;
     list_each(at, after, &saving->waiting)
@@ -112,7 +131,8 @@ static void answer(struct saving *saving, int code)
         list_remove(&wait->link);
         list_init(&wait->link);
         wait->done = true;
-        wait->code = code;
+        wait->code = saving->code;
+        memcpy(wait->error, saving->error, sizeof wait->error);
         wait->figures = saving->entry->saved;
         dispatch_answered(wait->conn);
     }
@@ -146,21 +166,16 @@ static void note_failed(struct pool_entry *entry, const char *name, uint64_t at_
                pool_name(entry->pool), name, error);
 }
 
+/* BUSY is told to whoever asked; it is no failure of the pool's saves. */
 static void finish(struct saving *saving)
 {
     struct pool_entry *entry = saving->entry;
     struct worker *worker = entry->worker;
-    bool good = saving->result == SAVES_FINE && saving->abort == NULL && saving->save == NULL;
-    if (saving->abort != NULL)
-        snprintf(saving->error, sizeof saving->error, "%s", saving->abort);
-    if (saving->save != NULL)
-        pool_save_end(entry->pool);
-    saves_discard(&saving->file);
-    if (good)
+    if (saving->code == 0)
         note_good(saving);
-    else
+    else if (saving->code != -HF_E_BUSY || saving->periodic)
         note_failed(entry, saving->name, saving->at_ms, saving->error);
-    answer(saving, good ? 0 : saving->abort != NULL ? -HF_E_DRAINING : -HF_E_INTERNAL);
+    answer(saving);
     list_remove(&saving->link);
     entry->saving = NULL;
     mem_free(worker->mem, saving, sizeof *saving);
@@ -168,32 +183,60 @@ static void finish(struct saving *saving)
     saving_schedule(worker);
 }
 
-/* ---- its way ---- */
+/* ---- its way: JOB_CREATE, the instant, JOB_WRITE for each chain, JOB_PUBLISH, or JOB_DISCARD instead of what is left ---- */
 
 static void after_work(uv_work_t *request, int status);
 
 static void give_out(struct saving *saving, enum job job)
 {
     saving->job = job;
-    saving->out = true;
-    if (uv_queue_work(&saving->entry->worker->loop, &saving->work, work, after_work) == 0)
+    /* libuv refuses only a request without a function */
+    saving->out = uv_queue_work(&saving->entry->worker->loop, &saving->work, work, after_work) == 0;
+    assert(saving->out);
+}
+
+/* Its file is there. */
+static void take_instant(struct saving *saving)
+{
+    struct pool_entry *entry = saving->entry;
+    worker_clock(entry->worker, entry);
+    saving->at_ms = entry->worker->now_ms;
+    saving->code = pool_save_begin(entry->pool, saving->file.fd, &saving->save);
+    if (saving->code != 0)
+        snprintf(saving->error, sizeof saving->error, "%s", pool_fault(entry->pool)->text);
+}
+
+/* Notes why it comes to nothing, if it does. */
+static void judge(struct saving *saving)
+{
+    if (saving->code != 0)
         return;
-    saving->out = false; /* libuv refuses only a request without a function */
-    saving->abort = "the system gives no thread to write it";
+    if (saving->abort != NULL) {
+        saving->code = -HF_E_DRAINING;
+        snprintf(saving->error, sizeof saving->error, "%s", saving->abort);
+    } else if (saving->save != NULL && save_error(saving->save) != 0) {
+        saving->code = -HF_E_INTERNAL;
+        (void)saves_explain(&saving->file, -save_error(saving->save), saving->error, sizeof saving->error);
+    }
+}
+
+static void end_save(struct saving *saving)
+{
+    if (saving->save != NULL) {
+        save_facts(saving->save, &saving->facts);
+        pool_save_end(saving->entry->pool);
+    }
+    saving->save = NULL;
 }
 
 static void advance(struct saving *saving)
 {
     if (saving->out)
         return;
-    if (saving->save != NULL && save_error(saving->save) != 0 && saving->abort == NULL) {
-        saving->result =
-            saves_explain(&saving->file, -save_error(saving->save), saving->error, sizeof saving->error);
-        finish(saving);
-        return;
-    }
-    if (saving->abort != NULL || saving->save == NULL) {
-        finish(saving);
+    judge(saving);
+    if (saving->code != 0) {
+        end_save(saving);
+        give_out(saving, JOB_DISCARD);
         return;
     }
     saving->chain = save_take(saving->save);
@@ -201,9 +244,7 @@ static void advance(struct saving *saving)
         saving->hurry = save_is_short(saving->save);
         give_out(saving, JOB_WRITE);
     } else if (save_is_done(saving->save)) {
-        save_facts(saving->save, &saving->facts);
-        pool_save_end(saving->entry->pool);
-        saving->save = NULL;
+        end_save(saving);
         give_out(saving, JOB_PUBLISH);
     }
 }
@@ -214,11 +255,18 @@ static void after_work(uv_work_t *request, int status)
     struct pool_entry *entry = saving->entry;
     (void)status; /* nobody cancels it */
     saving->out = false;
-    if (saving->job == JOB_WRITE)
-        save_given_back(saving->save, saving->chain, saving->err);
     pace_touch(entry); /* it has room for more pieces */
     worker_wake(entry->worker);
-    advance(saving);
+    if (saving->job == JOB_WRITE)
+        save_given_back(saving->save, saving->chain, saving->err);
+    if (saving->job == JOB_CREATE || saving->job == JOB_PUBLISH)
+        saving->code = code_of(saving->result);
+    if (saving->job == JOB_CREATE && saving->code == 0 && saving->abort == NULL)
+        take_instant(saving);
+    if (saving->job == JOB_PUBLISH || saving->job == JOB_DISCARD)
+        finish(saving);
+    else
+        advance(saving);
 }
 
 void saving_turn(struct worker *worker)
@@ -249,27 +297,16 @@ void saving_abort_all(struct worker *worker, const char *why)
 
 /* ---- beginning ---- */
 
-static int begin_save(struct pool_entry *entry, const char *folder, const char *name, bool periodic,
-                      char *error, size_t error_size)
+/* -HF_E_BUSY: one is running, -HF_E_OOM. */
+static int begin_save(struct pool_entry *entry, const char *folder, const char *name, bool periodic)
 {
     struct worker *worker = entry->worker;
-    snprintf(error, error_size, "a save of this pool is running; try again when it is done");
     if (entry->saving != NULL)
         return -HF_E_BUSY;
     struct saving *saving = mem_zalloc(worker->mem, sizeof *saving);
-    snprintf(error, error_size, "no memory for a save");
     if (saving == NULL)
         return -HF_E_OOM;
     worker_clock(worker, entry);
-    int r = code_of(saves_create(folder, name, &saving->file, error, error_size));
-    if (r == 0 && (r = pool_save_begin(entry->pool, saving->file.fd, &saving->save)) != 0) {
-        snprintf(error, error_size, "%s", pool_fault(entry->pool)->text);
-        saves_discard(&saving->file);
-    }
-    if (r != 0) {
-        mem_free(worker->mem, saving, sizeof *saving);
-        return r;
-    }
     saving->entry = entry;
     saving->periodic = periodic;
     saving->at_ms = worker->now_ms;
@@ -282,8 +319,7 @@ static int begin_save(struct pool_entry *entry, const char *folder, const char *
     list_init(&saving->waiting);
     list_append(&worker->savings, &saving->link);
     entry->saving = saving;
-    pace_touch(entry);
-    worker_wake(worker);
+    give_out(saving, JOB_CREATE);
     return 0;
 }
 
@@ -342,7 +378,7 @@ static void on_due(uv_timer_t *timer)
 {
     struct worker *worker = timer->data;
     struct pool_entry *entry = next_due(worker);
-    char error[SAVES_ERROR_MAX], name[HF_SAVE_FILE_MAX + 1], folder[RULES_FOLDER_MAX];
+    char name[HF_SAVE_FILE_MAX + 1], folder[RULES_FOLDER_MAX];
     if (!rules_folder(&worker->server->rules, folder))
         return; /* a message that there is none any more is under way */
     if (entry != NULL && entry->save_due_ms <= now_ms() && list_empty(&worker->savings)) {
@@ -350,8 +386,8 @@ static void on_due(uv_timer_t *timer)
         entry->save_due_ms += (late / every + 1) * every;
         worker_clock(worker, entry);
         saves_name_at(pool_name(entry->pool), worker->now_ms, name);
-        if (begin_save(entry, folder, name, true, error, sizeof error) != 0)
-            note_failed(entry, name, worker->now_ms, error);
+        if (begin_save(entry, folder, name, true) != 0)
+            note_failed(entry, name, worker->now_ms, NO_MEMORY);
     }
     saving_schedule(worker);
 }
@@ -381,8 +417,8 @@ void call_save_figures(const struct call *call, struct save_figures *ret)
     ret->running = saving != NULL;
     if (saving != NULL && saving->save != NULL)
         save_facts(saving->save, &facts);
-    double share =
-        saving != NULL && saving->save == NULL ? 0.99 : (double)facts.bytes / (double)(facts.bytes_most + 1);
+    bool written = saving != NULL && saving->job == JOB_PUBLISH;
+    double share = written ? 0.99 : (double)facts.bytes / (double)(facts.bytes_most + 1);
     ret->percent = !ret->running ? 0 : share > 0.99 ? 99 : (unsigned)(share * 100);
 }
 
@@ -400,7 +436,7 @@ static int wait_resume(struct call *call, void *state)
     if (!wait->done)
         return CALL_AGAIN;
     if (wait->code != 0)
-        return call_fail(call, -wait->code, wait->figures.error, "%s", "");
+        return call_fail(call, -wait->code, wait->error, "pool=%s", pool_name(call->pool));
     reply_saved(call, &wait->figures);
     return 0;
 }
@@ -408,7 +444,7 @@ static int wait_resume(struct call *call, void *state)
 int call_save(struct call *call, struct name_in file)
 {
     struct pool_entry *entry = call->conn->entry;
-    char error[SAVES_ERROR_MAX], name[HF_SAVE_FILE_MAX + 1], folder[RULES_FOLDER_MAX];
+    char name[HF_SAVE_FILE_MAX + 1], folder[RULES_FOLDER_MAX];
     if (!rules_folder(&call->server->rules, folder))
         return call_fail(call, HF_E_NOPERM, SAVING_NOWHERE, "%s", "");
     if (file.size != 0 && !saves_name_fits(file.data, file.size))
@@ -422,12 +458,12 @@ int call_save(struct call *call, struct name_in file)
     struct wait *wait = calloc(1, sizeof *wait);
     if (wait == NULL)
         return -HF_E_OOM;
-    int r = begin_save(entry, folder, name, false, error, sizeof error);
+    int r = begin_save(entry, folder, name, false);
     if (r != 0) {
         free(wait);
         if (r != -HF_E_BUSY)
-            note_failed(entry, name, call->worker->now_ms, error);
-        return call_fail(call, -r, error, "pool=%s", pool_name(call->pool));
+            note_failed(entry, name, call->worker->now_ms, NO_MEMORY);
+        return call_fail(call, -r, r == -HF_E_BUSY ? RUNNING : NO_MEMORY, "pool=%s", pool_name(call->pool));
     }
     wait->conn = call->conn;
     list_append(&entry->saving->waiting, &wait->link);
