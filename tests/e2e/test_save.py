@@ -15,11 +15,12 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 
-from daemon import Daemon, run  # noqa: E402
+from daemon import RELEASE, Daemon, run  # noqa: E402
 from rpc import RpcError, poll  # noqa: E402
 
 LEASE_MS = 3600000
 MIB = 1 << 20
+HOLD = os.path.join(os.path.dirname(RELEASE), "tests", "preload", "hold_thread.so")
 
 
 class SaveTest(unittest.TestCase):
@@ -289,6 +290,47 @@ class Refused(SaveTest):
             client.call("unname", "a")
             poll(lambda: client.reply("save", "small").error is None, "what was freed has gone back")
         daemon.stop()
+
+
+class Held(SaveTest):
+    """Making the file takes until the test lets it."""
+
+    def setUp(self):
+        super().setUp()
+        assert os.path.exists(HOLD), "%s is missing: run `make check`, which builds it" % HOLD
+        self.fifo = os.path.join(self.dir, "fifo")
+        os.mkfifo(self.fifo)
+        env = {"LD_PRELOAD": HOLD, "HF_HOLD_NAMES": ".default.save.new", "HF_HOLD_FIFO": self.fifo}
+        self.daemon = self.start("--workers", "1", program=RELEASE, env=env)
+        self.saver, self.other = self.daemon.client(), self.daemon.client({"lease_ms": 0})
+        self.addCleanup(self.saver.close)
+        self.addCleanup(self.other.close)
+        self.other.call("store", "a", "before")
+        self.saver.request("save")
+        poll(lambda: self.other.call("stats", "save")["running"], "the save begins")
+
+    def go(self):
+        os.close(os.open(self.fifo, os.O_WRONLY))
+
+    def test_others_are_served_while_the_file_is_made(self):
+        """All of them, and the instant is when it is there."""
+        self.other.call("store", "a", "meanwhile")
+        self.assertEqual(self.other.call("stats", "save")["percent"], 0)
+        self.assertIn("running", self.refused(self.other, "BUSY"))
+        self.go()
+        self.assertEqual(self.saver.recv().value()["file"], "default.save")
+        after = self.start("--load", self.path("default.save"))
+        with after.client({"lease_ms": 0}) as client:
+            self.assertEqual(client.call("fetch", "a"), "meanwhile")
+        after.stop()
+        self.daemon.stop()
+
+    def test_drained_while_the_file_is_made(self):
+        self.daemon.terminate()
+        self.go()
+        self.assertEqual(self.daemon.wait_exit(), 0)
+        self.daemon.check_log()
+        self.assertEqual(self.files(), [])
 
 
 class Deaths(SaveTest):

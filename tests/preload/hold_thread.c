@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A library to be preloaded into a program: holds threads. One that calls itself by a name that is in $HF_HOLD_NAMES,
- * which are separated by spaces, waits there until somebody opens the FIFO $HF_HOLD_FIFO for writing. */
+ * which are separated by spaces, or makes a file of such a name by openat(), waits there until somebody opens the FIFO
+ * $HF_HOLD_FIFO for writing. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,4 +42,20 @@ SEEN int pthread_setname_np(pthread_t thread, const char *name)
     int r = next.call(thread, name);
     hold(name);
     return r;
+}
+
+SEEN int openat(int folder, const char *path, int flags, ...)
+{
+    union {
+        void *found;
+        int (*call)(int, const char *, int, ...);
+    } next = {.found = dlsym(RTLD_NEXT, "openat")};
+    if ((flags & O_CREAT) == 0)
+        return next.call(folder, path, flags);
+    va_list args;
+    va_start(args, flags);
+    mode_t mode = va_arg(args, mode_t);
+    va_end(args);
+    hold(path);
+    return next.call(folder, path, flags, mode);
 }
