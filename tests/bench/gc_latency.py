@@ -1,22 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Another client's `get` while a heap of millions is collected: the real daemon with one worker, `holdfast bench` as an
-open loop at half of what the daemon can do, first quiet, then while collections follow one another without a break.
+"""Another client's `get` while a heap of millions is collected: the real daemon with one worker, quiet and while collections
+follow one another without a break (beside.py).
 
 The heap is a pool of rings of ten in chunks; each chunk hangs on the one before, the last on a name. Every tenth chunk is
 left out: it is garbage, which the first collection frees. The gets go to a pool of their own in the same worker.
 """
-import json
-import os
 import struct
-import subprocess
 import tempfile
-import threading
 
+from beside import Generator
 from rpc import Rpc
-from servers import LOAD_CORE, Failed, Server, pinned
+from servers import Server
 
 RING, CHUNK = 10, 1000
-SATURATION_S = 2.0
 
 
 def _slot(target):
@@ -52,31 +48,13 @@ def fill(address, objects):
     rpc.close()
 
 
-class Collections:
-    """Collections of the pool `default`, one after the other, until stop()."""
-
-    def __init__(self, address):
-        self.rpc, self.results, self.stopping = Rpc(address), [], False
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
-
-    def _run(self):
-        while not self.stopping:
-            self.results.append(self.rpc.call("gc_collect"))
-
-    def stop(self):
-        self.stopping = True
-        self.thread.join()
-        self.rpc.close()
-
-
 class Latency:
-    """A filled daemon; bench(...) is one run of the generator on it."""
+    """A filled daemon, and the generator on it."""
 
     def __init__(self, programs, objects):
         self.folder = tempfile.TemporaryDirectory(prefix="holdfast-bench-")
-        self.holdfast = os.path.join(programs.build, "holdfast")
         self.server = Server(programs, "holdfast", "unix", self.folder.name)
+        self.generator = Generator(programs, self.server, ["bench", "--mix", "get"])
         try:
             fill(self.server.address, objects)
             rpc = Rpc(self.server.address)
@@ -90,26 +68,7 @@ class Latency:
         self.server.stop()
         self.folder.cleanup()
 
-    def bench(self, seconds, rate=None):
-        command = [self.holdfast, "--json", "--address", self.server.address, "bench", "--mix", "get",
-                   "--duration", f"{seconds:g}", "--warmup", "0.5"]
-        done = subprocess.run(pinned(LOAD_CORE, command + (["--rate", str(rate)] if rate else [])), capture_output=True,
-                              text=True, check=False)
-        if done.returncode != 0:
-            raise Failed(f"holdfast bench: {done.stderr.strip() or done.returncode}")
-        return json.loads(done.stdout)
-
     def one_round(self, seconds):
-        rate = int(self.bench(min(seconds, SATURATION_S))["rate"] / 2)
-        quiet = self.bench(seconds, rate)["latency_us"]
-        collections = Collections(self.server.address)
-        try:
-            busy = self.bench(seconds, rate)
-        finally:
-            collections.stop()
-        late, results = busy["latency_us"], collections.results
-        return {"rate": rate, "sent_rate": busy["rate"], "quiet_p999_us": quiet["p999"], "p999_us": late["p999"],
-                "quiet_p50_us": quiet["p50"], "p50_us": late["p50"], "collections": len(results),
-                "candidates": results[0]["candidates"],
-                "step_us_max": max(result["step_us_max"] for result in results),
-                "above_us": late["p999"] - 1.1 * quiet["p999"]}
+        figures, results = self.generator.round(seconds, "gc_collect")
+        return {**figures, "collections": len(results), "candidates": results[0]["candidates"],
+                "step_us_max": max(result["step_us_max"] for result in results)}
