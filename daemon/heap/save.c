@@ -407,7 +407,8 @@ bool save_has_work(const struct save *save)
         return has_spares(save);
     bool room = save->filling != NULL && save->filling->used + sizeof(struct saved_record) + SAVED_PIECE <=
                                              sizeof save->filling->bytes;
-    return room || save->in_use + buffers_left(save) < save->buffers_max;
+    bool is_last = save->filling != NULL && save->in_use == 1; /* nobody takes it before it is closed */
+    return room || is_last || save->in_use + buffers_left(save) < save->buffers_max;
 }
 
 bool save_is_short(const struct save *save)

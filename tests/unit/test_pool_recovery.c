@@ -550,6 +550,38 @@ START_TEST(a_save_gives_its_memory_back_in_steps)
 }
 END_TEST
 
+/* As the server does it: a step only when there is work, a chain when there is one. False: nothing happened. */
+static bool save_on(struct save *save)
+{
+    bool works = pool_save_has_work(fx.pool);
+    if (works)
+        (void)pool_save_step(fx.pool);
+    struct save_buffer *chain = save_take(save);
+    if (chain != NULL)
+        save_given_back(save, chain, save_write(chain, NULL, NULL));
+    return works || chain != NULL;
+}
+
+START_TEST(a_save_ends_however_few_buffers_it_gets)
+{
+    struct mem *mem = pool_mem(fx.pool);
+    uint64_t limit = mem->limit;
+    struct save *save;
+    (void)put_filled(&fx, fx.a, 2 * MIB, 7);
+    for (unsigned buffers = 1; buffers <= 9; buffers++) {
+        int fd = memfd_create("saved", MFD_CLOEXEC);
+        ck_assert_int_eq(pool_save_begin(fx.pool, fd, &save), 0);
+        mem->limit = mem->used + (buffers - 1) * SAVE_BUFFER; /* it has its first one */
+        while (!save_is_done(save))
+            ck_assert_msg(save_on(save), "with %u buffers it stands still", buffers);
+        ck_assert_int_eq(save_error(save), 0);
+        pool_save_end(fx.pool);
+        mem->limit = limit;
+        close(fd);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pool recovery");
@@ -567,6 +599,7 @@ int main(void)
     tcase_add_test(t, a_limit_of_its_own_stays_and_the_daemons_is_followed);
     tcase_add_test(t, reading_a_save_can_be_ended_at_any_call);
     tcase_add_test(t, a_save_gives_its_memory_back_in_steps);
+    tcase_add_test(t, a_save_ends_however_few_buffers_it_gets);
     tcase_add_test(t, files_of_an_older_format_are_read_and_those_of_a_later_one_refused);
     t = suite_case(suite, "small", setup_small, teardown);
     tcase_add_test(t, free_arenas_below_live_ones_cost_nothing);
