@@ -269,7 +269,9 @@ const struct option_row option_rows[OPTIONS_COUNT] = {
                            .standard = "never",
                            .set = set_save_every,
                            .fix = "give a number with s, m, h or d, as 1h, or never",
-                           .help = "saves each pool so often: a number with s, m, h or d; never (default)"},
+                           .help =
+                               "saves each pool so often, to --save-dir: a number with s, m, h or d; never\n"
+                               "(default)"},
     [OPTION_SAVE_KEEP] = {.name = "save-keep",
                           .section = "save",
                           .argument = "N",

@@ -259,6 +259,21 @@ static void take_command(struct load *load, const struct command *command)
         take_or_complain(load, command->given[i].id, command->given[i].text, SOURCE_COMMAND);
 }
 
+/* What is right by itself and of no use together. */
+static void look_at_all(struct load *load)
+{
+    const struct options *options = load->options;
+    const struct option_value *every = &options->values[OPTION_SAVE_EVERY];
+    char text[CONFIG_ERROR_MAX];
+    if (load->complaints > 0 || options->save_every_ms == 0 || options->save_dir != NULL)
+        return;
+    snprintf(text, sizeof text,
+             "save-every '%s' saves nothing without a folder; give save-dir, too, or never here",
+             every->text);
+    load->complaints++;
+    load->complain(load->data, every->source == SOURCE_FILE ? options->file : NULL, every->line, text);
+}
+
 unsigned options_load(struct options *ret, const struct command *command, options_address_check *check,
                       config_complaint *complain, void *data)
 {
@@ -271,6 +286,7 @@ unsigned options_load(struct options *ret, const struct command *command, option
         load.complaints += config_read(command->file, &reader);
     take_command(&load, command);
     take_default_listen(&load);
+    look_at_all(&load);
     if (load.complaints > 0)
         options_free(ret);
     return load.complaints;

@@ -46,10 +46,10 @@ class SaveTest(unittest.TestCase):
         self.assertEqual(raised.exception.code, code, raised.exception.text)
         return raised.exception.text
 
-    def refused_start(self, *args):
+    def refused_start(self, *args, status=1):
         with tempfile.TemporaryDirectory(prefix="hf-") as scratch:
             code, out, err = run(*args, "--listen", "unix:" + os.path.join(scratch, "s"))
-        self.assertEqual((code, out), (1, ""), err)
+        self.assertEqual((code, out), (status, ""), err)
         self.assertNotIn("Sanitizer", err)
         return err.splitlines()[-1]
 
@@ -453,11 +453,11 @@ class Reloaded(SaveTest):
         self.addCleanup(daemon.kill)
         return daemon
 
-    def reload(self, daemon, **values):
+    def reload(self, daemon, says="event=reloaded", **values):
         self.write(**values)
-        said = daemon.stderr().count("event=reloaded")
+        said = daemon.stderr().count(says)
         daemon.process.send_signal(signal.SIGHUP)
-        poll(lambda: daemon.stderr().count("event=reloaded") > said, "the daemon says that it has read the file")
+        poll(lambda: daemon.stderr().count(says) > said, "the daemon says that it has read the file")
 
     @staticmethod
     def of(folder, pool):
@@ -538,8 +538,8 @@ class Reloaded(SaveTest):
         daemon.stop()
 
     def test_never_again(self):
-        """By save-every, and for want of a folder; what is waited for would be three more of them."""
-        for off in ({"dir": self.saves, "every": "never"}, {"every": "1s"}):
+        """With a folder and without; what is waited for would be three more of them."""
+        for off in ({"dir": self.saves, "every": "never"}, {}):
             daemon = self.begin(dir=self.saves, every="1s")
             daemon.wait_line("event=saved")
             self.reload(daemon, **off)
@@ -553,6 +553,20 @@ class Reloaded(SaveTest):
                 poll(lambda: client.call("stats", "save")["done"] > after["done"], "again")
             daemon.stop()
             shutil.rmtree(self.saves)
+
+    def test_periodic_ones_want_a_folder(self):
+        """At the start, when it is only asked, and in a reload, which changes nothing then."""
+        fault = "save-every '1s' saves nothing without a folder; give save-dir, too, or never here"
+        self.write(every="1s")
+        for args in (("--config", self.conf), ("--config", self.conf, "--check-config"), ("--save-every", "1s")):
+            self.assertIn(fault, self.refused_start(*args, status=2))
+        daemon = self.begin(dir=self.saves, every="1s")
+        self.reload(daemon, says="event=not_reloaded", every="1s")
+        self.assertIn("event=config file=%s line=2 msg=\"%s\"" % (self.conf, fault), daemon.stderr())
+        with daemon.client() as client:
+            before = client.call("stats", "save")["done"]
+            poll(lambda: client.call("stats", "save")["done"] > before, "they go on")
+        daemon.stop()
 
     def test_while_everyone_saves(self):
         """Two folders in turns, under saves, loads and periodic saves of two workers: each save is whole, in one of them."""
@@ -583,8 +597,8 @@ class Reloaded(SaveTest):
         turns = 0
         while turns < 30 or done.count(None) < 10:
             turns += 1
-            self.reload(daemon, every="%ds" % (1 + turns % 2), keep=1 + turns % 3,
-                        **({"dir": (self.saves, self.other)[turns % 2]} if turns % 5 else {}))
+            folder = {"dir": (self.saves, self.other)[turns % 2], "every": "%ds" % (1 + turns % 2)}
+            self.reload(daemon, keep=1 + turns % 3, **(folder if turns % 5 else {}))
             if not all(thread.is_alive() for thread in threads):
                 break
         ended.set()

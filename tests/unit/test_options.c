@@ -265,6 +265,22 @@ START_TEST(bad_values_come_with_the_fix)
 }
 END_TEST
 
+START_TEST(saves_that_would_go_nowhere)
+{
+    refused("[save]\nsave-every = 1h\n", "save-every '1h' saves nothing without a folder; give save-dir, too");
+    load("[save]\nsave-every = 1h\nsave-dir = /x\n");
+    load("[save]\nsave-every = never\n");
+    load("[save]\nsave-dir = /x\n");
+    give(OPTION_SAVE_EVERY, "90s");
+    ck_assert_uint_eq(load_into(&options, "[save]\nsave-keep = 3\n"), 1);
+    ck_assert_msg(strstr(told, "command: save-every '90s' saves nothing") == told, "%s", told);
+    load("[save]\nsave-dir = /x\n");
+    /* what is wrong by itself is said alone */
+    ck_assert_uint_eq(load_into(&options, "[save]\nsave-dir = x\n"), 1);
+    ck_assert_ptr_null(strstr(told, "save-every"));
+}
+END_TEST
+
 START_TEST(values_given_twice)
 {
     ck_assert_uint_eq(load_into(&options, "[daemon]\nworkers = 3\n[log]\n[daemon]\nworkers = 3\n"), 1);
@@ -536,6 +552,7 @@ static void add_tests(Suite *suite)
     tcase_add_test(tcase, unknown_keys_and_sections_come_with_what_was_meant);
     tcase_add_test(tcase, below_an_unknown_section_values_are_looked_at);
     tcase_add_test(tcase, bad_values_come_with_the_fix);
+    tcase_add_test(tcase, saves_that_would_go_nowhere);
     tcase_add_test(tcase, values_given_twice);
     tcase_add_test(tcase, too_many_addresses);
     tcase_add_test(tcase, the_command_line_is_held_to_the_same);
