@@ -3,39 +3,22 @@
 """Files of saves that become pools while the daemon serves: what is there then, what is refused, and that whatever ends a load
 leaves nothing."""
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 
 from daemon import DEADLINE_S, Daemon  # noqa: E402
 from rpc import Closed, RpcError, poll  # noqa: E402
+from saves import SavesTest  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HOLDFAST = os.environ.get("HOLDFAST") or os.path.join(ROOT, "build", "holdfast")
 MIB = 1 << 20
 
 
-class LoadTest(unittest.TestCase):
-    def setUp(self):
-        self.dir = tempfile.mkdtemp(prefix="hf-")
-        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
-        self.saves = os.path.join(self.dir, "saves")
-
-    def start(self, *args, **options):
-        daemon = Daemon("--save-dir", self.saves, *args, tcp=False, **options).start()
-        self.addCleanup(daemon.kill)
-        return daemon
-
-    def refused(self, client, code, *args):
-        with self.assertRaises(RpcError) as raised:
-            client.call("load", *args)
-        self.assertEqual(raised.exception.code, code)
-        return str(raised.exception)
-
+class LoadTest(SavesTest):
     def fill(self, client, count=200):
         """Names of objects that refer to an object without a name; their values by name."""
         leaf = client.call("put", "leaf")
@@ -60,7 +43,7 @@ class LoadTest(unittest.TestCase):
                 values = self.fill(owner)
                 held, epoch = owner.call("put", "held"), owner.hello_result["epoch"]
                 owner.call("save", "old")
-                self.assertIn("drop it", self.refused(client, "EXISTS", "old"))
+                self.assertIn("drop it", self.refused(client, "EXISTS", "load", "old"))
                 owner.call("store", "later", 1)
             for name in ("one", "two", "three"):
                 result = client.call("load", "old", {"pool": name})
@@ -107,15 +90,15 @@ class LoadTest(unittest.TestCase):
                                ("empty", b""), ("other", b"text" * 5000)):
                 with open(os.path.join(self.saves, name), "wb") as file:
                     file.write(data)
-                self.assertIn(name, self.refused(client, "INTERNAL", name, {"pool": "new"}))
+                self.assertIn(name, self.refused(client, "INTERNAL", "load", name, {"pool": "new"}))
             os.mkdir(os.path.join(self.saves, "folder"))
-            self.refused(client, "INTERNAL", "folder", {"pool": "new"})
-            self.refused(client, "NOTFOUND", "missing")
+            self.refused(client, "INTERNAL", "load", "folder", {"pool": "new"})
+            self.refused(client, "NOTFOUND", "load", "missing")
             for bad in ("", "../good", "/etc/passwd", "a/b", ".good.new", 7, None, "x" * 129):
-                self.refused(client, "BADARG", bad)
+                self.refused(client, "BADARG", "load", bad)
             for bad in ("", "no/slash", "x" * 65, 7):
-                self.refused(client, "BADARG", "good", {"pool": bad})
-            self.refused(client, "EXISTS", "good", {"pool": "default"})
+                self.refused(client, "BADARG", "load", "good", {"pool": bad})
+            self.refused(client, "EXISTS", "load", "good", {"pool": "default"})
             self.assertEqual([row["name"] for row in client.call("pools")], ["default"])
             self.assertEqual(sorted(f for f in os.listdir(heap) if not f.startswith("default")), self.others(heap))
             self.assertEqual(client.call("load", "good", {"pool": "new"})["pool"], "new")
@@ -132,7 +115,7 @@ class LoadTest(unittest.TestCase):
             client.call("store", "a", b"x" * (12 * MIB))
             client.call("save", "a")
             self.assertEqual(client.call("load", "a", {"pool": "b"})["pool"], "b")
-            self.refused(client, "OOM", "a", {"pool": "c"})
+            self.refused(client, "OOM", "load", "a", {"pool": "c"})
             client.call("pool_drop", "b")
             poll(lambda: client.reply("load", "a", {"pool": "c"}).error is None, "what was dropped has gone back")
             with daemon.client({"pool": "c", "lease_ms": 0}) as loaded:
@@ -150,7 +133,7 @@ class LoadTest(unittest.TestCase):
         os.truncate(path, os.path.getsize(path) - 1)
         daemon = self.start("--max-memory", "32M")
         with daemon.client({"lease_ms": 0}) as client:
-            self.assertIn("max-memory", self.refused(client, "OOM", "large", {"pool": "b"}))
+            self.assertIn("max-memory", self.refused(client, "OOM", "load", "large", {"pool": "b"}))
             client.call("put", b"x" * MIB)
         daemon.stop()
 
@@ -159,7 +142,7 @@ class LoadTest(unittest.TestCase):
         with daemon.client({"lease_ms": 0}) as client:
             client.call("store", "a", b"x" * (13 * MIB + MIB // 2))
             client.call("save", "a")
-            self.refused(client, "OOM", "a", {"pool": "b"})
+            self.refused(client, "OOM", "load", "a", {"pool": "b"})
             self.assertEqual([row["name"] for row in client.call("pools")], ["default"])
             client.call("put", b"x" * MIB)
         daemon.stop()
@@ -168,7 +151,7 @@ class LoadTest(unittest.TestCase):
         daemon = Daemon(tcp=False).start()
         self.addCleanup(daemon.kill)
         with daemon.client({"lease_ms": 0}) as client:
-            self.assertIn("--save-dir", self.refused(client, "NOPERM", "x"))
+            self.assertIn("--save-dir", self.refused(client, "NOPERM", "load", "x"))
         daemon.stop()
 
     def test_who_asks_may_go(self):

@@ -17,35 +17,14 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 
 from daemon import RELEASE, Daemon, run  # noqa: E402
 from rpc import RpcError, poll  # noqa: E402
+from saves import SavesTest  # noqa: E402
 
 LEASE_MS = 3600000
 MIB = 1 << 20
 HOLD = os.path.join(os.path.dirname(RELEASE), "tests", "preload", "hold_thread.so")
 
 
-class SaveTest(unittest.TestCase):
-    def setUp(self):
-        self.dir = tempfile.mkdtemp(prefix="hf-")
-        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
-        self.saves = os.path.join(self.dir, "saves")
-
-    def start(self, *args, **options):
-        daemon = Daemon("--save-dir", self.saves, *args, tcp=False, **options).start()
-        self.addCleanup(daemon.kill)
-        return daemon
-
-    def path(self, name):
-        return os.path.join(self.saves, name)
-
-    def files(self):
-        return sorted(os.listdir(self.saves))
-
-    def refused(self, client, code, *args):
-        with self.assertRaises(RpcError) as raised:
-            client.call("save", *args)
-        self.assertEqual(raised.exception.code, code, raised.exception.text)
-        return raised.exception.text
-
+class SaveTest(SavesTest):
     def refused_start(self, *args, status=1):
         with tempfile.TemporaryDirectory(prefix="hf-") as scratch:
             code, out, err = run(*args, "--listen", "unix:" + os.path.join(scratch, "s"))
@@ -179,14 +158,14 @@ class Saved(SaveTest):
 class Refused(SaveTest):
     def test_where_and_what(self):
         with Daemon(tcp=False) as daemon, daemon.client() as client:
-            self.assertIn("--save-dir", self.refused(client, "NOPERM"))
+            self.assertIn("--save-dir", self.refused(client, "NOPERM", "save"))
         daemon = self.start()
         with daemon.client() as client:
             for name in ("../x", "a/b", ".hidden", "", "x" * 129, "ü", 7):
-                self.refused(client, "BADARG", name)
+                self.refused(client, "BADARG", "save", name)
             self.assertEqual(client.call("save", "x" * 128)["file"], "x" * 128)
             shutil.rmtree(self.saves)
-            self.assertIn("No such file", self.refused(client, "INTERNAL"))
+            self.assertIn("No such file", self.refused(client, "INTERNAL", "save"))
             stats = client.call("stats", "save")
             self.assertEqual((stats["done"], stats["failed"], stats["running"]), (1, 1, False))
             self.assertIn("No such file", stats["error"])
@@ -282,7 +261,7 @@ class Refused(SaveTest):
         with daemon.client() as client:
             client.call("save", "small")
             client.call("store", "a", os.urandom(3 * MIB))
-            self.assertIn("No space left", self.refused(client, "INTERNAL", "large"))
+            self.assertIn("No space left", self.refused(client, "INTERNAL", "save", "large"))
             self.assertEqual(len(client.call("fetch", "a")), 3 * MIB)
             self.assertTrue(client.call("verify")["ok"])
             listed = os.listdir("/proc/%d/root%s" % (daemon.process.pid, self.saves))
@@ -316,7 +295,7 @@ class Held(SaveTest):
         """All of them, and the instant is when it is there."""
         self.other.call("store", "a", "meanwhile")
         self.assertEqual(self.other.call("stats", "save")["percent"], 0)
-        self.assertIn("running", self.refused(self.other, "BUSY"))
+        self.assertIn("running", self.refused(self.other, "BUSY", "save"))
         self.go()
         self.assertEqual(self.saver.recv().value()["file"], "default.save")
         after = self.start("--load", self.path("default.save"))
@@ -466,7 +445,7 @@ class Reloaded(SaveTest):
     def test_a_folder_comes_changes_and_goes(self):
         daemon = self.begin()
         with daemon.client({"lease_ms": 0}) as client:
-            self.refused(client, "NOPERM")
+            self.refused(client, "NOPERM", "save")
             client.call("store", "a", 1)
             self.reload(daemon, dir=self.saves)
             client.call("save", "first")
@@ -476,7 +455,7 @@ class Reloaded(SaveTest):
             self.assertEqual(client.code("load", "first", {"pool": "b"}), "NOTFOUND")
             client.call("load", "second", {"pool": "b"})
             self.reload(daemon)
-            self.refused(client, "NOPERM")
+            self.refused(client, "NOPERM", "save")
             self.assertEqual(client.code("load", "second", {"pool": "c"}), "NOPERM")
         daemon.stop()
 
