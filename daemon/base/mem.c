@@ -196,9 +196,24 @@ bool reserve_grow(struct reserve *reserve, struct mem *mem, size_t bytes)
     return true;
 }
 
-void reserve_want_huge(const struct reserve *reserve)
+bool reserve_take(struct reserve *reserve, struct mem *mem, size_t bytes)
 {
-    size_t whole = reserve->charged / HUGE_BYTES * HUGE_BYTES;
+    if (!take(mem, bytes))
+        return false;
+    reserve->charged += bytes;
+    return true;
+}
+
+void reserve_give(struct reserve *reserve, struct mem *mem, size_t at, size_t bytes)
+{
+    (void)madvise(reserve->base + at, bytes, MADV_DONTNEED);
+    reserve->charged -= bytes;
+    give(mem, bytes);
+}
+
+void reserve_want_huge(const struct reserve *reserve, size_t bytes)
+{
+    size_t whole = bytes / HUGE_BYTES * HUGE_BYTES;
     if (whole != 0)
         (void)madvise(reserve->base, whole, MADV_HUGEPAGE);
 }

@@ -74,15 +74,19 @@ void mem_unmap(struct mem *mem, void *p, size_t size);
 struct reserve {
     uint8_t *base;
     size_t size;    /* bytes of addresses */
-    size_t charged; /* bytes that may be used */
+    size_t charged; /* bytes that may be used: from the begin on, or all pieces together */
 };
 
 /* false: no addresses left. */
 bool reserve_init(struct reserve *reserve, size_t size);
 /* Makes the first `bytes` usable; false when the budget or the range is spent. Never moves anything. */
 bool reserve_grow(struct reserve *reserve, struct mem *mem, size_t bytes);
-/* Asks for huge pages where whole ones are usable: for what is used at random places. Only a hint. */
-void reserve_want_huge(const struct reserve *reserve);
+/* The same for one that is used in pieces of whole pages, here and there: charges such a piece; gives the memory of one
+ * back, which then is zeros. */
+bool reserve_take(struct reserve *reserve, struct mem *mem, size_t bytes);
+void reserve_give(struct reserve *reserve, struct mem *mem, size_t at, size_t bytes);
+/* Asks for huge pages where whole ones lie in the first `bytes`: for what is used at random places. Only a hint. */
+void reserve_want_huge(const struct reserve *reserve, size_t bytes);
 /* Gives all back. */
 void reserve_done(struct reserve *reserve, struct mem *mem);
 

@@ -6,6 +6,7 @@
 #include "daemon/heap/blocks.h"
 
 #define RUNS_AN_ARENA (ARENA_BYTES / RUN_BYTES)
+#define ARENA_BITMAPS (RUNS_AN_ARENA * RUN_BITMAP * 8) /* bytes */
 
 static inline struct run *runs(const struct blocks *b)
 {

@@ -40,7 +40,7 @@ int blocks_init(struct blocks *b, struct region *region, uint64_t at, uint64_t b
         b->list[k] = RUN_NONE;
     uint64_t run_count = (uint64_t)b->arenas_end * RUNS_AN_ARENA;
     bool ok = reserve_init(&b->runs, run_count * sizeof(struct run)) &&
-              reserve_init(&b->bitmaps, run_count * RUN_BITMAP * 8) &&
+              reserve_init(&b->bitmaps, (uint64_t)b->arenas_end * ARENA_BITMAPS) &&
               reserve_init(&b->arenas, b->arenas_end * sizeof(struct arena)) &&
               freeset_init(&b->free, b->arenas_end) && freeset_init(&b->giving, b->arenas_end) &&
               freeset_init(&b->leaving, b->arenas_end);
@@ -76,9 +76,27 @@ static bool know_arenas(struct blocks *b, uint32_t top)
     struct mem *mem = b->region->mem;
     uint64_t run_count = (uint64_t)top * RUNS_AN_ARENA;
     return top <= b->arenas_end && reserve_grow(&b->arenas, mem, top * sizeof(struct arena)) &&
-           reserve_grow(&b->runs, mem, run_count * sizeof(struct run)) &&
-           reserve_grow(&b->bitmaps, mem, run_count * RUN_BITMAP * 8) && freeset_grow(&b->free, mem, top) &&
+           reserve_grow(&b->runs, mem, run_count * sizeof(struct run)) && freeset_grow(&b->free, mem, top) &&
            freeset_grow(&b->giving, mem, top) && freeset_grow(&b->leaving, mem, top);
+}
+
+static_assert(ARENA_BITMAPS % MEM_PAGE == 0, "each arena has pages of its own for its bitmaps");
+
+/* Private memory for the bitmaps of an arena's runs: most of what is kept of an arena, so that only those have it that need
+ * it. */
+static bool map_arena(struct blocks *b, uint32_t n)
+{
+    struct arena *arena = &arenas(b)[n];
+    arena->mapped = arena->mapped || reserve_take(&b->bitmaps, b->region->mem, ARENA_BITMAPS);
+    return arena->mapped;
+}
+
+static void unmap_arena(struct blocks *b, uint32_t n)
+{
+    struct arena *arena = &arenas(b)[n];
+    if (arena->mapped)
+        reserve_give(&b->bitmaps, b->region->mem, (size_t)n * ARENA_BITMAPS, ARENA_BITMAPS);
+    arena->mapped = 0;
 }
 
 /* The page of types that admits the runs of arena n. */
@@ -139,33 +157,50 @@ void arena_unlist(struct blocks *b, uint32_t n)
         arenas(b)[arena->next].prev = arena->prev;
 }
 
-/* An arena for small things: a spare one, the lowest free one, or the first never used. */
+/* Makes the lowest free arena one that may be used, or the first never used. */
+static int arena_back(struct blocks *b, uint32_t end, bool runs, uint32_t *ret)
+{
+    uint32_t n = freeset_lowest(&b->free);
+    bool fresh = n == FREESET_NONE;
+    if (fresh)
+        n = b->arenas_top;
+    if (n >= end || (fresh && (!know_arenas(b, n + 1) || back_types(b, n) != 0)) ||
+        (runs && !map_arena(b, n)))
+        return -ENOMEM;
+    int err = ahead_back(&b->ahead, b->at + (uint64_t)n * ARENA_BYTES, ARENA_BYTES);
+    if (err != 0) {
+        unmap_arena(b, n);
+        return err;
+    }
+    b->backed_bytes += ARENA_BYTES;
+    b->small_backed += ARENA_BYTES;
+    if (fresh)
+        b->arenas_top++;
+    else
+        freeset_remove(&b->free, n);
+    *ret = n;
+    return 0;
+}
+
+/* An arena for small things: a spare one, or another. */
 static int arena_take(struct blocks *b, enum arena_kind kind, uint32_t *ret)
 {
-    uint32_t n = b->list[ARENA_SPARE], end = kind == ARENA_LARGE ? b->arenas_end : b->runs_end;
+    bool runs = kind != ARENA_LARGE;
+    uint32_t n = b->list[ARENA_SPARE], end = runs ? b->runs_end : b->arenas_end;
     while (n != RUN_NONE && n >= end)
         n = arenas(b)[n].next; /* at most SPARES_KEPT */
-    if (n != RUN_NONE) {
-        arena_unlist(b, n);
-        b->spares--;
-    } else {
-        n = freeset_lowest(&b->free);
-        bool fresh = n == FREESET_NONE;
-        if (fresh)
-            n = b->arenas_top;
-        if (n >= end || (fresh && (!know_arenas(b, n + 1) || back_types(b, n) != 0)))
-            return -ENOMEM;
-        int err = ahead_back(&b->ahead, b->at + (uint64_t)n * ARENA_BYTES, ARENA_BYTES);
+    if (n == RUN_NONE) {
+        int err = arena_back(b, end, runs, &n);
         if (err != 0)
             return err;
-        b->backed_bytes += ARENA_BYTES;
-        b->small_backed += ARENA_BYTES;
-        if (fresh)
-            b->arenas_top++;
-        else
-            freeset_remove(&b->free, n);
+    } else if (runs && !map_arena(b, n)) {
+        return -ENOMEM;
+    } else {
+        arena_unlist(b, n);
+        b->spares--;
     }
-    arenas(b)[n] = (struct arena){.kind = (uint8_t)kind, .backed = 1, .bytes = ARENA_BYTES};
+    arenas(b)[n] = (struct arena){
+        .kind = (uint8_t)kind, .backed = 1, .mapped = arenas(b)[n].mapped, .bytes = ARENA_BYTES};
     list_add(b, n);
     *ret = n;
     return 0;
@@ -528,6 +563,7 @@ bool blocks_step(struct blocks *b)
     region_punch(b->region, b->at + (uint64_t)n * ARENA_BYTES, arena->bytes, arena->backed);
     b->backed_bytes -= arena->backed ? arena->bytes : 0;
     region_uncharge(b->region, arena->bytes);
+    unmap_arena(b, n);
     *arena = (struct arena){.kind = ARENA_FREE};
     freeset_add(&b->free, n);
     return true;
@@ -586,6 +622,10 @@ bool blocks_claim_run(struct blocks *b, unsigned class, uint64_t offset)
     uint64_t mask = page_mask(pages) << (offset % ARENA_BYTES / PAGE_BYTES);
     if ((arena->kind != ARENA_FREE && arena->kind != kind) || (arena->pages & mask) != 0)
         return false;
+    if (!map_arena(b, n)) {
+        b->no_room = true;
+        return false;
+    }
     arena->kind = (uint8_t)kind;
     arena->pages |= mask;
     run_clear(b, (uint32_t)(offset / RUN_BYTES), class);
@@ -668,7 +708,8 @@ bool blocks_claim_begin(struct blocks *b, uint32_t arenas_top)
     if (!know_arenas(b, arenas_top) || !region_charge(b->region, b->types_backed))
         return false;
     b->arenas_top = arenas_top;
-    reserve_want_huge(&b->bitmaps); /* claims come in the order of objects */
+    reserve_want_huge(&b->bitmaps,
+                      (size_t)arenas_top * ARENA_BITMAPS); /* claims come in the order of objects */
     uint64_t size = region_file_size(b->region), area = (uint64_t)b->arenas_end * ARENA_BYTES;
     b->claim_end = size <= b->at ? 0 : size - b->at < area ? size - b->at : area;
     return true;

@@ -55,9 +55,10 @@ struct arena {
     uint32_t prev, next; /* in its list, RUN_NONE ends */
     uint8_t kind;
     uint8_t listed : 1, backed : 1;
-    uint8_t bucket; /* the list it is in */
-    uint8_t fill;   /* as blocks_survey() saw it: sixteenths in use, + 1; 0: it did not */
-    uint32_t bytes; /* charged for it: ARENA_BYTES, less for the last one of a huge value */
+    uint8_t mapped : 1; /* its part of the bitmaps may be used; it stays until the arena is FREE */
+    uint8_t bucket;     /* the list it is in */
+    uint8_t fill;       /* as blocks_survey() saw it: sixteenths in use, + 1; 0: it did not */
+    uint32_t bytes;     /* charged for it: ARENA_BYTES, less for the last one of a huge value */
 };
 
 struct run {
@@ -82,8 +83,8 @@ struct blocks {
     uint64_t types_at, types_backed; /* bytes: their place in the region, how many may be touched */
     struct block_class class[BLOCK_CLASSES_MAX];
     unsigned classes;
-    struct reserve runs, bitmaps, arenas;
-    uint32_t partial[BLOCK_CLASSES_MAX]; /* head runs */
+    struct reserve runs, bitmaps, arenas; /* of bitmaps only the parts of arenas that are `mapped` */
+    uint32_t partial[BLOCK_CLASSES_MAX];  /* head runs */
     uint32_t
         list[ARENA_LISTS];  /* heads of arenas with a free place: by kind, LARGE ones by their largest gap */
     struct freeset free;    /* arenas below arenas_top that are FREE */

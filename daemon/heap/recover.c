@@ -342,8 +342,8 @@ static bool have_room(struct recovery *r)
               reserve_grow(&r->counts, mem, top * 4);
     if (!ok)
         return false;
-    reserve_want_huge(&r->edges);
-    reserve_want_huge(&r->counts);
+    reserve_want_huge(&r->edges, r->edges.charged);
+    reserve_want_huge(&r->counts, r->counts.charged);
     return true;
 }
 

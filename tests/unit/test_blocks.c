@@ -388,6 +388,26 @@ START_TEST(huge_values_are_backed_piece_by_piece)
 }
 END_TEST
 
+/* Most of what is kept of an arena are the bitmaps of its runs. A pool that once held a huge value, or many small ones, does
+ * not keep them for ever. */
+START_TEST(only_arenas_of_runs_have_bitmaps)
+{
+    enum { ARENAS = 10, BYTES = 1024 };
+    ck_assert(add(20 * ARENA_BYTES));
+    ck_assert(add(100000));
+    ck_assert_uint_eq(blocks.bitmaps.charged, 0);
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned k = 0; k < ARENAS * (ARENA_BYTES / BYTES); k++)
+            ck_assert(add(BYTES));
+        ck_assert_uint_eq(blocks.bitmaps.charged, ARENAS * MEM_PAGE);
+        check_all();
+        drop_all();
+        ck_assert_uint_ge(blocks.bitmaps.charged, MEM_PAGE);     /* of the last run, which stays, ... */
+        ck_assert_uint_le(blocks.bitmaps.charged, 3 * MEM_PAGE); /* ... and perhaps of the two spare arenas */
+    }
+}
+END_TEST
+
 /* ---- no memory ---- */
 
 /* The n-th growth of the file, or the n-th private one, fails: that call refuses, and nothing else is different. */
@@ -560,6 +580,7 @@ int main(void)
     tcase_add_test(tc, a_full_area_refuses_and_goes_on);
     tcase_add_test(tc, huge_values_use_gaps_again);
     tcase_add_test(tc, huge_values_are_backed_piece_by_piece);
+    tcase_add_test(tc, only_arenas_of_runs_have_bitmaps);
     tcase_add_test(tc, growth_that_fails_changes_nothing);
     tcase_add_test(tc, a_spent_budget_refuses);
     tcase_add_test(tc, claims_make_the_same_again);
