@@ -30,7 +30,7 @@ static inline __attribute__((always_inline)) bool object_end(struct gc *gc, stru
 static inline __attribute__((always_inline)) bool object_free(struct gc *gc, uint32_t index, uint64_t w0)
 {
     struct heap *heap = gc->heap;
-    if (unlikely(heap->warm[index].label != 0 || (w0 & W0_WATCHED) != 0))
+    if (unlikely((w0 & (W0_LABELLED | W0_WATCHED)) != 0))
         gc->owner.freed(gc->owner.arg, index);
     if (unlikely(w0_ns(w0) >= NS_BLOCK))
         slots_free(heap, index);

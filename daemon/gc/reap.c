@@ -161,7 +161,7 @@ static inline __attribute__((always_inline)) unsigned chain(struct gc *gc, uint3
             chain_ends(gc, child);
             break;
         }
-        if (unlikely(next_warm->label != 0))
+        if (unlikely((w0 & W0_LABELLED) != 0))
             gc->owner.freed(gc->owner.arg, child);
         index = child;
         hot = next;
@@ -177,7 +177,7 @@ static inline __attribute__((always_inline)) unsigned chain(struct gc *gc, uint3
 static unsigned reap_chain(struct gc *gc, uint32_t index, unsigned units, uint64_t freed_end, int ahead)
 {
     const struct hot *hot = &gc->heap->hot[index];
-    if (gc->heap->warm[index].label != 0 || (hot->w0 & W0_WATCHED) != 0)
+    if ((hot->w0 & (W0_LABELLED | W0_WATCHED)) != 0)
         gc->owner.freed(gc->owner.arg, index);
     if (w0_ns(hot->w0) >= NS_BLOCK)
         slots_free(gc->heap, index);

@@ -308,7 +308,7 @@ static inline void free_at_once(struct trial *t, uint32_t index, struct freeing 
     f->objects++;
     f->bytes += value_size(hot->value);
     f->units += 1 + w0_ns(w0);
-    if (unlikely(warm->label != 0))
+    if (unlikely((w0 & W0_LABELLED) != 0))
         t->gc->owner.freed(t->gc->owner.arg, index);
     if (likely(object_end(t->gc, hot, w0, false)))
         freed_add(heap, &f->freed, index);

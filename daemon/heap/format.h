@@ -122,7 +122,8 @@ static_assert(sizeof(struct hot) == 32 && sizeof(struct warm) == 16, "48 bytes a
 #define W0_WATCHED    (1ull << 43)           /* D a notice waits for its death */
 #define W0_WHY_SHIFT  44
 #define W0_WHY        (15ull << W0_WHY_SHIFT) /* D of a ZERO one: why it died, enum reason */
-#define W0_DERIVED    (W0_LINK | W0_AGE | W0_SUSPECT | W0_WATCHED | W0_WHY)
+#define W0_LABELLED   (1ull << 48) /* D its label is not 0: who lets it die need not look at the warm half */
+#define W0_DERIVED    (W0_LINK | W0_AGE | W0_SUSPECT | W0_WATCHED | W0_WHY | W0_LABELLED)
 
 /* A value's position: small blocks in units of 8 bytes, values above BLOCK_MAX in pages. */
 #define BLOCK_MAX     16384u

@@ -208,7 +208,8 @@ static inline int object_fill(struct pool *pool, struct session *s, uint32_t ind
     hot->holder = s == NULL ? 0 : 1ull << 32 | s->ref;
     hot->in = hot->link = 0;
     region_stored(&heap->meta);
-    *ret_w0 = w0_gen(hot->w0) | W0_ALIVE | payload.w0 | ns | (spec->seal && !spec->open ? W0_SEALED : 0);
+    *ret_w0 = w0_gen(hot->w0) | W0_ALIVE | payload.w0 | ns | (spec->seal && !spec->open ? W0_SEALED : 0) |
+              (label != 0 ? W0_LABELLED : 0);
     return 0;
 }
 

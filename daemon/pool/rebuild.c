@@ -327,7 +327,9 @@ static int enter_entries(struct pool *pool, const struct recover_config *config)
         if (w0_state(hot->w0) != W0_ALIVE)
             continue;
         uint16_t label = heap->warm[index].label;
-        if (label != 0 && use_label(pool, label) == 0)
+        if (label != 0 && use_label(pool, label) != 0)
+            hot->w0 |= W0_LABELLED;
+        else if (label != 0)
             heap->warm[index].label = 0;
         heap->open += (hot->w0 & W0_OPEN) != 0;
         if (hot->holder >> 32 == 0)

@@ -320,7 +320,6 @@ static inline void bring_entry(const struct pool *pool, const struct session *s,
         return;
     }
     bits_prefetch(&pool->heap.hot[value]);
-    bits_prefetch(&pool->heap.warm[value]); /* asked for its label when it dies */
 }
 
 static inline void bring_value(const struct pool *pool, const struct session *s, uint32_t ahead)

@@ -124,6 +124,8 @@ static void check_entry(struct pool *pool, uint32_t index)
     verify->result.objects++;
     const char *wrong =
         w0_form(hot->w0) >= FORM_COUNT ? "its form of value is none" : wrong_value(&pool->heap, hot);
+    if (wrong == NULL && ((hot->w0 & W0_LABELLED) != 0) != (pool->heap.warm[index].label != 0))
+        wrong = "its entry does not know whether it has a label";
     if (wrong == NULL)
         wrong = slots_check(&pool->heap, index, SLOTS_ALLOCATED);
     if (wrong == NULL)

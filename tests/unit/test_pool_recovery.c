@@ -356,6 +356,40 @@ START_TEST(label_that_stands_twice_is_damage)
 }
 END_TEST
 
+START_TEST(labels_go_with_objects_that_were_recovered)
+{
+    const struct put_spec spec = {.value = bytes_in("value", 5), .tag = (const uint8_t *)"t", .tag_size = 1};
+    uint64_t ids[2];
+    for (unsigned k = 0; k < 2; k++)
+        ck_assert_int_eq(try_put(&fx, fx.a, &spec, &ids[k]), 0);
+    successor(1u << 30);
+    ck_assert_uint_eq(stats_of(&fx).labels, 1);
+    release_one(&fx, fx.a, ids[0]);
+    ck_assert_uint_eq(stats_of(&fx).labels, 1);
+    pool_session_end(fx.pool, fx.a, REASON_SESSION_END);
+    drain(&fx);
+    ck_assert_uint_eq(stats_of(&fx).labels, 0);
+    fx.a = fixture_session(&fx, 3, FIXTURE_LEASE_MS, &fx.owner_a);
+}
+END_TEST
+
+/* An entry that has a label says so in its first word. */
+START_TEST(verify_finds_a_label_that_its_entry_denies)
+{
+    const struct put_spec spec = {.value = bytes_in("value", 5), .tag = (const uint8_t *)"t", .tag_size = 1};
+    struct verify_result result;
+    uint64_t id;
+    ck_assert_int_eq(try_put(&fx, fx.a, &spec, &id), 0);
+    fx.pool->heap.hot[id_index(id)].w0 ^= W0_LABELLED;
+    ck_assert_int_eq(pool_verify_begin(fx.pool), 0);
+    while (!pool_verify_step(fx.pool, 1000, &result)) {
+    }
+    ck_assert_uint_eq(result.findings_count, 1);
+    ck_assert_ptr_nonnull(strstr(result.findings[0].text, "label"));
+    fx.pool->heap.hot[id_index(id)].w0 ^= W0_LABELLED;
+}
+END_TEST
+
 /* The guard's cell was that of a hold with a site. */
 START_TEST(a_guard_that_recovery_delivers_is_a_hold_without_a_site)
 {
@@ -590,6 +624,8 @@ int main(void)
     tcase_add_test(t, leases_run_from_the_recovery);
     tcase_add_test(t, clock_set_back_before_the_start_tells_no_ages);
     tcase_add_test(t, label_that_stands_twice_is_damage);
+    tcase_add_test(t, labels_go_with_objects_that_were_recovered);
+    tcase_add_test(t, verify_finds_a_label_that_its_entry_denies);
     tcase_add_test(t, a_guard_that_recovery_delivers_is_a_hold_without_a_site);
     tcase_add_test(t, version_of_a_binding_goes_beyond_40_bits);
     tcase_add_test(t, a_copy_with_holes_is_filled_and_goes_on);
