@@ -208,6 +208,29 @@ static bool replays(const struct conn *conn, const struct request *request, cons
     return true;
 }
 
+static struct call call_of(struct conn *conn, const struct request *request, const struct prepared *prepared)
+{
+    struct worker *worker = conn->worker;
+    const struct hfp_frame *frame = &request->frame;
+    return (struct call){
+        .server = worker->server,
+        .worker = worker,
+        .conn = conn,
+        .pool = conn->entry->pool,
+        .session = conn->session,
+        .conn_number = conn->number,
+        .msgid = frame->msgid,
+        .method = request->method,
+        .is_notification = frame->kind == HFP_NOTIFICATION,
+        .frame = request->at,
+        .params = frame->param,
+        .params_count = frame->param_count,
+        .staged = prepared->staged,
+        .staged_count = prepared->count,
+        .error = worker->error,
+    };
+}
+
 void dispatch(struct conn *conn, const struct request *request, const struct prepared *prepared)
 {
     static const struct prepared nothing;
@@ -226,23 +249,7 @@ void dispatch(struct conn *conn, const struct request *request, const struct pre
         return;
     }
     prepared = prepared == NULL ? &nothing : prepared;
-    struct call call = {
-        .server = worker->server,
-        .worker = worker,
-        .conn = conn,
-        .pool = conn->entry->pool,
-        .session = conn->session,
-        .conn_number = conn->number,
-        .msgid = frame->msgid,
-        .method = request->method,
-        .is_notification = is_notification,
-        .frame = request->at,
-        .params = frame->param,
-        .params_count = frame->param_count,
-        .staged = prepared->staged,
-        .staged_count = prepared->count,
-        .error = worker->error,
-    };
+    struct call call = call_of(conn, request, prepared);
     call.replays = replays(conn, request, prepared, &call.hash);
     if (call.replays && replay_answer(conn, request, call.hash)) {
         drop_stages(&call, false);
