@@ -5,7 +5,9 @@
 #define BASE_BITS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Index of the lowest set bit; x must not be 0. */
 static inline unsigned bits_lowest(uint64_t x)
@@ -45,6 +47,22 @@ static inline void bits_prefetch(const void *p)
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* memcpy() where most are short: of 17 to 64 bytes the two ends, which overlap, cost less than a call. */
+static inline void bits_copy(uint8_t *to, const uint8_t *from, size_t size)
+{
+    if (size - 17 > 64 - 17) {
+        if (size != 0)
+            memcpy(to, from, size);
+        return;
+    }
+    memcpy(to, from, 16);
+    if (size > 32) {
+        memcpy(to + 16, from + 16, 16);
+        memcpy(to + size - 32, from + size - 32, 16);
+    }
+    memcpy(to + size - 16, from + size - 16, 16);
+}
 
 /* A good mix of 64 bits (finaliser of MurmurHash3, public domain). */
 static inline uint64_t bits_mix(uint64_t x)

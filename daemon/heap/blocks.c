@@ -260,7 +260,7 @@ static void pages_give(struct blocks *b, uint32_t n, unsigned first, unsigned pa
 
 /* ---- runs ---- */
 
-void run_list(struct blocks *b, uint32_t r)
+__attribute__((noinline)) void run_list(struct blocks *b, uint32_t r)
 {
     struct run *run = &runs(b)[r];
     uint32_t head = b->partial[run->class - 1];
@@ -370,14 +370,12 @@ static inline uint32_t run_of(const struct blocks *b, unsigned class, uint64_t o
     return (uint32_t)((offset & ~(uint64_t)mask) / RUN_BYTES);
 }
 
-/* The first of its blocks became free, or the last one. Out of line, so that the others need no stack. */
-static __attribute__((noinline)) void run_freed(struct blocks *b, uint32_t r)
+/* All of its blocks are free. The last run with room stays: one object that comes and goes shall not flap it. (Out of line, as
+ * run_list(), so that most frees need no stack.) */
+static __attribute__((noinline)) void run_emptied(struct blocks *b, uint32_t r)
 {
     const struct run *run = &runs(b)[r];
-    if (run->free == 1)
-        run_list(b, r);
-    /* the last run with room stays: one object that comes and goes shall not flap it */
-    if (run->free == b->class[run->class - 1].count && (run->prev != RUN_NONE || run->next != RUN_NONE))
+    if (run->prev != RUN_NONE || run->next != RUN_NONE)
         run_give(b, r);
 }
 
@@ -398,8 +396,10 @@ void blocks_free(struct blocks *b, unsigned class, uint64_t offset)
     b->used[class]--;
     b->live_bytes -= b->class[class].size;
     run->free++;
-    if (unlikely(run->free == 1 || run->free == b->class[class].count))
-        run_freed(b, r);
+    if (unlikely(run->free == 1)) /* of several */
+        run_list(b, r);
+    else if (unlikely(run->free == b->class[class].count))
+        run_emptied(b, r);
 }
 
 void blocks_prefetch(const struct blocks *b, unsigned class, uint64_t offset)

@@ -371,8 +371,18 @@ static inline const uint32_t *slots_span(const struct heap *heap, uint32_t index
 /* Prepares the slots of an entry under construction from `targets` (SLOT_...): sets warm->slots and returns the w0
  * bits in *ret_ns; does not touch `in`.
  * -ENOMEM: nothing allocated. */
-int slots_prepare(struct heap *heap, uint32_t index, const uint32_t *targets, uint32_t count,
-                  uint64_t *ret_ns);
+int slots_prepare_list(struct heap *heap, uint32_t index, const uint32_t *targets, uint32_t count,
+                       uint64_t *ret_ns); /* for slots_prepare() */
+static inline int slots_prepare(struct heap *heap, uint32_t index, const uint32_t *targets, uint32_t count,
+                                uint64_t *ret_ns)
+{
+    if (count > 2)
+        return slots_prepare_list(heap, index, targets, count, ret_ns);
+    uint64_t word = count > 0 ? targets[0] : 0;
+    image_prepare(heap, &heap->warm[index].slots, word | (count > 1 ? (uint64_t)targets[1] << 32 : 0));
+    *ret_ns = (uint64_t)count << W0_NS_SHIFT;
+    return 0;
+}
 /* A list of slots that an operation has replaced; freed after its commit. */
 struct slots_old {
     uint64_t offset[2];
@@ -437,17 +447,30 @@ static inline uint64_t value_version(const struct heap *heap, const struct hot *
     return version;
 }
 
-/* Room for `size` bytes (+ 8 of version); *ret_value is the word. Empty values have the word 0. */
-int value_alloc(struct heap *heap, uint64_t size, bool versioned, uint64_t *ret_value);
-/* Where the block of that word is (not for inline values). */
-uint8_t *value_at(const struct heap *heap, uint64_t value, bool versioned);
-/* Frees the block of a word that no entry has any more, unless it is pinned: then the last unpin does. Most are small,
- * and nothing is being sent. */
+/* Most values are small, which is looked at inline. */
 #define PAYLOAD_SMALL 128u
 static inline unsigned payload_class_small(uint64_t bytes)
 {
     return (unsigned)(bytes - 1) / 8;
 }
+/* Room for `size` bytes (+ 8 of version); *ret_value is the word. Empty values have the word 0. */
+int value_alloc_any(struct heap *heap, uint64_t size, bool versioned, uint64_t *ret_value);
+static inline int value_alloc(struct heap *heap, uint64_t size, bool versioned, uint64_t *ret_value)
+{
+    uint64_t bytes = size + (versioned ? 8u : 0u), offset = 0;
+    if (unlikely(bytes - 1 >= PAYLOAD_SMALL))
+        return value_alloc_any(heap, size, versioned, ret_value);
+    int err = blocks_alloc(&heap->payloads, payload_class_small(bytes), &offset);
+    if (likely(err == 0))
+        *ret_value = size << 32 | offset / BLOCK_UNIT;
+    return err;
+}
+/* Where the block of that word is (not for inline values). */
+static inline uint8_t *value_at(const struct heap *heap, uint64_t value, bool versioned)
+{
+    return heap->values.base + value_offset(value_size(value) + (versioned ? 8u : 0u), value);
+}
+/* Frees the block of a word that no entry has any more, unless it is pinned: then the last unpin does. */
 void value_free_any(struct heap *heap, uint64_t value, bool versioned);
 static inline void value_free(struct heap *heap, uint64_t value, bool versioned)
 {
@@ -461,9 +484,22 @@ static inline void value_free(struct heap *heap, uint64_t value, bool versioned)
  * pinned, and stays; -ENOMEM. */
 int value_move(struct heap *heap, struct hot *hot);
 /* What freeing the value of a living entry looks at. */
-void value_prefetch_free(const struct heap *heap, const struct hot *hot);
+void value_prefetch_free_any(const struct heap *heap, const struct hot *hot);
+static inline void value_prefetch_free(const struct heap *heap, const struct hot *hot)
+{
+    uint64_t bytes = value_block_bytes(hot->w0, hot->value);
+    if (likely(bytes - 1 < PAYLOAD_SMALL && (hot->w0 & W0_INLINE) == 0))
+        blocks_prefetch(&heap->payloads, payload_class_small(bytes), value_offset(bytes, hot->value));
+    else
+        value_prefetch_free_any(heap, hot);
+}
 /* Backs [offset, offset+size) of a huge one. */
-int value_back(struct heap *heap, uint64_t value, bool versioned, uint64_t offset, uint64_t size);
+int value_back_any(struct heap *heap, uint64_t value, bool versioned, uint64_t offset, uint64_t size);
+static inline int value_back(struct heap *heap, uint64_t value, bool versioned, uint64_t offset,
+                             uint64_t size)
+{
+    return likely(value_size(value) <= BLOCK_MAX) ? 0 : value_back_any(heap, value, versioned, offset, size);
+}
 bool value_backed(const struct heap *heap, uint64_t value, bool versioned, uint64_t *ret_at);
 unsigned payload_class(uint64_t bytes);
 uint32_t payload_pages(uint64_t bytes);

@@ -87,17 +87,11 @@ static int prepare_segments(struct heap *heap, struct warm *warm, const uint32_t
     return -ENOMEM;
 }
 
-int slots_prepare(struct heap *heap, uint32_t index, const uint32_t *targets, uint32_t count,
-                  uint64_t *ret_ns)
+int slots_prepare_list(struct heap *heap, uint32_t index, const uint32_t *targets, uint32_t count,
+                       uint64_t *ret_ns)
 {
     struct warm *warm = &heap->warm[index];
     uint64_t offset;
-    if (count <= 2) {
-        uint64_t word = count > 0 ? targets[0] : 0;
-        image_prepare(heap, &warm->slots, word | (count > 1 ? (uint64_t)targets[1] << 32 : 0));
-        *ret_ns = (uint64_t)count << W0_NS_SHIFT;
-        return 0;
-    }
     if (count > SEGMENT_SLOTS) {
         *ret_ns = (uint64_t)NS_SEGMENTS << W0_NS_SHIFT;
         return prepare_segments(heap, warm, targets, count);

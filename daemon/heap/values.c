@@ -23,7 +23,7 @@ static uint64_t block_bytes(uint64_t value, bool versioned)
     return value_size(value) + (versioned ? 8u : 0u);
 }
 
-int value_alloc(struct heap *heap, uint64_t size, bool versioned, uint64_t *ret_value)
+int value_alloc_any(struct heap *heap, uint64_t size, bool versioned, uint64_t *ret_value)
 {
     uint64_t bytes = size + (versioned ? 8u : 0u), offset = 0;
     int err = 0;
@@ -36,11 +36,6 @@ int value_alloc(struct heap *heap, uint64_t size, bool versioned, uint64_t *ret_
     return err;
 }
 
-uint8_t *value_at(const struct heap *heap, uint64_t value, bool versioned)
-{
-    return heap->values.base + value_offset(block_bytes(value, versioned), value);
-}
-
 static inline void block_free(struct heap *heap, uint64_t value, bool versioned)
 {
     uint64_t bytes = block_bytes(value, versioned), offset = value_offset(bytes, value);
@@ -50,14 +45,14 @@ static inline void block_free(struct heap *heap, uint64_t value, bool versioned)
         blocks_free(&heap->payloads, payload_class(bytes), offset);
 }
 
-void value_prefetch_free(const struct heap *heap, const struct hot *hot)
+void value_prefetch_free_any(const struct heap *heap, const struct hot *hot)
 {
     uint64_t bytes = value_block_bytes(hot->w0, hot->value);
     if ((hot->w0 & W0_INLINE) == 0 && bytes > 0 && bytes <= BLOCK_MAX)
         blocks_prefetch(&heap->payloads, payload_class(bytes), value_offset(bytes, hot->value));
 }
 
-int value_back(struct heap *heap, uint64_t value, bool versioned, uint64_t offset, uint64_t size)
+int value_back_any(struct heap *heap, uint64_t value, bool versioned, uint64_t offset, uint64_t size)
 {
     uint64_t bytes = block_bytes(value, versioned);
     if (!blocks_is_huge(payload_pages(bytes)))

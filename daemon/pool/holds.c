@@ -44,7 +44,7 @@ uint64_t hold_count(const struct pool *pool, const struct session *s, uint32_t i
 
 /* ---- the session's vector ---- */
 
-static void vector_moved(struct pool *pool, uint32_t value, uint32_t place)
+static inline void vector_moved(struct pool *pool, uint32_t value, uint32_t place)
 {
     if ((value & HOLD_CELL_BIT) != 0)
         ((struct cell_hold *)cell_at(&pool->heap, value & ~HOLD_CELL_BIT))->place = place;
@@ -85,7 +85,8 @@ static void first_set(struct pool *pool, struct session *s, uint32_t index, uint
     pool->holds++;
 }
 
-static void first_clear(struct pool *pool, struct session *s, uint32_t index)
+__attribute__((always_inline)) static inline void first_clear(struct pool *pool, struct session *s,
+                                                              uint32_t index)
 {
     struct hot *hot = &pool->heap.hot[index];
     uint32_t place = place_get(pool, index);

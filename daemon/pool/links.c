@@ -297,7 +297,7 @@ void links_held(struct pool *pool, uint32_t index, int64_t change)
 
 /* ---- the first holder's place ---- */
 
-uint32_t place_get(const struct pool *pool, uint32_t index)
+uint32_t place_get_beside(const struct pool *pool, uint32_t index)
 {
     const struct hot *hot = &pool->heap.hot[index];
     switch (w0_link(hot->w0)) {

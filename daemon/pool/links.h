@@ -100,7 +100,13 @@ uint32_t links_count(const struct pool *pool, uint32_t index);
 /* The sum of further counts has changed. */
 void links_held(struct pool *pool, uint32_t index, int64_t change);
 
-uint32_t place_get(const struct pool *pool, uint32_t index);
+/* Where the object stands in the vector of its first holder. */
+uint32_t place_get_beside(const struct pool *pool, uint32_t index);
+static inline uint32_t place_get(const struct pool *pool, uint32_t index)
+{
+    const struct hot *hot = &pool->heap.hot[index];
+    return likely(w0_link(hot->w0) == LINK_NONE) ? hot->link : place_get_beside(pool, index);
+}
 /* The first holder came (or moved); PLACE_NONE: it went. */
 void place_set_beside(struct pool *pool, uint32_t index, uint32_t place);
 static inline void place_set(struct pool *pool, uint32_t index, uint32_t place)

@@ -26,6 +26,10 @@ void object_freed(void *owner, uint32_t index)
     label_drop(pool, pool->heap.warm[index].label);
 }
 
+/* Of functions that are called with all of a put_spec, and with one that is known to have a value only: then little of them is
+ * left. */
+#define ALWAYS_INLINE __attribute__((always_inline)) static inline
+
 /* ---- values on their way in ---- */
 
 int pool_stage_begin(struct pool *pool, enum form form, uint64_t size, bool replaces, struct stage **ret)
@@ -128,7 +132,7 @@ static int payload_open(struct pool *pool, const struct value_in *in, struct pay
 }
 
 /* version 0: a new object, whose version is 1 and kept nowhere. */
-static inline int payload_make(struct pool *pool, const struct value_in *in, uint64_t version,
+ALWAYS_INLINE int payload_make(struct pool *pool, const struct value_in *in, uint64_t version,
                                struct payload *ret)
 {
     bool versioned = version != 0;
@@ -156,7 +160,7 @@ static inline int payload_make(struct pool *pool, const struct value_in *in, uin
             return pool_fail_oom(pool, in->size);
         }
         if (in->size > 0)
-            memcpy(value_at(&pool->heap, ret->value, versioned), in->data, in->size);
+            bits_copy(value_at(&pool->heap, ret->value, versioned), in->data, in->size);
         region_stored(&pool->heap.values);
     }
     if (versioned) {
@@ -184,7 +188,7 @@ static void payload_drop(struct pool *pool, const struct payload *payload)
 /* Fills the entry `index`, which nobody can reach yet; *ret_w0 is the word that will give birth to it.
  * `targets` are SLOT_... On failure all that was prepared is given back, but for `label`, which stays the
  * caller's. */
-static inline int object_fill(struct pool *pool, struct session *s, uint32_t index,
+ALWAYS_INLINE int object_fill(struct pool *pool, struct session *s, uint32_t index,
                               const struct put_spec *spec, const uint32_t *targets, uint16_t label,
                               uint64_t *ret_w0)
 {
@@ -230,7 +234,7 @@ static void object_unfill(struct pool *pool, uint32_t index, uint64_t w0, bool s
 }
 
 /* Births and counts; after this nothing can fail. The session's vector has room. */
-static inline void object_birth(struct pool *pool, struct session *s, uint32_t index, uint64_t w0)
+ALWAYS_INLINE void object_birth(struct pool *pool, struct session *s, uint32_t index, uint64_t w0)
 {
     struct heap *heap = &pool->heap;
     struct hot *hot = &heap->hot[index];
@@ -302,7 +306,7 @@ static int resolve_refs(struct pool *pool, const struct put_spec *spec, const st
     return 0;
 }
 
-int object_make(struct pool *pool, struct session *s, const struct put_spec *spec, uint32_t *ret_index)
+ALWAYS_INLINE int make(struct pool *pool, struct session *s, const struct put_spec *spec, uint32_t *ret_index)
 {
     uint32_t *targets = (void *)pool->scratch.base;
     uint64_t w0 = 0;
@@ -332,11 +336,15 @@ int object_make(struct pool *pool, struct session *s, const struct put_spec *spe
     return 0;
 }
 
-static inline int put_once(struct pool *pool, struct session *s, const struct put_spec *spec,
-                           uint64_t *ret_id)
+int object_make(struct pool *pool, struct session *s, const struct put_spec *spec, uint32_t *ret_index)
+{
+    return make(pool, s, spec, ret_index);
+}
+
+static int put_once(struct pool *pool, struct session *s, const struct put_spec *spec, uint64_t *ret_id)
 {
     uint32_t index = 0;
-    int err = object_make(pool, s, spec, &index);
+    int err = make(pool, s, spec, &index);
     if (likely(err == 0))
         replay_uint(pool, *ret_id = heap_id(&pool->heap, index));
     pool_commit(pool);
@@ -351,6 +359,30 @@ int pool_put(struct pool *pool, struct session *s, const struct put_spec *spec, 
     if (unlikely(err == -HF_E_OOM) && pool_make_room(pool))
         err = put_once(pool, s, spec, ret_id);
     return err;
+}
+
+/* Out of line, so that the compiler sees all that is done with the other one's put_spec. */
+static __attribute__((noinline)) int put_value_again(struct pool *pool, struct session *s,
+                                                     const struct value_in *value, uint64_t *ret_id)
+{
+    const struct put_spec spec = {.value = *value};
+    return put_once(pool, s, &spec, ret_id);
+}
+
+/* Without label and slots there is nothing to be given back, and nothing that dies. */
+int pool_put_value(struct pool *pool, struct session *s, const struct value_in *value, uint64_t *ret_id)
+{
+    const struct put_spec spec = {.value = {.form = value->form, .data = value->data, .size = value->size}};
+    uint32_t index = 0;
+    int err = make(pool, s, &spec, &index);
+    if (unlikely(err != 0)) {
+        image_commit(&pool->heap);
+        return err == -HF_E_OOM && pool_make_room(pool) ? put_value_again(pool, s, value, ret_id) : err;
+    }
+    replay_uint(pool, *ret_id = heap_id(&pool->heap, index));
+    image_commit(&pool->heap);
+    pool_settle(pool);
+    return 0;
 }
 
 /* ---- put_many: all indexes first, because items name each other; then all births, then one commit ---- */

@@ -330,6 +330,8 @@ struct put_spec {
 /* Makes an object held once by `s`. -HF_E_GONE (a ref; fault.index), OOM, QUOTA, TOOBIG, LIMIT, UNSEALED (a
  * ref to somebody's open object). */
 int pool_put(struct pool *pool, struct session *s, const struct put_spec *spec, uint64_t *ret_id);
+/* The same with nothing but a value, which has no stage. */
+int pool_put_value(struct pool *pool, struct session *s, const struct value_in *value, uint64_t *ret_id);
 /* One atomic graph: refs[] of an item may also hold POOL_ITEM(k) for the k-th item (0-based) of this call.
  * An item that is open cannot be named (UNSEALED). `fault.index` is the item. count: 1 ... HF_IDS_MAX. */
 int pool_put_many(struct pool *pool, struct session *s, const struct put_spec *specs, uint32_t count,

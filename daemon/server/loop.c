@@ -39,22 +39,6 @@ static inline void reply_end(struct output *out, const uint8_t *end)
     out->used = (size_t)(end - out->data);
 }
 
-/* Most values are short: of 17 to 64 bytes the two ends, which overlap, cost less than a call. */
-static inline void copy_value(uint8_t *to, const uint8_t *from, size_t size)
-{
-    if (size - 17 > 64 - 17) {
-        if (size != 0)
-            memcpy(to, from, size);
-        return;
-    }
-    memcpy(to, from, 16);
-    if (size > 32) {
-        memcpy(to + 16, from + 16, 16);
-        memcpy(to + size - 32, from + size - 32, 16);
-    }
-    memcpy(to + size - 16, from + size - 16, 16);
-}
-
 static inline uint8_t *put_value(uint8_t *at, const struct value_view *view)
 {
     size_t size = (size_t)view->size;
@@ -67,7 +51,7 @@ static inline uint8_t *put_value(uint8_t *at, const struct value_view *view)
         break;
     default: at += value_header(view->form, size, at); break;
     }
-    copy_value(at, view->data, size);
+    bits_copy(at, view->data, size);
     return at + size;
 }
 
@@ -151,12 +135,12 @@ static inline bool hot_lookup(struct output *out, struct conn *conn, const struc
 static inline bool hot_put(struct output *out, struct conn *conn, const struct request *request)
 {
     struct hfp_cursor cursor = param(request, 0);
-    struct put_spec spec = {0};
+    struct value_in value;
     uint64_t id;
     if (request->frame.param_count != 1 || hfp_left(&cursor) > INPUT_SIZE)
         return false;
-    value_split(cursor.at, hfp_left(&cursor), &spec.value);
-    if (pool_put(conn->entry->pool, conn->session, &spec, &id) != 0)
+    value_split(cursor.at, hfp_left(&cursor), &value);
+    if (pool_put_value(conn->entry->pool, conn->session, &value, &id) != 0)
         return false;
     reply_end(out, hfp_put_uint(reply_begin(out, request->frame.msgid), id));
     return true;

@@ -21,7 +21,7 @@ static enum form form_of(uint8_t first)
     }
 }
 
-void value_split(const uint8_t *at, uint64_t size, struct value_in *ret)
+void value_split_any(const uint8_t *at, uint64_t size, struct value_in *ret)
 {
     enum form form = form_of(at[0]);
     unsigned header = value_header_size(form);

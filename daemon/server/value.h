@@ -19,7 +19,14 @@
 /* Describes the MessagePack value in the `size` bytes (> 0) at `at`, which a scan has found to be exactly
  * one. Looks at the header only (at most VALUE_HEADER_MAX bytes), so the payload may still be on its way.
  * *ret points into `at`; it has no stage. */
-void value_split(const uint8_t *at, uint64_t size, struct value_in *ret);
+void value_split_any(const uint8_t *at, uint64_t size, struct value_in *ret);
+static inline void value_split(const uint8_t *at, uint64_t size, struct value_in *ret)
+{
+    if (at[0] == 0xc4) /* nearly all: a bin of up to 255 bytes */
+        *ret = (struct value_in){.form = FORM_BIN8, .data = at + 2, .size = size - 2};
+    else
+        value_split_any(at, size, ret);
+}
 
 /* Writes the header that stood before a payload of `size` bytes; returns its length, 0 for FORM_RAW.
  * `size` fits the form, as it does in all that value_split() and value_bin_form() made. */

@@ -165,6 +165,28 @@ START_TEST(a_reserve_ends_at_its_range)
 }
 END_TEST
 
+START_TEST(a_reserve_in_pieces_is_charged_and_cleared_by_piece)
+{
+    struct reserve reserve;
+    ck_assert(reserve_init(&reserve, 64 * MEM_PAGE));
+    for (unsigned k = 0; k < 3; k++) {
+        ck_assert(reserve_take(&reserve, &leaf, MEM_PAGE));
+        reserve.base[(10 + 7 * k) * MEM_PAGE] = 1;
+    }
+    ck_assert_uint_eq(leaf.private_bytes, 3 * MEM_PAGE);
+    leaf.fail_at = leaf.calls + 1;
+    ck_assert(!reserve_take(&reserve, &leaf, MEM_PAGE));
+    ck_assert_uint_eq(used(&top), 3 * MEM_PAGE);
+    reserve_give(&reserve, &leaf, 17 * MEM_PAGE, MEM_PAGE);
+    ck_assert_uint_eq(used(&top), 2 * MEM_PAGE);
+    ck_assert_uint_eq(reserve.base[10 * MEM_PAGE], 1);
+    ck_assert_uint_eq(reserve.base[17 * MEM_PAGE], 0);
+    ck_assert_uint_eq(reserve.base[24 * MEM_PAGE], 1);
+    reserve_done(&reserve, &leaf);
+    ck_assert_uint_eq(leaf.private_bytes, 0);
+}
+END_TEST
+
 /* Random charges by three budgets against plain sums. */
 START_TEST(sums_agree_with_a_model)
 {
@@ -209,6 +231,7 @@ int main(void)
     tcase_add_test(tc, the_call_of_that_number_fails_and_no_other);
     tcase_add_test(tc, a_reserve_grows_in_place);
     tcase_add_test(tc, a_reserve_ends_at_its_range);
+    tcase_add_test(tc, a_reserve_in_pieces_is_charged_and_cleared_by_piece);
     tcase_add_test(tc, sums_agree_with_a_model);
     return suite_run(suite);
 }

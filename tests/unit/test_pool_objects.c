@@ -227,6 +227,59 @@ START_TEST(put_without_memory_changes_nothing)
 }
 END_TEST
 
+/* Bytes that differ, of each size around those where copies and blocks change. */
+START_TEST(put_value_is_put_of_a_value)
+{
+    static uint8_t data[40000];
+    for (size_t k = 0; k < sizeof data; k++)
+        data[k] = (uint8_t)(k * 7 + k / 251);
+    for (uint32_t size = 0; size < sizeof data; size += size < 140 ? 1 : 1 + size / 2) {
+        struct pool_stats before = stats_of(&fx);
+        const struct put_spec spec = {.value = bytes_in(data, size)};
+        struct value_view views[2];
+        uint64_t ids[2];
+        ck_assert_int_eq(pool_put(fx.pool, fx.a, &spec, &ids[0]), 0);
+        ck_assert_int_eq(pool_put_value(fx.pool, fx.a, &spec.value, &ids[1]), 0);
+        for (unsigned k = 0; k < 2; k++)
+            ck_assert_int_eq(pool_get(fx.pool, ids[k], &views[k]), 0);
+        ck_assert_uint_eq(views[1].size, size);
+        ck_assert_int_eq(views[1].form, views[0].form);
+        ck_assert_uint_eq(views[1].version, 1);
+        ck_assert(size == 0 || memcmp(views[1].data, data, size) == 0);
+        ck_assert_uint_eq(stats_of(&fx).holds, before.holds + 2);
+        ck_assert_uint_eq(stats_of(&fx).object_bytes, before.object_bytes + 2 * size);
+        verify_ok(&fx);
+        for (unsigned k = 0; k < 2; k++)
+            release_one(&fx, fx.a, ids[k]);
+        ck_assert_uint_eq(stats_of(&fx).objects, before.objects);
+    }
+}
+END_TEST
+
+START_TEST(put_value_without_memory_changes_nothing)
+{
+    struct fixture small;
+    fixture_open_with(&small, &(struct fixture_options){.max_bytes = 16u << 20});
+    static uint8_t data[100000];
+    const struct value_in value = bytes_in(data, sizeof data);
+    uint64_t first = 0, id;
+    int rc;
+    while ((rc = pool_put_value(small.pool, small.a, &value, &id)) == 0)
+        first = first != 0 ? first : id;
+    ck_assert_int_eq(rc, -HF_E_OOM);
+    ck_assert_int_eq(pool_fault(small.pool)->code, HF_E_OOM);
+    struct pool_stats before = stats_of(&small);
+    ck_assert_int_eq(pool_put_value(small.pool, small.a, &value, &id), -HF_E_OOM);
+    ck_assert_uint_eq(stats_of(&small).objects, before.objects);
+    ck_assert_uint_eq(stats_of(&small).value_live_bytes, before.value_live_bytes);
+    verify_ok(&small);
+    /* what waits to be freed pays for the next one */
+    release_one(&small, small.a, first);
+    ck_assert_int_eq(pool_put_value(small.pool, small.a, &value, &id), 0);
+    fixture_close(&small);
+}
+END_TEST
+
 START_TEST(put_when_growth_fails_is_OOM_and_works_later)
 {
     uint64_t id, size = 200000;
@@ -637,6 +690,8 @@ int main(void)
     tcase_add_test(t, put_more_refs_than_allowed_is_LIMIT);
     tcase_add_test(t, get_of_an_id_that_never_was_is_GONE);
     tcase_add_test(t, put_without_memory_changes_nothing);
+    tcase_add_test(t, put_value_is_put_of_a_value);
+    tcase_add_test(t, put_value_without_memory_changes_nothing);
     tcase_add_test(t, put_when_growth_fails_is_OOM_and_works_later);
     tcase_add_test(t, put_in_a_full_pool_is_OOM_until_something_is_released);
     t = suite_case(suite, "put_many", setup, teardown);
