@@ -9,6 +9,8 @@
 static_assert(sizeof(struct index_bucket) == 64, "one cache line");
 
 #define FIRST_BUCKETS 16u
+#define FULL          (INDEX_SLOTS * 4 / 5) /* values a bucket, on average: with more it grows, ... */
+#define SPARSE        (FULL / 3)            /* ... with fewer it shrinks */
 
 static struct index_bucket *home(const struct index *index, uint32_t n)
 {
@@ -111,6 +113,23 @@ static void append(struct index *index, struct index_bucket *bucket, uint8_t tag
     }
 }
 
+/* The bucket that this one, which is not among the first, was split from. */
+static uint32_t origin(uint32_t n)
+{
+    return n & (uint32_t)(bits_power_up(n + 1ull) / 2 - 1);
+}
+
+/* Takes the chain that begins with *bucket apart, bucket by bucket: in *bucket stands the next one then. False: there is none. */
+static bool chain_next(struct index *index, struct index_bucket *bucket)
+{
+    uint32_t next = bucket->next;
+    if (next == 0)
+        return false;
+    *bucket = *overflow(index, next);
+    overflow_give(index, next);
+    return true;
+}
+
 /* Splits the next bucket in line. The chain is taken apart first: its overflow buckets become free, and
  * dealing the values out again to two buckets needs no more of them than there were, plus the one that
  * index_prepare() keeps. */
@@ -119,26 +138,51 @@ static void split(struct index *index)
     uint32_t fresh = index->buckets;
     if (!reserve_grow(&index->home, index->mem, (fresh + 1ull) * sizeof(struct index_bucket)))
         return; /* longer chains until there is memory again */
-    uint32_t from = fresh & (uint32_t)(bits_power_up(fresh + 1) / 2 - 1);
+    uint32_t from = origin(fresh);
     struct index_bucket chain = *home(index, from);
     memset(home(index, from), 0, sizeof chain);
     memset(home(index, fresh), 0, sizeof chain);
     index->buckets++;
-    for (;;) {
-        uint32_t next = chain.next;
-        struct index_bucket following;
-        if (next != 0) {
-            following = *overflow(index, next);
-            overflow_give(index, next);
+    bool more = true;
+    while (more) {
+        struct index_bucket part = chain;
+        more = chain_next(index, &chain);
+        for (unsigned k = 0; k < INDEX_SLOTS && part.value[k] != 0; k++) {
+            uint64_t hash = index->hash_of(index->owner, part.value[k]);
+            append(index, home(index, address(index, hash)), part.tag[k], part.value[k]);
         }
-        for (unsigned k = 0; k < INDEX_SLOTS && chain.value[k] != 0; k++) {
-            uint64_t hash = index->hash_of(index->owner, chain.value[k]);
-            append(index, home(index, address(index, hash)), chain.tag[k], chain.value[k]);
-        }
-        if (next == 0)
-            return;
-        chain = following;
     }
+}
+
+/* Puts the last bucket back to where it was split from. Needs no more overflow buckets than there were, plus one. */
+static void merge(struct index *index)
+{
+    uint32_t last = index->buckets - 1;
+    struct index_bucket chain = *home(index, last), *to = home(index, origin(last));
+    memset(home(index, last), 0, sizeof chain);
+    index->buckets--;
+    bool more = true;
+    while (more) {
+        struct index_bucket part = chain;
+        more = chain_next(index, &chain);
+        for (unsigned k = 0; k < INDEX_SLOTS && part.value[k] != 0; k++)
+            append(index, to, part.tag[k], part.value[k]);
+    }
+    reserve_trim(&index->home, index->mem, index->buckets * sizeof(struct index_bucket));
+}
+
+/* After a removal. When nothing is left all overflow buckets are free. What index_prepare() has made sure of stays so: room for
+ * two, of which a merge takes one at most. */
+static void shrink(struct index *index)
+{
+    if (index->count < (uint64_t)index->buckets * SPARSE && index->buckets > FIRST_BUCKETS &&
+        reserve_grow(&index->overflow, index->mem,
+                     (index->overflow_used + 2ull) * sizeof(struct index_bucket)))
+        merge(index);
+    if (index->count != 0)
+        return;
+    index->overflow_used = index->overflow_free = 0;
+    reserve_trim(&index->overflow, index->mem, 0);
 }
 
 void index_insert(struct index *index, uint64_t hash, uint32_t value)
@@ -146,7 +190,7 @@ void index_insert(struct index *index, uint64_t hash, uint32_t value)
     assert(value != 0);
     append(index, home(index, address(index, hash)), tag_of(hash), value);
     index->count++;
-    if (index->count > (uint64_t)index->buckets * (INDEX_SLOTS * 4 / 5) && index_prepare(index))
+    if (index->count > (uint64_t)index->buckets * FULL && index_prepare(index))
         split(index);
 }
 
@@ -176,4 +220,5 @@ void index_remove(struct index *index, uint64_t hash, uint32_t value)
         before->next = 0;
     }
     index->count--;
+    shrink(index);
 }

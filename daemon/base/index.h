@@ -2,7 +2,8 @@
 /* A hash index from keys that live elsewhere to 32-bit values: names, ticket keys, session keys.
  *
  * Linear hashing (Litwin 1980): the table grows by splitting one bucket at a time, so there is never a
- * rehash and never a stall. A bucket is one cache line: 12 tags (8 bits of the hash), 12 values, the number
+ * rehash and never a stall. In the same way it shrinks, one bucket a removal, once it is a third as full as when it grows,
+ * and gives back its memory. A bucket is one cache line: 12 tags (8 bits of the hash), 12 values, the number
  * of an overflow bucket. The keys are not stored: the owner compares candidates and, for a split, tells the
  * hash of a value again.
  *

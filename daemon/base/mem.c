@@ -196,6 +196,15 @@ bool reserve_grow(struct reserve *reserve, struct mem *mem, size_t bytes)
     return true;
 }
 
+void reserve_trim(struct reserve *reserve, struct mem *mem, size_t bytes)
+{
+    size_t keep = (bytes + RESERVE_STEP - 1) / RESERVE_STEP * RESERVE_STEP;
+    if (reserve->charged < keep + RESERVE_SLACK)
+        return;
+    size_t over = reserve->charged - keep, part = over < RESERVE_TRIM ? over : RESERVE_TRIM;
+    reserve_give(reserve, mem, reserve->charged - part, part);
+}
+
 bool reserve_take(struct reserve *reserve, struct mem *mem, size_t bytes)
 {
     if (!take(mem, bytes))

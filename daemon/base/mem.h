@@ -81,7 +81,12 @@ struct reserve {
 bool reserve_init(struct reserve *reserve, size_t size);
 /* Makes the first `bytes` usable; false when the budget or the range is spent. Never moves anything. */
 bool reserve_grow(struct reserve *reserve, struct mem *mem, size_t bytes);
-/* The same for one that is used in pieces of whole pages, here and there: charges such a piece; gives the memory of one
+/* Gives back what is charged beyond the first `bytes`, if it is RESERVE_SLACK or more, and no more than RESERVE_TRIM at once,
+ * since that takes time; it is zeros when it is grown into again. */
+#define RESERVE_SLACK (64u << 10)
+#define RESERVE_TRIM  (512u << 10)
+void reserve_trim(struct reserve *reserve, struct mem *mem, size_t bytes);
+/* For one that is used in pieces of whole pages, here and there: charges such a piece; gives the memory of one
  * back, which then is zeros. */
 bool reserve_take(struct reserve *reserve, struct mem *mem, size_t bytes);
 void reserve_give(struct reserve *reserve, struct mem *mem, size_t at, size_t bytes);

@@ -141,6 +141,57 @@ START_TEST(it_grows_by_one_bucket_at_a_time)
 }
 END_TEST
 
+/* As it came, and down to what it was. */
+START_TEST(it_shrinks_by_one_bucket_at_a_time)
+{
+    open_table(GOOD);
+    uint64_t begun = mem.private_bytes;
+    uint32_t first = table.buckets;
+    for (unsigned round = 0; round < 3; round++) {
+        for (uint32_t value = 1; value <= VALUES; value++)
+            insert(value);
+        uint64_t most = mem.private_bytes;
+        ck_assert_uint_gt(most, begun + 100000);
+        for (uint32_t value = 1; value <= VALUES; value++) {
+            uint32_t buckets = table.buckets;
+            drop(value);
+            ck_assert_uint_ge(table.buckets + 1, buckets);
+            if (value == VALUES / 2) /* not yet: what has just been removed may come back */
+                ck_assert_uint_eq(mem.private_bytes, most);
+            if (value % 1000 == 0) {
+                check_all(VALUES);
+                check_chains();
+            }
+        }
+        ck_assert_uint_eq(table.buckets, first);
+        ck_assert_uint_le(mem.private_bytes, begun + 2 * RESERVE_SLACK);
+    }
+}
+END_TEST
+
+/* One that comes and goes at either border neither grows nor shrinks it each time. */
+START_TEST(it_does_not_flap)
+{
+    open_table(GOOD);
+    uint32_t value = 1;
+    for (; value <= 5000; value++)
+        insert(value);
+    for (uint32_t buckets = table.buckets; value > 1; buckets = table.buckets) {
+        while (value > 1 && table.buckets == buckets)
+            drop(--value);
+        buckets = table.buckets;
+        for (unsigned k = 0; k < 10; k++) {
+            insert(value);
+            ck_assert_uint_eq(table.buckets, buckets);
+            drop(value);
+            ck_assert_uint_ge(table.buckets + 1, buckets);
+            buckets = table.buckets;
+        }
+    }
+    check_chains();
+}
+END_TEST
+
 START_TEST(it_agrees_with_a_map)
 {
     struct random random = {.state = 29};
@@ -244,6 +295,8 @@ int main(void)
     TCase *tc = suite_case(suite, "index", setup, teardown);
     tcase_add_test(tc, an_empty_one_finds_nothing);
     tcase_add_test(tc, it_grows_by_one_bucket_at_a_time);
+    tcase_add_test(tc, it_shrinks_by_one_bucket_at_a_time);
+    tcase_add_test(tc, it_does_not_flap);
     tcase_add_loop_test(tc, it_agrees_with_a_map, GOOD, ONE_TAG + 1);
     tcase_add_test(tc, removing_in_any_order_from_one_long_chain);
     tcase_add_test(tc, memory_that_fails_loses_nothing);

@@ -165,6 +165,28 @@ START_TEST(a_reserve_ends_at_its_range)
 }
 END_TEST
 
+START_TEST(a_reserve_is_trimmed_in_steps)
+{
+    struct mem mem;
+    struct reserve reserve;
+    mem_init(&mem, NULL, UINT64_MAX);
+    ck_assert(reserve_init(&reserve, 8ull << 20));
+    ck_assert(reserve_grow(&reserve, &mem, 2 * RESERVE_TRIM));
+    memset(reserve.base, 1, 2 * RESERVE_TRIM);
+    reserve_trim(&reserve, &mem, 2 * RESERVE_TRIM - RESERVE_SLACK + 1); /* so little is not worth it */
+    ck_assert_uint_eq(mem.private_bytes, 2 * RESERVE_TRIM);
+    reserve_trim(&reserve, &mem, 10000);
+    ck_assert_uint_eq(mem.private_bytes, RESERVE_TRIM);
+    reserve_trim(&reserve, &mem, 10000);
+    ck_assert_uint_eq(mem.private_bytes, 3 * MEM_PAGE);
+    ck_assert_uint_eq(reserve.base[9999], 1);
+    ck_assert(reserve_grow(&reserve, &mem, RESERVE_TRIM));
+    ck_assert_uint_eq(reserve.base[3 * MEM_PAGE], 0);
+    reserve_done(&reserve, &mem);
+    ck_assert_uint_eq(mem.private_bytes, 0);
+}
+END_TEST
+
 START_TEST(a_reserve_in_pieces_is_charged_and_cleared_by_piece)
 {
     struct reserve reserve;
@@ -231,6 +253,7 @@ int main(void)
     tcase_add_test(tc, the_call_of_that_number_fails_and_no_other);
     tcase_add_test(tc, a_reserve_grows_in_place);
     tcase_add_test(tc, a_reserve_ends_at_its_range);
+    tcase_add_test(tc, a_reserve_is_trimmed_in_steps);
     tcase_add_test(tc, a_reserve_in_pieces_is_charged_and_cleared_by_piece);
     tcase_add_test(tc, sums_agree_with_a_model);
     return suite_run(suite);
