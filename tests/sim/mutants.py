@@ -243,7 +243,7 @@ UNIT_MUTANTS = [
      "        if (likely(object_end(gc, hot, w0, alone)))\n            freed_add", "        if (object_end(gc, hot, w0, alone) || true)\n"
      "            freed_add"),
     ("tags of a chain stay in use", "daemon/gc/reap.c",
-     "        if (unlikely(next_warm->label != 0))\n            gc->owner.freed(gc->owner.arg, child);\n", ""),
+     "        if (unlikely((w0 & W0_LABELLED) != 0))\n            gc->owner.freed(gc->owner.arg, child);\n", ""),
     ("a chain with a guard in the pool is not counted along", "daemon/gc/reap.c", "gc->heap->audit == NULL && ", ""),
     ("survivors do not age", "daemon/gc/trial.c", "        hot->w0 += 1ull << W0_AGE_SHIFT;", "        (void)hot;"),
     ("what only a condemned object kept lives on", "daemon/gc/trial.c",
@@ -254,7 +254,7 @@ UNIT_MUTANTS = [
     ("the last generation comes again after a trial", "daemon/gc/trial.c",
      "    if (likely(object_end(t->gc, hot, w0, false)))\n", "    if (object_end(t->gc, hot, w0, false) || true)\n"),
     ("tags of what a trial frees stay in use", "daemon/gc/trial.c",
-     "    if (unlikely(warm->label != 0))\n        t->gc->owner.freed(t->gc->owner.arg, index);\n", ""),
+     "    if (unlikely((w0 & W0_LABELLED) != 0))\n        t->gc->owner.freed(t->gc->owner.arg, index);\n", ""),
     ("nobody pays before a collection has begun", "daemon/gc/gc.c", "    } else if (gc_has_work(gc)) {", "    } else if (false) {"),
     ("what a sweep frees is time for it", "daemon/gc/gc.c",
      "    gc->tax = (uint32_t)larger(gc->tax, ", "    gc->tax = (uint32_t)larger(0, "),
