@@ -243,6 +243,24 @@ START_TEST(payments_alone_bound_garbage)
 }
 END_TEST
 
+/* One that begins when much has been made already is to be done by the same bound. */
+START_TEST(a_collection_that_begins_late_has_less_time)
+{
+    struct gc *gc = &fx.pool->gc;
+    struct gc_config config = *pool_gc_config(fx.pool);
+    uint64_t more = config.objects_least = 4 * PAID_RING, none[1];
+    config.enabled = false;
+    pool_gc_set_config(fx.pool, &config);
+    while (stats_of(&fx).objects < more + more / 2)
+        make_and_let_go(none, 1, 1);
+    config.enabled = true;
+    pool_gc_set_config(fx.pool, &config);
+    while (gc->phase != GC_MARK)
+        ck_assert_uint_gt(pool_step(fx.pool, 1), 0);
+    ck_assert_uint_eq(gc->objects_end, gc->live_objects + 2 * more);
+}
+END_TEST
+
 START_TEST(a_trial_delivers_guards)
 {
     uint64_t ids[3];
@@ -723,6 +741,7 @@ int main(void)
     tcase_add_test(young, large_young_garbage_is_bounded);
     tcase_add_test(young, growth_cuts_a_young_collection_short);
     tcase_add_loop_test(young, payments_alone_bound_garbage, 0, 6);
+    tcase_add_test(young, a_collection_that_begins_late_has_less_time);
     tcase_add_test(young, a_trial_delivers_guards);
     tcase_add_test(young, a_trial_without_memory_is_put_off);
     tcase_add_test(young, a_delivery_without_memory_is_put_off);
