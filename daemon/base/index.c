@@ -119,7 +119,8 @@ static uint32_t origin(uint32_t n)
     return n & (uint32_t)(bits_power_up(n + 1ull) / 2 - 1);
 }
 
-/* Takes the chain that begins with *bucket apart, bucket by bucket: in *bucket stands the next one then. False: there is none. */
+/* Takes the chain that begins with *bucket apart, bucket by bucket: in *bucket stands the next one then. False: there
+ * is none. */
 static bool chain_next(struct index *index, struct index_bucket *bucket)
 {
     uint32_t next = bucket->next;
@@ -171,8 +172,8 @@ static void merge(struct index *index)
     reserve_trim(&index->home, index->mem, index->buckets * sizeof(struct index_bucket));
 }
 
-/* After a removal. When nothing is left all overflow buckets are free. What index_prepare() has made sure of stays so: room for
- * two, of which a merge takes one at most. */
+/* After a removal. When nothing is left all overflow buckets are free. What index_prepare() has made sure of stays so:
+ * room for two, of which a merge takes one at most. */
 static void shrink(struct index *index)
 {
     if (index->count < (uint64_t)index->buckets * SPARSE && index->buckets > FIRST_BUCKETS &&

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Inside of the blocks; for blocks.c and leave.c only. */
+/* Inside of the blocks; for blocks.c, leave.c and walk.c only. */
 #ifndef HEAP_ARENAS_H
 #define HEAP_ARENAS_H
 
@@ -31,6 +31,14 @@ static inline unsigned pages_of_kind(enum arena_kind kind)
 static inline uint64_t page_mask(unsigned pages)
 {
     return pages == 64 ? UINT64_MAX : (1ull << pages) - 1;
+}
+
+/* The run in which `offset` lies, and the number of its block there. */
+static inline uint32_t run_of(const struct blocks *b, unsigned class, uint64_t offset, uint32_t *ret_block)
+{
+    uint32_t mask = b->class[class].pages * PAGE_BYTES - 1;
+    *ret_block = (uint32_t)(((offset & mask) * b->class[class].magic) >> 32);
+    return (uint32_t)((offset & ~(uint64_t)mask) / RUN_BYTES);
 }
 
 /* Out of its list. */

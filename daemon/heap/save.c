@@ -216,8 +216,8 @@ static void set_done(struct save *save, unsigned number, uint64_t page, uint64_t
         save->done[number][page / 64] |= 1ull << (page % 64);
 }
 
-/* Bytes of [offset, offset + size) of the area that the file shall have. What is backed now, of a page that is not done,
- * was so at the instant. */
+/* Bytes of [offset, offset + size) of the area that the file shall have. What is backed now, of a page that is not
+ * done, was so at the instant. */
 static uint32_t backed_bytes(const struct area *area, uint64_t offset, uint32_t size)
 {
     uint64_t left = area->end - offset;

@@ -26,8 +26,8 @@ void object_freed(void *owner, uint32_t index)
     label_drop(pool, pool->heap.warm[index].label);
 }
 
-/* Of functions that are called with all of a put_spec, and with one that is known to have a value only: then little of them is
- * left. */
+/* Of functions that are called with all of a put_spec, and with one that is known to have a value only: then little of
+ * them is left. */
 #define ALWAYS_INLINE __attribute__((always_inline)) static inline
 
 /* ---- values on their way in ---- */

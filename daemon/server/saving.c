@@ -183,7 +183,7 @@ static void finish(struct saving *saving)
     saving_schedule(worker);
 }
 
-/* ---- its way: JOB_CREATE, the instant, JOB_WRITE for each chain, JOB_PUBLISH, or JOB_DISCARD instead of what is left ---- */
+/* ---- its way: JOB_CREATE, the instant, JOB_WRITE for each chain, JOB_PUBLISH; or JOB_DISCARD at any point ---- */
 
 static void after_work(uv_work_t *request, int status);
 

@@ -388,8 +388,8 @@ START_TEST(huge_values_are_backed_piece_by_piece)
 }
 END_TEST
 
-/* Most of what is kept of an arena are the bitmaps of its runs. A pool that once held a huge value, or many small ones, does
- * not keep them for ever. */
+/* Most of what is kept of an arena are the bitmaps of its runs. A pool that once held a huge value, or many small ones,
+ * does not keep them for ever. */
 START_TEST(only_arenas_of_runs_have_bitmaps)
 {
     enum { ARENAS = 10, BYTES = 1024 };

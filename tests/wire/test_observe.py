@@ -99,13 +99,13 @@ class Requests(WireTest):
         """A client whose session is killed before its call is answered."""
         c = self.pool_client()
         c.bulk([request_bytes(0, "put_many", [[[i] for i in range(1000)]])] * 300)
-        c.send_raw(request_bytes(7, "verify", []))
+        c.send_raw(request_bytes(7, "verify", []) * 50)  # one after the other: one runs when the session is killed
         poll(lambda: self.section()["methods"].get("verify", {"running": 0})["running"] == 1, "it runs")
         before = self.section()["methods"]["verify"]
         self.c.call("kill", c.hello_result["sid"])
         after = self.section()["methods"]["verify"]
-        self.assertEqual((after["running"], after["given_up"] - before["given_up"], after["count"] - before["count"]),
-                         (0, 1, 1))
+        self.assertEqual((after["running"], after["given_up"] - before["given_up"]), (0, 1))
+        self.assertGreater(after["count"], before["count"])
         self.assertEqual(after["errors"], before["errors"])
 
 
