@@ -267,7 +267,8 @@ END_TEST
 
 START_TEST(saves_that_would_go_nowhere)
 {
-    refused("[save]\nsave-every = 1h\n", "save-every '1h' saves nothing without a folder; give save-dir, too");
+    refused("[save]\nsave-every = 1h\n",
+            "save-every '1h' saves nothing without a folder; give save-dir, too");
     load("[save]\nsave-every = 1h\nsave-dir = /x\n");
     load("[save]\nsave-every = never\n");
     load("[save]\nsave-dir = /x\n");
