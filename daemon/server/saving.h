@@ -3,8 +3,8 @@
  *
  * Threads of libuv's do what touches the file, one job a save at a time: make it; then comes the instant, and the pool
  * copies pieces in steps of its background work (pace.c); write them, in small parts with rests between; bring it to the
- * disk and give it its name, or remove it. The worker waits for none of that: to make a file has taken it 1.3 s while a disk
- * was busy. At most one save a pool; periodic ones one after the other in each worker.
+ * disk and give it its name, or remove it. The worker waits for none of that: a busy disk may keep whoever makes a file
+ * waiting for long. At most one save a pool; periodic ones one after the other in each worker.
  *
  * A save that fails, for whatever reason, is logged, shown in `stats`, answered to who waits for it; its file is removed. */
 #ifndef SERVER_SAVING_H
