@@ -311,7 +311,7 @@ packages-bench:
 
 # ---- Use --------------------------------------------------------------------------------------------
 
-.PHONY: run demo bench bench-peers bench-gc bench-recovery bench-bookkeeping
+.PHONY: run demo bench bench-peers bench-gc bench-recovery bench-scrape bench-bookkeeping
 
 run: packages ## Install what is missing, build, and start holdfastd in the foreground.
 	@$(MAKE) all
@@ -333,6 +333,10 @@ bench-gc: packages-check ## Measure the collector beside CPython's, and judge (2
 bench-recovery: packages-check ## Measure recovery of 10 million objects, and judge (3 minutes on a quiet machine; takes 2 GB).
 	@$(MAKE) build/tests/bench/recovery
 	@build/tests/bench/recovery $(BENCH)
+
+bench-scrape: packages-bench ## Look at a daemon of 10 million objects and 10,000 sessions, and judge (a minute; takes 2 GB).
+	@$(MAKE) build/holdfastd build/holdfast build/tests/bench/load
+	@tests/bench/scrape.py $(BENCH)
 
 bench-bookkeeping: packages-bench ## Count what the daemon's notes about requests cost in instructions, and judge (10 minutes, on any machine).
 	@$(MAKE) build/holdfastd build/unbooked/holdfastd build/tests/bench/load

@@ -32,6 +32,12 @@ static void truth(json_t *object, const char *key, bool value)
     json_object_set_new(object, key, json_boolean(value));
 }
 
+/* What a worker did at most in one turn for this answer. */
+static void survey_step(json_t *object, const struct survey *survey)
+{
+    number(object, "survey_step_us", survey->step_ns_max / 1000);
+}
+
 /* UTF-8, or empty: null. */
 static void string(json_t *object, const char *key, const void *text, size_t size)
 {
@@ -175,6 +181,7 @@ void answer_varz(struct text *text, const struct observe *observe, const struct 
     number(all, "backlog", backlog);
     number(all, "turns", survey->counters.turns);
     number(all, "turn_us_max", survey->counters.turn_us_max);
+    survey_step(all, survey);
     number(all, "slow", atomic_load_explicit(&server_slowlog(observe->server)->count, memory_order_relaxed));
     json_object_set_new(all, "memory", memory_of(observe, survey));
     json_object_set_new(all, "connections", connections_of(observe, survey));
@@ -215,6 +222,7 @@ void answer_connz(struct text *text, struct survey *survey, const struct page_of
     number(all, "offset", page->offset);
     number(all, "limit", page->limit);
     word(all, "sort", page->sort);
+    survey_step(all, survey);
     json_object_set_new(all, "sessions", rows);
     dump(text, all);
 }
@@ -260,6 +268,7 @@ static json_t *all_pools(const struct survey *survey, json_t *(*row)(const struc
     for (unsigned i = 0; i < survey->pools_count; i++)
         json_array_append_new(rows, row(&survey->pool_rows[i]));
     json_object_set_new(all, "pools", rows);
+    survey_step(all, survey);
     return all;
 }
 

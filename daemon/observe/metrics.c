@@ -322,6 +322,9 @@ static void daemon_figures(struct text *text, const struct observe *observe, con
     plain(text, "holdfast_scrapes_total", "counter", "Answers of /metrics before this one.",
           observe->scrapes);
     seconds(text, "holdfast_scrape_seconds_total", "counter", "Time that they took.", observe->scrape_ns);
+    seconds(text, "holdfast_scrape_step_seconds", "gauge",
+            "The longest processor time of a worker in one turn of its loop for this scrape.",
+            survey->step_ns_max);
 }
 
 static void process(struct text *text, const struct observe *observe)

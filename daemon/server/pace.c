@@ -8,7 +8,6 @@
 #include "daemon/server/worker.h"
 
 #include <inttypes.h>
-#include <time.h>
 
 #define LEASE_WAKE_MS                                                                                        \
     500u /* the lease clock advances by LEASE_STEP_MS a turn at most: no longer sleep than that */
@@ -110,13 +109,6 @@ void pace_tell_time(struct worker *worker)
     }
 }
 
-static uint64_t own_cpu_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* The steps of one turn. */
 struct steps {
     uint64_t begin_ns, now_ns;
@@ -145,7 +137,7 @@ static bool step_pool(struct steps *steps, struct pool_entry *entry)
 {
     bool collected = pool_is_collecting(entry->pool);
     if (collected && steps->cpu_ns == 0)
-        steps->cpu_ns = own_cpu_ns();
+        steps->cpu_ns = thread_cpu_ns();
     uint64_t work = pool_work(entry->pool);
     bool more = pool_has_work(entry->pool) && pool_step(entry->pool, STEP_UNITS) >= STEP_UNITS;
     more |= pool_save_step(entry->pool);
@@ -189,7 +181,7 @@ static bool step_pools(struct worker *worker, struct steps *steps)
 static void tell_steps(struct worker *worker, const struct steps *steps)
 {
     struct list *at, *after;
-    uint64_t cpu_ns = own_cpu_ns() - steps->cpu_ns, all_ns = steps->now_ns - steps->begin_ns;
+    uint64_t cpu_ns = thread_cpu_ns() - steps->cpu_ns, all_ns = steps->now_ns - steps->begin_ns;
     list_each(at, after, &worker->pace.touched)
     {
         struct pool_entry *entry = list_entry(at, struct pool_entry, in_touched);

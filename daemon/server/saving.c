@@ -58,13 +58,6 @@ struct wait {
 
 /* ---- the thread ---- */
 
-static uint64_t own_cpu_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 struct resting {
     uint64_t since_ns; /* processor time at the end of the last pause */
     bool hurry;
@@ -76,17 +69,17 @@ struct resting {
 static void rest(void *data)
 {
     struct resting *resting = data;
-    uint64_t used_ns = own_cpu_ns() - resting->since_ns;
+    uint64_t used_ns = thread_cpu_ns() - resting->since_ns;
     if (used_ns > REST_MOST_NS)
         used_ns = REST_MOST_NS;
     struct timespec pause = {.tv_nsec = resting->hurry ? 1 : (long)used_ns};
     (void)nanosleep(&pause, NULL);
-    resting->since_ns = own_cpu_ns();
+    resting->since_ns = thread_cpu_ns();
 }
 
 static void write_chain(struct saving *saving)
 {
-    struct resting resting = {.since_ns = own_cpu_ns(), .hurry = saving->hurry};
+    struct resting resting = {.since_ns = thread_cpu_ns(), .hurry = saving->hurry};
     saving->err = save_write(saving->chain, rest, &resting);
 }
 

@@ -191,9 +191,11 @@ static void add_session(struct survey *survey, const struct worker *worker, cons
  * through all of them. */
 static uint64_t latest(const struct survey *survey, struct pool *pool)
 {
-    for (unsigned i = survey->recent_count; i-- > 0;) {
-        if (pool_session_by_sid(pool, survey->recent[i]) != NULL)
-            return survey->recent[i];
+    unsigned oldest = survey->recent_count > SURVEY_RECENT ? survey->recent_count - SURVEY_RECENT : 0;
+    for (unsigned i = survey->recent_count; i-- > oldest;) {
+        uint64_t sid = survey->recent[i % SURVEY_RECENT];
+        if (pool_session_by_sid(pool, sid) != NULL)
+            return sid;
     }
     return survey->after_sid;
 }
@@ -201,17 +203,16 @@ static uint64_t latest(const struct survey *survey, struct pool *pool)
 /* Some sessions of the pool. False: there are no more. */
 static bool add_sessions(struct survey *survey, struct worker *worker, struct pool *pool)
 {
-    struct session_row rows[SURVEY_RECENT];
+    struct session_row rows[SURVEY_SESSIONS];
     uint64_t after_sid = survey->after_sid;
-    unsigned count = pool_sessions(pool, latest(survey, pool), rows, SURVEY_RECENT);
-    survey->recent_count = count;
+    unsigned count = pool_sessions(pool, latest(survey, pool), rows, SURVEY_SESSIONS);
     for (unsigned i = 0; i < count; i++) {
-        survey->recent[i] = rows[i].sid;
+        survey->recent[survey->recent_count++ % SURVEY_RECENT] = rows[i].sid;
         if (rows[i].sid > after_sid)
             add_session(survey, worker, pool, &rows[i]);
         survey->after_sid = rows[i].sid;
     }
-    return count == SURVEY_RECENT;
+    return count == SURVEY_SESSIONS;
 }
 
 /* ---- the way ---- */
@@ -251,10 +252,13 @@ static void arrive(struct survey *survey)
 static void deliver(struct worker *worker, struct message *message)
 {
     struct survey *survey = list_entry(message, struct survey, message);
-    uint64_t begin_ns = uv_hrtime();
+    uint64_t begin_ns = uv_hrtime(), begin_cpu_ns = thread_cpu_ns();
     bool more = true;
     while (more && uv_hrtime() - begin_ns < SURVEY_STEP_US * 1000)
         more = piece(survey, worker);
+    uint64_t step_ns = thread_cpu_ns() - begin_cpu_ns;
+    if (step_ns > survey->step_ns_max)
+        survey->step_ns_max = step_ns;
     if (more) {
         mailbox_post(&worker->mailbox, message, &kind);
         return;

@@ -19,9 +19,11 @@
 #include "daemon/transport/transport.h"
 
 #define SURVEYS_MAX     64u
-#define SURVEY_STEP_US  100u   /* of a worker's turn */
+#define SURVEY_STEP_US  80u    /* of a worker's turn: then it ends, with what it is at */
 #define SURVEY_ROWS_MAX 16384u /* sessions that are kept */
-#define SURVEY_RECENT   32u    /* sessions between two looks at the clock */
+#define SURVEY_SESSIONS                                                                                      \
+    8u /* between two looks at the clock: 3 us each, if the socket is asked for its peer */
+#define SURVEY_RECENT 32u
 
 struct survey_pool {
     char name[HF_POOL_NAME_MAX + 1];
@@ -67,6 +69,7 @@ struct survey {
         *session_rows; /* the first ones in that order, but without order before survey_sort() */
     unsigned sessions_count;
     uint64_t sessions_seen;
+    uint64_t step_ns_max; /* processor time of a worker: of its turn in which it did most for this survey */
     bool oom;
 
     /* Private. */
@@ -78,9 +81,9 @@ struct survey {
     _Atomic bool home;
     unsigned worker, pool; /* where it is */
     uint64_t after_sid;
-    uint64_t recent[SURVEY_RECENT]; /* the sessions looked at last */
-    unsigned recent_count;
-    bool counted; /* this worker's counters */
+    uint64_t recent[SURVEY_RECENT]; /* a ring: the sessions of the pool that were looked at last */
+    unsigned recent_count;          /* that were put into it */
+    bool counted;                   /* this worker's counters */
 };
 
 /* Begins one; `asked` is copied. NULL: no memory, or SURVEYS_MAX are under way. */

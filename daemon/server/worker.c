@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define LEASE_STEP_MS 1000u /* the loop clock advances by no more than this a turn */
 #define WATCH_MS      1000u
@@ -34,6 +35,13 @@ static void take_time(struct worker *worker)
         worker->lease_ms += passed_ms < LEASE_STEP_MS ? passed_ms : LEASE_STEP_MS;
     worker->now_ms = server_now_ms(worker->server);
     worker->clocked = true;
+}
+
+uint64_t thread_cpu_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 void worker_clock(struct worker *worker, struct pool_entry *entry)

@@ -445,6 +445,8 @@ void worker_close(struct worker *worker);
 /* Makes sure that this turn knows the time and that the pool was told. */
 void worker_clock(struct worker *worker, struct pool_entry *entry);
 void worker_wake(struct worker *worker);
+/* Processor time of the calling thread. */
+uint64_t thread_cpu_ns(void);
 /* Adds what the pool has done since the last time to this turn's units. */
 void worker_count_units(struct worker *worker, struct pool_entry *entry);
 /* There is a connection to be watched. */

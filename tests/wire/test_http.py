@@ -112,6 +112,9 @@ class Figures(HttpTest):
         self.assertGreater(prom.value(after, "process_resident_memory_bytes"), 1 << 20)
         self.assertGreaterEqual(prom.value(after, "process_open_fds"), 10)
         self.assertLess(abs(prom.value(after, "process_start_time_seconds") - time.time()), 3600)
+        self.assertGreater(prom.value(after, "holdfast_scrape_step_seconds"), 0)
+        for page in ("/varz", "/connz", "/poolz", "/gcz"):
+            self.assertGreater(self.get(page).json()["survey_step_us"], 0, page)
 
     def test_memory_by_size(self):
         """Blocks are told in the class of their size, and all classes together are what the pools have."""
