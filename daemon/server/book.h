@@ -26,13 +26,14 @@ struct worker;
 struct request;
 
 #define BOOK_WORDS ((HF_METHOD_COUNT + 63) / 64)
+#define BOOK_ODD   (1ull << 32) /* more than are ever taken up between two calls of book_flushed() */
 
 struct book {
     uint64_t done[HF_METHOD_COUNT];  /* executed to their end, notifications too; NONE: of no method */
     uint64_t timed[HF_METHOD_COUNT]; /* of them, those in durations[] */
     /* Whether all are timed: a bit for each method of which perhaps not all are. Those of the hot path have none, but there is
-     * the number of requests of all batches since book_flushed(): if one method has that many and no bit is set, there
-     * are no others. */
+     * the number of requests of all batches since book_flushed(), and BOOK_ODD for each bit: if one or two methods have
+     * that many, there are no others. */
     uint64_t fresh[BOOK_WORDS];
     uint64_t batched;
     /* of done[]: answered with that error; HF_OK: given up, since the client was gone */
