@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/soak/process.h"
 
+#include "tests/lib/smaps.h"
 #include "tests/soak/soak.h"
 
 #include <dirent.h>
@@ -204,22 +205,36 @@ static uint64_t image_bytes(const char *path)
     return (uint64_t)stat_of.st_blocks * 512;
 }
 
+static bool private_memory(const struct process *process, struct smaps *ret)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/smaps", (int)process->pid);
+    FILE *file = fopen(path, "re");
+    bool read = file != NULL && smaps_read(file, ret);
+    if (file != NULL)
+        fclose(file);
+    return read;
+}
+
 bool process_look(const struct process *process, struct process_figures *ret)
 {
     char path[PROCESS_TEXT];
+    struct smaps smaps = {0};
     const struct dirent *entry;
     snprintf(path, sizeof path, "/proc/%d/fd", (int)process->pid);
     DIR *folder = opendir(path);
-    *ret = (struct process_figures){.threads = (unsigned)status_number(process, "Threads:")};
-    ret->resident = (status_number(process, "RssAnon:") + status_number(process, "VmSwap:")) * 1024;
+    bool runs = folder != NULL && private_memory(process, &smaps);
+    *ret = (struct process_figures){.own = smaps.own,
+                                    .sanitizer = smaps.sanitizer,
+                                    .threads = (unsigned)status_number(process, "Threads:")};
     while (folder != NULL && (entry = readdir(folder)) != NULL) {
         if (entry->d_name[0] == '.')
             continue;
         snprintf(path, sizeof path, "/proc/%d/fd/%.16s", (int)process->pid, entry->d_name);
-        ret->resident += image_bytes(path);
+        ret->own += image_bytes(path);
         ret->descriptors++;
     }
     if (folder != NULL)
         closedir(folder);
-    return folder != NULL && ret->threads > 0;
+    return runs && ret->threads > 0;
 }

@@ -22,7 +22,9 @@ bool process_start(struct process *process, const char *program, unsigned worker
                    size_t error_size);
 
 struct process_figures {
-    uint64_t resident; /* bytes: anonymous, and blocks of its memory files */
+    /* Bytes: its private pages and the blocks of its memory files; and what a sanitizer keeps about them, if it has one
+     * (tests/lib/smaps.h). */
+    uint64_t own, sanitizer;
     unsigned descriptors, threads;
 };
 /* False: it has ended. */
