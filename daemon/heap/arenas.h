@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Inside of the blocks; for blocks.c, leave.c and walk.c only. */
+/* Inside of the blocks; for blocks.c, leave.c, pieces.c and walk.c only. */
 #ifndef HEAP_ARENAS_H
 #define HEAP_ARENAS_H
 
@@ -41,7 +41,19 @@ static inline uint32_t run_of(const struct blocks *b, unsigned class, uint64_t o
     return (uint32_t)((offset & ~(uint64_t)mask) / RUN_BYTES);
 }
 
-/* Out of its list. */
+/* The lowest free arena below `end`, or the first never used, with what must be known of it; -ENOMEM. Once there is
+ * memory for it, arena_found() says that it is in use. */
+int arena_find(struct blocks *b, uint32_t end, uint32_t *ret);
+void arena_found(struct blocks *b, uint32_t n);
+/* A spare one below `end`, or RUN_NONE. */
+uint32_t arena_spare(const struct blocks *b, uint32_t end);
+/* Backs up to so many bytes more of the arena that is being made ready. 0: it is a spare one now; -EAGAIN: it needs more;
+ * -ENOMEM; -ENOENT: there is none, below `end`. */
+int arena_prepare(struct blocks *b, uint32_t end, uint32_t bytes);
+/* Lets go of the private memory for its bitmaps. */
+void arena_unmap(struct blocks *b, uint32_t n);
+/* Into its list, out of it. */
+void arena_list(struct blocks *b, uint32_t n);
 void arena_unlist(struct blocks *b, uint32_t n);
 /* After its pages have changed: into the list where it belongs now, or out of all. */
 void arena_relist(struct blocks *b, uint32_t n);

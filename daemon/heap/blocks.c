@@ -38,6 +38,7 @@ int blocks_init(struct blocks *b, struct region *region, uint64_t at, uint64_t b
     }
     for (unsigned k = 0; k < ARENA_LISTS; k++)
         b->list[k] = RUN_NONE;
+    b->preparing = RUN_NONE;
     uint64_t run_count = (uint64_t)b->arenas_end * RUNS_AN_ARENA;
     bool ok = reserve_init(&b->runs, run_count * sizeof(struct run)) &&
               reserve_init(&b->bitmaps, (uint64_t)b->arenas_end * ARENA_BITMAPS) &&
@@ -91,7 +92,7 @@ static bool map_arena(struct blocks *b, uint32_t n)
     return arena->mapped;
 }
 
-static void unmap_arena(struct blocks *b, uint32_t n)
+void arena_unmap(struct blocks *b, uint32_t n)
 {
     struct arena *arena = &arenas(b)[n];
     if (arena->mapped)
@@ -132,7 +133,7 @@ static unsigned list_of(const struct arena *arena)
     return ARENA_KINDS + gap;
 }
 
-static void list_add(struct blocks *b, uint32_t n)
+void arena_list(struct blocks *b, uint32_t n)
 {
     struct arena *arena = &arenas(b)[n];
     arena->bucket = (uint8_t)list_of(arena);
@@ -157,38 +158,59 @@ void arena_unlist(struct blocks *b, uint32_t n)
         arenas(b)[arena->next].prev = arena->prev;
 }
 
-/* Makes the lowest free arena one that may be used, or the first never used. */
-static int arena_back(struct blocks *b, uint32_t end, bool runs, uint32_t *ret)
+int arena_find(struct blocks *b, uint32_t end, uint32_t *ret)
 {
     uint32_t n = freeset_lowest(&b->free);
     bool fresh = n == FREESET_NONE;
     if (fresh)
         n = b->arenas_top;
-    if (n >= end || (fresh && (!know_arenas(b, n + 1) || back_types(b, n) != 0)) ||
-        (runs && !map_arena(b, n)))
+    if (n >= end || (fresh && (!know_arenas(b, n + 1) || back_types(b, n) != 0)))
+        return -ENOMEM;
+    *ret = n;
+    return 0;
+}
+
+void arena_found(struct blocks *b, uint32_t n)
+{
+    if (n == b->arenas_top)
+        b->arenas_top++;
+    else
+        freeset_remove(&b->free, n);
+}
+
+/* Makes the lowest free arena one that may be used, or the first never used. */
+static int arena_back(struct blocks *b, uint32_t end, bool runs, uint32_t *ret)
+{
+    uint32_t n;
+    if (arena_find(b, end, &n) != 0 || (runs && !map_arena(b, n)))
         return -ENOMEM;
     int err = ahead_back(&b->ahead, b->at + (uint64_t)n * ARENA_BYTES, ARENA_BYTES);
     if (err != 0) {
-        unmap_arena(b, n);
+        arena_unmap(b, n);
         return err;
     }
     b->backed_bytes += ARENA_BYTES;
     b->small_backed += ARENA_BYTES;
-    if (fresh)
-        b->arenas_top++;
-    else
-        freeset_remove(&b->free, n);
+    arena_found(b, n);
     *ret = n;
     return 0;
+}
+
+uint32_t arena_spare(const struct blocks *b, uint32_t end)
+{
+    uint32_t n = b->list[ARENA_SPARE];
+    while (n != RUN_NONE && n >= end)
+        n = arenas(b)[n].next; /* few */
+    return n;
 }
 
 /* An arena for small things: a spare one, or another. */
 static int arena_take(struct blocks *b, enum arena_kind kind, uint32_t *ret)
 {
     bool runs = kind != ARENA_LARGE;
-    uint32_t n = b->list[ARENA_SPARE], end = runs ? b->runs_end : b->arenas_end;
-    while (n != RUN_NONE && n >= end)
-        n = arenas(b)[n].next; /* at most SPARES_KEPT */
+    uint32_t end = runs ? b->runs_end : b->arenas_end, n = arena_spare(b, end);
+    if (n == RUN_NONE && arena_prepare(b, end, ARENA_BYTES) == 0)
+        n = arena_spare(b, end);
     if (n == RUN_NONE) {
         int err = arena_back(b, end, runs, &n);
         if (err != 0)
@@ -201,7 +223,7 @@ static int arena_take(struct blocks *b, enum arena_kind kind, uint32_t *ret)
     }
     arenas(b)[n] = (struct arena){
         .kind = (uint8_t)kind, .backed = 1, .mapped = arenas(b)[n].mapped, .bytes = ARENA_BYTES};
-    list_add(b, n);
+    arena_list(b, n);
     *ret = n;
     return 0;
 }
@@ -216,7 +238,7 @@ void arena_give(struct blocks *b, uint32_t n)
     arena->fill = 0;
     if (b->spares < SPARES_KEPT) {
         b->spares++;
-        list_add(b, n);
+        arena_list(b, n);
     } else {
         b->small_backed -= ARENA_BYTES;
         freeset_add(&b->giving, n);
@@ -233,7 +255,7 @@ void arena_relist(struct blocks *b, uint32_t n)
     if (arena->listed)
         arena_unlist(b, n);
     if (wanted)
-        list_add(b, n);
+        arena_list(b, n);
 }
 
 static void pages_take(struct blocks *b, uint32_t n, unsigned first, unsigned pages)
@@ -362,6 +384,12 @@ int blocks_alloc(struct blocks *b, unsigned class, uint64_t *ret_offset)
     return 0;
 }
 
+bool blocks_lacks_run(const struct blocks *b, unsigned class)
+{
+    return b->partial[class] == RUN_NONE && b->list[kind_of(&b->class[class])] == RUN_NONE &&
+           arena_spare(b, b->runs_end) == RUN_NONE;
+}
+
 /* All of its blocks are free. The last run with room stays: one object that comes and goes shall not flap it. (Out of
  * line, as run_list(), so that most frees need no stack.) */
 static __attribute__((noinline)) void run_emptied(struct blocks *b, uint32_t r)
@@ -417,18 +445,25 @@ static uint32_t find_gap(const struct blocks *b, unsigned list, unsigned pages, 
     return RUN_NONE;
 }
 
-/* The list of gaps that may be large enough is searched a little, those that surely are need no search; when
- * there is no memory for a new arena the first is searched to its end. */
+/* The list of gaps that may be large enough is searched a little, those that surely are need no search. */
+static uint32_t find_place(const struct blocks *b, unsigned pages, unsigned *ret_first)
+{
+    unsigned list = ARENA_KINDS + bits_log2(pages);
+    uint32_t n = find_gap(b, list, pages, LARGE_TRIES, ret_first);
+    for (unsigned k = list + 1; n == RUN_NONE && k < ARENA_LISTS; k++)
+        n = find_gap(b, k, pages, 1, ret_first);
+    return n;
+}
+
+/* When there is no memory for a new arena the list of gaps that may be large enough is searched to its end. */
 static int large_alloc(struct blocks *b, unsigned pages, uint64_t *ret_offset)
 {
-    unsigned first = 0, list = ARENA_KINDS + bits_log2(pages);
-    uint32_t n = find_gap(b, list, pages, LARGE_TRIES, &first);
-    for (unsigned k = list + 1; n == RUN_NONE && k < ARENA_LISTS; k++)
-        n = find_gap(b, k, pages, 1, &first);
+    unsigned first = 0;
+    uint32_t n = find_place(b, pages, &first);
     if (n == RUN_NONE) {
         first = 0;
         if (arena_take(b, ARENA_LARGE, &n) != 0)
-            n = find_gap(b, list, pages, UINT32_MAX, &first);
+            n = find_gap(b, ARENA_KINDS + bits_log2(pages), pages, UINT32_MAX, &first);
     }
     if (n == RUN_NONE)
         return -ENOMEM;
@@ -436,6 +471,13 @@ static int large_alloc(struct blocks *b, unsigned pages, uint64_t *ret_offset)
     *ret_offset = (uint64_t)n * ARENA_BYTES + first * PAGE_BYTES;
     region_touch(b->region, b->at + *ret_offset, pages * PAGE_BYTES);
     return 0;
+}
+
+bool blocks_lacks_pages(const struct blocks *b, uint64_t pages)
+{
+    unsigned first;
+    return !blocks_is_huge(pages) && find_place(b, (unsigned)pages, &first) == RUN_NONE &&
+           arena_spare(b, b->arenas_end) == RUN_NONE;
 }
 
 /* Of a huge value of so many pages: what its last arena holds. */
@@ -530,35 +572,6 @@ bool blocks_backed(const struct blocks *b, uint64_t offset, uint64_t size, uint6
 uint32_t blocks_arena_bytes(const struct blocks *b, uint32_t arena)
 {
     return arenas(b)[arena].backed ? arenas(b)[arena].bytes : 0;
-}
-
-/* ---- background ---- */
-
-/* After most was freed, what was made ready for more. */
-static bool wants_less(const struct blocks *b)
-{
-    return ahead_is_ready(&b->ahead) && b->backed_bytes < AHEAD_LEAST / 2;
-}
-
-bool blocks_has_work(const struct blocks *b)
-{
-    return b->giving.count != 0 || wants_less(b);
-}
-
-bool blocks_step(struct blocks *b)
-{
-    uint32_t n = freeset_lowest(&b->giving);
-    if (n == FREESET_NONE)
-        return wants_less(b) && ahead_give(&b->ahead);
-    freeset_remove(&b->giving, n);
-    struct arena *arena = &arenas(b)[n];
-    region_punch(b->region, b->at + (uint64_t)n * ARENA_BYTES, arena->bytes, arena->backed);
-    b->backed_bytes -= arena->backed ? arena->bytes : 0;
-    region_uncharge(b->region, arena->bytes);
-    unmap_arena(b, n);
-    *arena = (struct arena){.kind = ARENA_FREE};
-    freeset_add(&b->free, n);
-    return true;
 }
 
 /* ---- recovery ---- */
@@ -739,7 +752,7 @@ static bool settle_arena(struct blocks *b, uint32_t n, uint64_t file_end)
     if (!region_charge(b->region, arena->bytes))
         return false;
     if (arena->kind != ARENA_HUGE && arena->pages != UINT64_MAX)
-        list_add(b, n);
+        arena_list(b, n);
     b->backed_bytes += arena->backed ? arena->bytes : 0;
     b->small_backed += arena->kind != ARENA_HUGE ? ARENA_BYTES : 0;
     return true;

@@ -12,7 +12,8 @@
  *
  * Invariants: a run is in the list `partial` of its class exactly when it has a free block; an arena of runs
  * or of large values is in the list of its kind exactly when it has a free place; neither is in a list in an arena that
- * is being left; an arena is backed, and may be touched, unless it is FREE (or a part of a huge value not written yet).
+ * is being left; an arena is backed, and may be touched, unless it is FREE (or a part of a huge value not written yet, or
+ * SPARE and in no list: it is being made ready or given back, a piece at a time).
  *
  * Offsets are bytes from the start of the area. Errors: -ENOMEM. */
 #ifndef HEAP_BLOCKS_H
@@ -27,7 +28,8 @@
 #define RUN_BYTES   16384u
 #define RUN_BITMAP  32u /* words: a run has at most 2048 blocks */
 #define RUN_NONE    UINT32_MAX
-#define LARGE_PAGES 32u /* more pages than these are huge */
+#define LARGE_PAGES 32u         /* more pages than these are huge */
+#define PIECE_BYTES (64u << 10) /* of an arena: backed or given back at once in the background */
 
 struct block_class {
     uint32_t size;  /* bytes of a block */
@@ -58,7 +60,9 @@ struct arena {
     uint8_t mapped : 1; /* its part of the bitmaps may be used; it stays until the arena is FREE */
     uint8_t bucket;     /* the list it is in */
     uint8_t fill;       /* as blocks_survey() saw it: sixteenths in use, + 1; 0: it did not */
-    uint32_t bytes;     /* charged for it: ARENA_BYTES, less for the last one of a huge value */
+    uint32_t
+        bytes; /* charged for it: ARENA_BYTES, less for the last one of a huge value, or when part of it is
+                           given back */
 };
 
 struct run {
@@ -91,6 +95,8 @@ struct blocks {
     struct freeset giving;  /* arenas waiting to be punched */
     struct freeset leaving; /* arenas in which nothing new is put, because what is there is to move away */
     uint32_t spares;
+    uint32_t preparing,
+        prepared;       /* the arena that is being made ready, RUN_NONE: none; its bytes that are backed */
     uint64_t claim_end; /* while claims are made: bytes of the area that the file has; else UINT64_MAX */
     bool no_room;       /* while claims are made: one was refused for want of memory, not for what it is */
     uint64_t *work;     /* units of searching are added here */
@@ -130,7 +136,14 @@ bool blocks_backed(const struct blocks *blocks, uint64_t offset, uint64_t size, 
 /* Bytes of an arena, from its begin on, that may be touched. */
 uint32_t blocks_arena_bytes(const struct blocks *blocks, uint32_t arena);
 
-/* One piece of work: gives an arena back. false: nothing to do. */
+/* Whether there is no room for a block of that class, or for so many pages that are not huge, in any arena that is
+ * backed: to allocate it now would back a whole one at once. */
+bool blocks_lacks_run(const struct blocks *blocks, unsigned class);
+bool blocks_lacks_pages(const struct blocks *blocks, uint64_t pages);
+/* Backs a piece of an arena that there is need of, for runs or for large values. 0: there is a spare one now; -EAGAIN: it
+ * needs more pieces; -ENOMEM. Whoever needs an arena meanwhile takes that one; if nobody does, it stays, charged. */
+int blocks_prepare(struct blocks *blocks, bool runs);
+/* One piece of work: gives a piece of an arena back. false: nothing to do. */
 bool blocks_step(struct blocks *blocks);
 bool blocks_has_work(const struct blocks *blocks);
 

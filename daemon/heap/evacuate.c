@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/heap/evacuate.h"
 
+#include <errno.h>
+
 #define AREAS          2u /* of struct evacuation */
 #define VALUES         0u
 #define LISTS          1u
@@ -13,7 +15,7 @@
 #define ARENA_UNITS    16u
 #define BYTES_A_UNIT   256u
 #define MOVE_UNITS     4u
-#define GROW_UNITS     256u /* of a copy for which an arena was backed */
+#define PIECE_UNITS    256u /* of a piece of an arena made ready for copies: no step has two */
 
 void evacuate_init(struct evacuation *e, struct heap *heap)
 {
@@ -164,15 +166,15 @@ static unsigned step_choose(struct evacuation *e, unsigned units)
     return spent;
 }
 
-/* Notes what was moved (or -ENOMEM), of which `grown` bytes of arenas were new. Returns its units. */
-static unsigned note_move(struct evacuation *e, int bytes, uint64_t grown)
+/* Notes what was moved (or -ENOMEM). Returns its units. */
+static unsigned note_move(struct evacuation *e, int bytes)
 {
     e->failed += bytes < 0;
     if (bytes <= 0)
         return 1;
     e->stats.moved++;
     e->stats.moved_bytes += (unsigned)bytes;
-    return MOVE_UNITS + (unsigned)bytes / BYTES_A_UNIT + (grown != 0 ? GROW_UNITS : 0);
+    return MOVE_UNITS + (unsigned)bytes / BYTES_A_UNIT;
 }
 
 static unsigned move_value(struct evacuation *e, struct hot *hot)
@@ -182,32 +184,38 @@ static unsigned move_value(struct evacuation *e, struct hot *hot)
     if ((hot->w0 & W0_INLINE) != 0 || bytes == 0 ||
         !blocks_is_leaving(&heap->payloads, value_offset(bytes, hot->value)))
         return 0;
-    uint64_t backed = heap->payloads.backed_bytes;
-    int moved = value_move(heap, hot);
-    return note_move(e, moved, heap->payloads.backed_bytes - backed);
+    int moved = value_move(heap, hot, false);
+    if (moved != -EAGAIN)
+        return note_move(e, moved);
+    e->waits = blocks_prepare(&heap->payloads, bytes <= BLOCK_MAX) == -EAGAIN;
+    return PIECE_UNITS + (e->waits ? 0 : note_move(e, value_move(heap, hot, true)));
 }
 
 static unsigned move_slots(struct evacuation *e, uint32_t index)
 {
     struct heap *heap = e->heap;
-    uint64_t backed = heap->lists.backed_bytes;
-    int moved = slots_move(heap, index, &e->part);
-    return note_move(e, moved, heap->lists.backed_bytes - backed);
+    int moved = slots_move(heap, index, &e->part, false);
+    if (moved != -EAGAIN)
+        return note_move(e, moved);
+    e->waits = blocks_prepare(&heap->lists, true) == -EAGAIN;
+    return PIECE_UNITS + (e->waits ? 0 : note_move(e, slots_move(heap, index, &e->part, true)));
 }
 
-/* Of the object at the cursor its value and one block of its slots. Those that wait to be freed take theirs along. */
+/* Of the object at the cursor its value and one block of its slots, once there is room for the copy. Those that wait to
+ * be freed take theirs along. */
 static unsigned move_object(struct evacuation *e)
 {
     uint32_t index = e->cursor;
     struct hot *hot = &e->heap->hot[index];
     unsigned spent = index % ENTRIES_A_UNIT == 0;
+    e->waits = false;
     bool stays = (hot->w0 & (W0_STATE | W0_OPEN)) != W0_ALIVE || heap_is_condemned(e->heap, index);
     bool has_list = !stays && e->area[LISTS].chosen && w0_ns(hot->w0) >= NS_BLOCK;
     if (!stays && e->area[VALUES].chosen && e->part == 0)
         spent += move_value(e, hot);
-    if (has_list)
+    if (has_list && !e->waits)
         spent += move_slots(e, index);
-    if (!has_list || e->part == 0) {
+    if (!e->waits && (!has_list || e->part == 0)) {
         e->part = 0;
         e->cursor++;
     }

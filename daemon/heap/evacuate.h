@@ -69,6 +69,7 @@ struct evacuation {
     uint32_t top;    /* MOVE: ends there */
     uint32_t part;   /* MOVE: of the list of slots of the object at the cursor, the next block */
     uint32_t failed; /* MOVE: copies for which there was no memory */
+    bool waits;      /* MOVE: what is at the cursor, for the next piece of an arena */
     struct evacuate_stats stats;
 };
 
@@ -76,8 +77,8 @@ void evacuate_init(struct evacuation *e, struct heap *heap);
 /* Whether evacuate_step() would do something. */
 bool evacuate_has_work(const struct evacuation *e);
 /* Up to `units` units, and what the last piece of work takes beyond them. A unit: eight entries passed, a sixteenth of an arena
- * looked at, 256 bytes copied. Returns the units spent; 0: nothing to do. A call that ends a pass begins no other. Only
- * between two operations. */
+ * looked at, 256 bytes copied; an arena for copies is backed in pieces of PIECE_BYTES, of 256 units each. Returns the units
+ * spent; 0: nothing to do. A call that ends a pass begins no other. Only between two operations. */
 unsigned evacuate_step(struct evacuation *e, unsigned units);
 /* There is no memory left: what can be gained at all is worth a pass. */
 void evacuate_need_memory(struct evacuation *e);

@@ -287,8 +287,8 @@ void image_rollback(struct heap *heap)
 
 /* ---- the table ---- */
 
-#define HOT_PIECE  (ARENA_BYTES / (uint32_t)sizeof(struct hot))
-#define WARM_PIECE (ARENA_BYTES / (uint32_t)sizeof(struct warm))
+#define TABLE_PIECE (PIECE_BYTES / (uint32_t)sizeof(struct hot)) /* entries */
+#define TABLE_LEFT  (2 * TABLE_PIECE) /* ready beyond the top, if the background has its way */
 
 bool table_know(struct heap *heap, uint64_t end)
 {
@@ -297,35 +297,44 @@ bool table_know(struct heap *heap, uint64_t end)
            reserve_grow(&heap->marks, heap->mem, bits_round_up(end, 64) / 8);
 }
 
-int table_grow(struct heap *heap)
+static int back_piece(struct ahead *ahead, uint64_t area, uint64_t *backed)
+{
+    int err = ahead_back(ahead, area + *backed, PIECE_BYTES);
+    *backed += err == 0 ? PIECE_BYTES : 0;
+    return err;
+}
+
+/* A piece of the half that is behind; once both halves reach as far, there are more entries. */
+static int grow_piece(struct heap *heap)
 {
     uint64_t end = heap->sb->index_end;
-    uint32_t target = (uint32_t)clamp(heap->index_ready + (uint64_t)HOT_PIECE, 0, end);
-    if (target == heap->index_ready)
+    uint32_t target = (uint32_t)clamp(heap->index_ready + (uint64_t)TABLE_PIECE, 0, end);
+    uint64_t hot = (uint64_t)target * sizeof(struct hot), warm = (uint64_t)target * sizeof(struct warm);
+    if (target == heap->index_ready || !table_know(heap, target))
         return -ENOMEM;
-    if (!table_know(heap, target))
-        return -ENOMEM;
-    if ((uint64_t)target * sizeof(struct hot) > heap->hot_backed) {
-        int err = ahead_back(&heap->hot_ahead, heap->sb->hot_at + heap->hot_backed, ARENA_BYTES);
-        if (err != 0)
-            return err;
-        heap->hot_backed += ARENA_BYTES;
-    }
-    if ((uint64_t)target * sizeof(struct warm) > heap->warm_backed) {
-        int err = ahead_back(&heap->warm_ahead, heap->sb->warm_at + heap->warm_backed, ARENA_BYTES);
-        if (err != 0)
-            return err;
-        heap->warm_backed += ARENA_BYTES;
-    }
+    int err = hot > heap->hot_backed ? back_piece(&heap->hot_ahead, heap->sb->hot_at, &heap->hot_backed)
+              : warm > heap->warm_backed
+                  ? back_piece(&heap->warm_ahead, heap->sb->warm_at, &heap->warm_backed)
+                  : 0;
+    if (err != 0 || hot > heap->hot_backed || warm > heap->warm_backed)
+        return err;
     freeset_touch(&heap->free_index, target - 1); /* else a death would have to wait for the page */
     heap->index_ready = target;
     return 0;
 }
 
+int table_grow(struct heap *heap)
+{
+    int err = 0;
+    for (uint32_t ready = heap->index_ready; err == 0 && heap->index_ready == ready;)
+        err = grow_piece(heap);
+    return err;
+}
+
 bool table_wants_room(const struct heap *heap)
 {
     return heap->free_index.count + heap->spare_index_count == 0 &&
-           heap->sb->index_top + HOT_PIECE / 4 > heap->index_ready && heap->index_ready < heap->sb->index_end;
+           heap->sb->index_top + TABLE_LEFT > heap->index_ready && heap->index_ready < heap->sb->index_end;
 }
 
 /* An entry is about to be filled. Its hot half has been seen by a save when it died, if it was alive then. */
@@ -406,11 +415,11 @@ bool heap_step(struct heap *heap)
     if (!table_wants_room(heap))
         return false;
     uint64_t hot = heap->hot_backed, warm = heap->warm_backed;
-    if (table_grow(heap) != 0)
+    if (grow_piece(heap) != 0)
         return false;
     if (heap->hot_backed != hot)
-        populate(heap, heap->sb->hot_at + hot, ARENA_BYTES);
+        populate(heap, heap->sb->hot_at + hot, PIECE_BYTES);
     if (heap->warm_backed != warm)
-        populate(heap, heap->sb->warm_at + warm, ARENA_BYTES);
+        populate(heap, heap->sb->warm_at + warm, PIECE_BYTES);
     return true;
 }

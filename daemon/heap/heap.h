@@ -257,7 +257,7 @@ static inline void index_give(struct heap *heap, uint32_t index)
 void index_give_later(struct heap *heap, uint32_t first, uint64_t indexes);
 /* Frees what is in quarantine among the 64 indexes from `first`, a multiple of 64. */
 void quarantine_end(struct heap *heap, uint32_t first);
-/* Whether the table should be made ready ahead of need, and doing it (one piece). */
+/* Whether the table should be made ready ahead of need; and more entries, at least one. */
 bool table_wants_room(const struct heap *heap);
 int table_grow(struct heap *heap);
 /* Private memory for indexes below `end`; false: none. */
@@ -407,8 +407,9 @@ static inline void slots_forget(struct heap *heap, uint32_t index, uint32_t slot
 uint32_t slots_pop(struct heap *heap, uint32_t index);
 void slots_free(struct heap *heap, uint32_t index);
 /* Of a living object with a list in blocks: moves one of these, *part, out of an arena that is being left. Between two
- * operations. *part is the next one then, 0: that was the last. Returns the bytes copied, 0: it may stay; -ENOMEM. */
-int slots_move(struct heap *heap, uint32_t index, uint32_t *part);
+ * operations. *part is the next one then, 0: that was the last. Returns the bytes copied, 0: it may stay; -ENOMEM; -EAGAIN as
+ * value_move(), *part is as it was. */
+int slots_move(struct heap *heap, uint32_t index, uint32_t *part, bool at_once);
 /* The list's shape, and its blocks: inside the area, the same and admitted, claimed (both for recovery), or allocated
  * (for the audit). NULL: sound. */
 enum slots_check_mode { SLOTS_BOUNDS, SLOTS_ADMIT, SLOTS_CLAIM, SLOTS_ALLOCATED };
@@ -481,8 +482,8 @@ static inline void value_free(struct heap *heap, uint64_t value, bool versioned)
         value_free_any(heap, value, versioned);
 }
 /* Gives the value of a living entry another block of the same size. Between two operations. Returns the bytes copied; 0: it is
- * pinned, and stays; -ENOMEM. */
-int value_move(struct heap *heap, struct hot *hot);
+ * pinned, and stays; -ENOMEM; -EAGAIN: not `at_once`, and an arena is to be made ready first (blocks_prepare()). */
+int value_move(struct heap *heap, struct hot *hot, bool at_once);
 /* What freeing the value of a living entry looks at. */
 void value_prefetch_free_any(const struct heap *heap, const struct hot *hot);
 static inline void value_prefetch_free(const struct heap *heap, const struct hot *hot)

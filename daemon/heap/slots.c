@@ -236,12 +236,16 @@ void slots_old_free(struct heap *heap, const struct slots_old *old)
 
 /* ---- moving ---- */
 
-/* Another place for one block of `bytes` in use, when it is where nothing is to stay. 1: *ret is a copy. 0; -ENOMEM. */
-static int move_list(struct heap *heap, uint32_t position, uint32_t room, uint32_t bytes, uint32_t *ret)
+/* Another place for one block of `bytes` in use, when it is where nothing is to stay. 1: *ret is a copy. 0; -ENOMEM;
+ * -EAGAIN. */
+static int move_list(struct heap *heap, uint32_t position, uint32_t room, uint32_t bytes, bool at_once,
+                     uint32_t *ret)
 {
     uint64_t offset;
     if (!blocks_is_leaving(&heap->lists, (uint64_t)position * BLOCK_UNIT))
         return 0;
+    if (!at_once && blocks_lacks_run(&heap->lists, list_class(room)))
+        return -EAGAIN;
     if (list_alloc(heap, room, &offset) != 0)
         return -ENOMEM;
     *ret = (uint32_t)(offset / BLOCK_UNIT);
@@ -251,11 +255,11 @@ static int move_list(struct heap *heap, uint32_t position, uint32_t room, uint32
 }
 
 /* The block that the entry names: the list, or its directory. */
-static int move_first(struct heap *heap, uint32_t index, uint32_t count)
+static int move_first(struct heap *heap, uint32_t index, uint32_t count, bool at_once)
 {
     uint64_t *word = &heap->warm[index].slots;
     uint32_t from = (uint32_t)*word, room = list_room(count), to;
-    int moved = move_list(heap, from, room, count * 4, &to);
+    int moved = move_list(heap, from, room, count * 4, at_once, &to);
     if (moved <= 0)
         return moved;
     image_store(heap, word, (*word & ~0xffffffffull) | to);
@@ -264,11 +268,11 @@ static int move_first(struct heap *heap, uint32_t index, uint32_t count)
     return (int)count * 4;
 }
 
-static int move_segment(struct heap *heap, uint32_t index, uint32_t segment)
+static int move_segment(struct heap *heap, uint32_t index, uint32_t segment, bool at_once)
 {
     uint32_t *at = list_at(heap, (uint32_t)heap->warm[index].slots) + segment;
     uint32_t from = *at, bytes = SEGMENT_SLOTS * 4, to;
-    int moved = move_list(heap, from, SEGMENT_SLOTS, bytes, &to);
+    int moved = move_list(heap, from, SEGMENT_SLOTS, bytes, at_once, &to);
     if (moved <= 0)
         return moved;
     store_half(heap, at, to);
@@ -277,16 +281,18 @@ static int move_segment(struct heap *heap, uint32_t index, uint32_t segment)
     return (int)bytes;
 }
 
-int slots_move(struct heap *heap, uint32_t index, uint32_t *part)
+int slots_move(struct heap *heap, uint32_t index, uint32_t *part, bool at_once)
 {
     uint32_t count = slots_count(heap, index), n = *part;
     bool in_segments = w0_ns(heap->hot[index].w0) == NS_SEGMENTS;
     uint32_t parts = in_segments ? 1 + segments_of(count) : 1;
     if (n >= parts) /* it is another object by now */
         n = 0;
-    *part = n + 1 < parts ? n + 1 : 0;
-    return n > 0 ? move_segment(heap, index, n - 1)
-                 : move_first(heap, index, in_segments ? segments_of(count) : count);
+    int moved = n > 0 ? move_segment(heap, index, n - 1, at_once)
+                      : move_first(heap, index, in_segments ? segments_of(count) : count, at_once);
+    if (moved != -EAGAIN)
+        *part = n + 1 < parts ? n + 1 : 0;
+    return moved;
 }
 
 /* ---- unmaking: nobody can reach these entries; `link`, of no other use to the dead, counts down ---- */

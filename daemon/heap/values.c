@@ -132,12 +132,21 @@ void value_free_any(struct heap *heap, uint64_t value, bool versioned)
         block_free(heap, value, versioned);
 }
 
-int value_move(struct heap *heap, struct hot *hot)
+/* No free block of that size where something may stay. */
+static bool lacks_room(const struct heap *heap, uint64_t bytes)
+{
+    return bytes > BLOCK_MAX ? blocks_lacks_pages(&heap->payloads, payload_pages(bytes))
+                             : blocks_lacks_run(&heap->payloads, payload_class(bytes));
+}
+
+int value_move(struct heap *heap, struct hot *hot, bool at_once)
 {
     bool versioned = (hot->w0 & W0_VERSIONED) != 0;
     uint64_t old = hot->value, bytes = block_bytes(old, versioned), value;
     if (pin_find(heap, old, versioned) != 0)
         return 0;
+    if (!at_once && lacks_room(heap, bytes))
+        return -EAGAIN;
     if (value_alloc(heap, value_size(old), versioned, &value) != 0)
         return -ENOMEM;
     memcpy(value_at(heap, value, versioned), value_at(heap, old, versioned), bytes);

@@ -198,9 +198,9 @@ MUTANTS = [
     ("a moved value without its version", "daemon/heap/values.c",
      "value_at(heap, old, versioned), bytes);", "value_at(heap, old, versioned), value_size(old));"),
     ("a list moved before its slots", "daemon/heap/slots.c",
-     "    int moved = move_list(heap, from, room, count * 4, &to);\n    if (moved <= 0)\n        return moved;\n"
+     "    int moved = move_list(heap, from, room, count * 4, at_once, &to);\n    if (moved <= 0)\n        return moved;\n"
      "    image_store(heap, word, (*word & ~0xffffffffull) | to);\n    image_commit(heap);\n",
-     "    int moved = move_list(heap, from, room, 0, &to);\n    if (moved <= 0)\n        return moved;\n"
+     "    int moved = move_list(heap, from, room, 0, at_once, &to);\n    if (moved <= 0)\n        return moved;\n"
      "    image_store(heap, word, (*word & ~0xffffffffull) | to);\n    image_commit(heap);\n"
      "    memcpy(list_at(heap, to), list_at(heap, from), count * 4);\n"),
     ("recovery keeps derived flags", "daemon/heap/recover.c",

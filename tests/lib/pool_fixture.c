@@ -48,6 +48,7 @@ static int grow_punch(const struct region_io *io, int fd, uint64_t offset, uint6
 {
     struct grow_io *grow = (struct grow_io *)(uintptr_t)io;
     grow->punches++;
+    grow->punched += size;
     grow->punch_most = size > grow->punch_most ? size : grow->punch_most;
     int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
     return fallocate(fd, mode, (off_t)offset, (off_t)size) == 0 ? 0 : -errno;

@@ -17,6 +17,7 @@ struct grow_io {
     uint64_t backed;     /* bytes asked for with success */
     uint64_t punches;    /* pieces given back so far */
     uint64_t punch_most; /* bytes of the largest of them */
+    uint64_t punched;    /* bytes of all of them */
 };
 
 void grow_io_init(struct grow_io *grow);

@@ -261,6 +261,8 @@ START_TEST(it_agrees_with_a_map)
             drop((unsigned)random_below(&random, pieces_count));
         if (random_once_in(&random, 20))
             (void)blocks_step(&blocks);
+        if (random_once_in(&random, 200))
+            (void)blocks_prepare(&blocks, random_once_in(&random, 2));
         if (k % 1000 == 0)
             check_all();
     }
@@ -385,6 +387,83 @@ START_TEST(huge_values_are_backed_piece_by_piece)
     drop_all();
     ck_assert_uint_eq(blocks.backed_bytes, 0);
     ck_assert_uint_eq(mem.image_bytes, 0);
+}
+END_TEST
+
+/* ---- in pieces ---- */
+
+START_TEST(an_arena_is_made_ready_in_pieces)
+{
+    for (unsigned k = 1; k <= ARENA_BYTES / PIECE_BYTES; k++) {
+        ck_assert(blocks_lacks_run(&blocks, 3) && blocks_lacks_pages(&blocks, 5));
+        ck_assert_int_eq(blocks_prepare(&blocks, true), k * PIECE_BYTES < ARENA_BYTES ? -EAGAIN : 0);
+        ck_assert_uint_eq(grow.calls, k);
+        ck_assert_uint_eq(grow.backed, k * PIECE_BYTES);
+        ck_assert_uint_eq(mem.image_bytes, ARENA_BYTES); /* what is begun can be paid for */
+        check_all();
+    }
+    ck_assert(!blocks_lacks_run(&blocks, 3) && !blocks_lacks_pages(&blocks, 5));
+    ck_assert(add(20000));
+    ck_assert(blocks_lacks_run(&blocks, 3) && !blocks_lacks_pages(&blocks, 5));
+    ck_assert_uint_eq(grow.backed, ARENA_BYTES);
+    drop_all();
+}
+END_TEST
+
+START_TEST(who_needs_an_arena_takes_the_one_that_is_made_ready)
+{
+    ck_assert_int_eq(blocks_prepare(&blocks, false), -EAGAIN);
+    ck_assert(add(100));
+    ck_assert_uint_eq(grow.calls, 2);
+    ck_assert_uint_eq(grow.backed, ARENA_BYTES);
+    ck_assert_uint_eq(blocks.backed_bytes, ARENA_BYTES);
+    ck_assert_uint_eq(mem.image_bytes, ARENA_BYTES);
+    ck_assert_uint_eq(blocks.arenas_top, 1);
+    check_all();
+    drop_all();
+}
+END_TEST
+
+START_TEST(a_piece_that_cannot_be_had_can_be_had_later)
+{
+    mem.limit = ARENA_BYTES / 2;
+    ck_assert_int_eq(blocks_prepare(&blocks, true), -ENOMEM);
+    ck_assert_uint_eq(mem.image_bytes, 0);
+    mem.limit = UINT64_MAX;
+    grow.fail_at = 2;
+    grow.fail_count = 3;
+    ck_assert_int_eq(blocks_prepare(&blocks, true), -EAGAIN);
+    ck_assert_int_eq(blocks_prepare(&blocks, true), -ENOMEM);
+    ck_assert(!add(100)); /* neither the rest of this arena, nor another one */
+    ck_assert_uint_eq(mem.image_bytes, ARENA_BYTES);
+    check_all();
+    ck_assert_int_eq(blocks_prepare(&blocks, true), -EAGAIN);
+    ck_assert_int_eq(blocks_prepare(&blocks, true), -EAGAIN);
+    ck_assert_int_eq(blocks_prepare(&blocks, true), 0);
+    ck_assert(add(100));
+    ck_assert_uint_eq(grow.backed, ARENA_BYTES);
+    check_all();
+    drop_all();
+}
+END_TEST
+
+START_TEST(memory_is_given_back_in_pieces)
+{
+    const uint64_t bytes = 2 * ARENA_BYTES + PIECE_BYTES + PAGE_BYTES;
+    ck_assert(add(bytes));
+    drop(0);
+    for (uint64_t left = bytes; left > 0;) {
+        uint64_t punched = grow.punched, charged = mem.image_bytes;
+        ck_assert(blocks_step(&blocks));
+        left -= grow.punched - punched;
+        ck_assert_uint_le(grow.punched - punched, PIECE_BYTES);
+        ck_assert_uint_eq(charged - mem.image_bytes, grow.punched - punched);
+        ck_assert_uint_eq(blocks.backed_bytes, left);
+        check_all();
+    }
+    ck_assert(!blocks_step(&blocks));
+    ck_assert_uint_eq(grow.punches, 2 * ARENA_BYTES / PIECE_BYTES + 2);
+    ck_assert_uint_eq(blocks.free.count, 3);
 }
 END_TEST
 
@@ -580,6 +659,10 @@ int main(void)
     tcase_add_test(tc, a_full_area_refuses_and_goes_on);
     tcase_add_test(tc, huge_values_use_gaps_again);
     tcase_add_test(tc, huge_values_are_backed_piece_by_piece);
+    tcase_add_test(tc, an_arena_is_made_ready_in_pieces);
+    tcase_add_test(tc, who_needs_an_arena_takes_the_one_that_is_made_ready);
+    tcase_add_test(tc, a_piece_that_cannot_be_had_can_be_had_later);
+    tcase_add_test(tc, memory_is_given_back_in_pieces);
     tcase_add_test(tc, only_arenas_of_runs_have_bitmaps);
     tcase_add_test(tc, growth_that_fails_changes_nothing);
     tcase_add_test(tc, a_spent_budget_refuses);
