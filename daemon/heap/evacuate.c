@@ -26,20 +26,14 @@ void evacuate_init(struct evacuation *e, struct heap *heap)
 
 /* ---- whether it is worth it ---- */
 
-/* Nearly no memory is left: a pass takes a while, and allocations should not have to wait for it. */
-static bool is_full(const struct evacuation *e)
-{
-    uint64_t limit = mem_limit(e->heap->mem);
-    return mem_left(e->heap->mem) < limit / 16;
-}
-
-/* Below this share of the backed bytes a pass begins. */
+/* Below this share of the backed bytes a pass begins: when nearly no memory is left earlier, since it takes a while,
+ * and allocations should not have to wait for it. */
 static uint32_t percent_of(const struct evacuation *e)
 {
     uint32_t percent = e->config.percent;
     if (e->short_of_memory)
         return percent < URGENT_PERCENT ? URGENT_PERCENT : percent;
-    return is_full(e) ? (percent + 100) / 2 : percent;
+    return heap_is_nearly_full(e->heap) ? (percent + 100) / 2 : percent;
 }
 
 /* Bytes for which the table may be walked: an eighth of it. */
@@ -74,6 +68,8 @@ static bool is_worth_it(const struct evacuation *e, const struct evacuate_area *
 
 bool evacuate_has_work(const struct evacuation *e)
 {
+    if (heap_waits_for_save(e->heap))
+        return false;
     if (e->phase != EVACUATE_IDLE)
         return true;
     return e->config.percent != 0 && (is_worth_it(e, &e->area[VALUES]) || is_worth_it(e, &e->area[LISTS]));

@@ -74,7 +74,7 @@ struct evacuation {
 };
 
 void evacuate_init(struct evacuation *e, struct heap *heap);
-/* Whether evacuate_step() would do something. */
+/* Whether evacuate_step() would do something: not while the heap waits for a save. */
 bool evacuate_has_work(const struct evacuation *e);
 /* Up to `units` units, and what the last piece of work takes beyond them. A unit: eight entries passed, a sixteenth of an arena
  * looked at, 256 bytes copied; an arena for copies is backed in pieces of PIECE_BYTES, of 256 units each. Returns the units

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/heap/heap.h"
 
+#include "daemon/heap/save.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -403,14 +405,37 @@ static void populate(struct heap *heap, uint64_t at, uint64_t size)
         (void)madvise(heap->meta.base + at, size, MADV_POPULATE_WRITE);
 }
 
-bool heap_has_work(const struct heap *heap)
+bool heap_is_nearly_full(const struct heap *heap)
+{
+    uint64_t limit = mem_limit(heap->mem);
+    return mem_left(heap->mem) < limit / 16;
+}
+
+bool heap_waits_for_save(const struct heap *heap)
+{
+    const struct save *save = heap->meta.save;
+    return save != NULL && save_is_short(save) && !heap->hurries && !heap_is_nearly_full(heap);
+}
+
+void heap_need_memory(struct heap *heap)
+{
+    heap->hurries = heap->meta.save != NULL;
+}
+
+static bool has_to_give(const struct heap *heap)
 {
     return blocks_has_work(&heap->payloads) || blocks_has_work(&heap->lists) || blocks_has_work(&heap->cells);
 }
 
+bool heap_has_work(const struct heap *heap)
+{
+    return has_to_give(heap) && !heap_waits_for_save(heap);
+}
+
 bool heap_step(struct heap *heap)
 {
-    if (blocks_step(&heap->payloads) || blocks_step(&heap->lists) || blocks_step(&heap->cells))
+    if (heap_has_work(heap) &&
+        (blocks_step(&heap->payloads) || blocks_step(&heap->lists) || blocks_step(&heap->cells)))
         return true;
     if (!table_wants_room(heap))
         return false;

@@ -77,6 +77,8 @@ struct heap {
     uint32_t spare_cells[SPARE_CELLS];
     uint32_t spare_count;
 
+    bool hurries; /* memory is given back though a save is short of buffers */
+
     uint64_t work; /* units of work ever done in loops over what clients made or sent; see pool_work() */
 
     uint32_t zero_head; /* the queue of the dead, through `in`; 0 ends (gc/reap.c) */
@@ -605,6 +607,14 @@ unsigned window_clear(struct heap *heap, struct cell_window *window);
 
 /* ---- background ---- */
 
+/* Less than a sixteenth of its memory is left. */
+bool heap_is_nearly_full(const struct heap *heap);
+/* Whether what makes copies for a save, and could be done later, is to wait: the save has used up half of its buffers, and
+ * all that requests change until some are back must be copied, too. Never when memory is nearly spent, nor after
+ * heap_need_memory(): what waits is memory that nobody uses. */
+bool heap_waits_for_save(const struct heap *heap);
+/* An allocation has failed: until the end of the save that is running nothing waits for it. */
+void heap_need_memory(struct heap *heap);
 /* One piece of memory given back or made ready; false: nothing to do. */
 bool heap_step(struct heap *heap);
 bool heap_has_work(const struct heap *heap);

@@ -16,6 +16,8 @@
 #define BEHIND_MOST (64u << 20) /* bytes that may wait for that: then the writer waits for the oldest */
 #define WAIT_BYTES  (8u << 20)  /* of them */
 #define WORDS_MOST  4096u       /* of a bitmap, looked at in one step */
+#define LOOKED_MOST                                                                                          \
+    (128u << 10) /* arenas of an area looked at at the instant: one after the other, a nanosecond each */
 
 /* A part of a region of which something was kept at the instant. */
 struct area {
@@ -497,6 +499,21 @@ static bool make_bitmaps(struct save *save)
     return true;
 }
 
+/* Arenas that wait to be given back are nobody's, but have pages: they are neither copied when they go nor in the file.
+ * An arena has a word of the bitmap for itself. */
+static void pass_over_free(struct save *save, unsigned number, const struct blocks *b)
+{
+    static_assert(ARENA_PAGES == 64, "as many bits as a word has");
+    uint32_t left = b->giving.count, n = left == 0 ? 0 : freeset_lowest(&b->giving);
+    for (uint32_t end = n + LOOKED_MOST; left > 0 && n < end; n++) {
+        if (!freeset_has(&b->giving, n))
+            continue;
+        save->done[number][b->at / ARENA_BYTES + n] = UINT64_MAX;
+        save->facts.bytes_most -= blocks_arena_bytes(b, n);
+        left--;
+    }
+}
+
 /* What is most often written at random comes first: the sooner it is copied, the less has to be copied at once. */
 static void set_areas(struct save *save)
 {
@@ -573,6 +590,10 @@ int save_begin(struct heap *heap, const struct save_config *config, struct save 
         save_end(save);
         return -ENOMEM;
     }
+    pass_over_free(save, 0, &heap->cells);
+    pass_over_free(save, 0, &heap->lists);
+    pass_over_free(save, 1, &heap->payloads);
+    heap->hurries = false;
     save->attached = true;
     heap->meta.save = heap->values.save = save;
     *ret = save;

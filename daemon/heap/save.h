@@ -8,12 +8,15 @@
  *
  * Why this is enough: what can be reached changes only by image_store() and its like; what cannot be reached at the
  * instant, and what is derived, may have any content in the file, because loading recovers it as any start does. Pages
- * that are backed later were not there; pages that are given back are copied before. The undo log is empty.
+ * that are backed later were not there; pages that are given back are copied before, but for those of arenas that were
+ * about to be given back at the instant, and are in no file. The undo log is empty.
  *
  * Copies go into buffers of SAVE_BUFFER bytes, at most `memory` bytes of them, charged to the pool's budget.
  * save_step() uses a quarter of them, so that there is room for pieces that must be copied at once. When even so none is
  * free, such a piece is written to the file directly: some microseconds, unless save_write() has the file just then.
- * So chains are short, and their buffers are back before many more are filled. No operation ever waits for a buffer.
+ * So chains are short, and their buffers are back before many more are filled. No operation ever waits for a buffer. Work
+ * that could be done later does when half of them are in use: giving memory back, which has it copied first, and evacuation
+ * (heap_waits_for_save()).
  *
  * Threads: all is the pool's thread's, but save_write(), which may be called in any one, for one chain at a time, and
  * touches nothing but the buffers of that chain and the writer. A buffer takes it about as long as a turn's background
@@ -85,7 +88,7 @@ bool save_has_work(const struct save *save);
 /* A chain of at most SAVE_CHAIN buffers that are full (or the last ones) for save_write(); NULL: none, or another chain is
  * out. */
 struct save_buffer *save_take(struct save *save);
-/* More than half of the buffers are in use: the sooner chains are back, the better. */
+/* More than half of the buffers are in use: the sooner chains are back, the better, and what can wait waits. */
 bool save_is_short(const struct save *save);
 /* Any thread: fills in the checksums and writes. Calls `rest`, if there is one, after each buffer. 0 or -errno. */
 int save_write(struct save_buffer *chain, void (*rest)(void *data), void *data);

@@ -331,6 +331,7 @@ void pool_commit(struct pool *pool)
 
 bool pool_make_room(struct pool *pool)
 {
+    heap_need_memory(&pool->heap);
     gc_need_memory(&pool->gc);
     evacuate_need_memory(&pool->evacuation);
     bool given = heap_ahead_give(&pool->heap);

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Memory that is given back while a pool is saved: it is copied before it goes, so it waits when the buffers of the
+ * save are short, but not when it is needed; and what was about to be given back at the instant is in no file. (That
+ * the file is the pool at the instant, whatever happens meanwhile: tests/crash/test_save.c.) */
+#include "daemon/heap/save.h"
+#include "daemon/pool/internal.h"
+#include "tests/lib/pool_fixture.h"
+#include "tests/lib/suite.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MIB    (1ull << 20)
+#define VALUES 1024u /* of 64 KiB, more than the buffers of a save hold */
+
+static struct fixture fx;
+static uint64_t ids[VALUES];
+static struct save *save;
+static int fd;
+
+static void fill(uint64_t max_bytes)
+{
+    fixture_open_with(&fx, &(struct fixture_options){.max_bytes = max_bytes});
+    for (unsigned k = 0; k < VALUES; k++)
+        ids[k] = put_filled(&fx, fx.a, 64u << 10, 7);
+    drain(&fx);
+}
+
+static void release_all(void)
+{
+    for (unsigned k = 0; k < VALUES; k++)
+        (void)release_one(&fx, fx.a, ids[k]);
+}
+
+static void begin(void)
+{
+    fd = memfd_create("saved", MFD_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(pool_save_begin(fx.pool, fd, &save), 0);
+}
+
+static struct save_facts facts(void)
+{
+    struct save_facts now;
+    save_facts(save, &now);
+    return now;
+}
+
+/* All that can be done while nobody writes. */
+static void step_to_the_end(void)
+{
+    bool more = true;
+    while (more) {
+        more = pool_has_work(fx.pool) && pool_step(fx.pool, 128) != 0;
+        more |= pool_save_step(fx.pool);
+    }
+}
+
+static bool write_one(void)
+{
+    struct save_buffer *chain = save_take(save);
+    if (chain != NULL)
+        save_given_back(save, chain, save_write(chain, NULL, NULL));
+    return chain != NULL;
+}
+
+static void end(void)
+{
+    do
+        step_to_the_end();
+    while (write_one());
+    ck_assert_int_eq(save_error(save), 0);
+    ck_assert(save_is_done(save));
+    pool_save_end(fx.pool);
+    close(fd);
+    drain(&fx);
+    verify_ok(&fx);
+    fixture_close(&fx);
+}
+
+static uint64_t backed(void)
+{
+    return fx.pool->heap.payloads.backed_bytes;
+}
+
+START_TEST(memory_that_is_given_back_waits_for_buffers)
+{
+    fill(1024 * MIB);
+    uint64_t most = backed();
+    begin();
+    release_all();
+    step_to_the_end();
+    ck_assert_uint_gt(backed(), most / 2);
+    ck_assert(!pool_has_work(fx.pool)); /* the loop may sleep until buffers are back */
+    for (uint64_t before = backed(); write_one(); before = backed()) {
+        step_to_the_end();
+        ck_assert(backed() < before || backed() < MIB);
+    }
+    ck_assert_uint_lt(backed(), MIB);
+    ck_assert_uint_gt(facts().urgent, VALUES); /* a piece has 16 KiB at most */
+    ck_assert_uint_eq(facts().direct, 0);
+    end();
+}
+END_TEST
+
+START_TEST(when_memory_is_nearly_spent_nothing_waits)
+{
+    fill(1024 * MIB);
+    begin();
+    release_all();
+    step_to_the_end();
+    uint64_t waiting = backed();
+    ck_assert_uint_gt(waiting, 16 * MIB);
+    mem_set_limit(pool_mem(fx.pool), pool_mem(fx.pool)->used * 17 / 16);
+    ck_assert(pool_has_work(fx.pool));
+    step_to_the_end();
+    ck_assert_uint_lt(backed(), waiting - MIB);
+    end();
+}
+END_TEST
+
+/* Much is left, but not enough. */
+START_TEST(who_needs_memory_need_not_wait)
+{
+    struct put_spec spec = {.value = bytes_in(NULL, 0)};
+    uint64_t id;
+    fill(1024 * MIB);
+    begin();
+    release_all();
+    step_to_the_end();
+    mem_set_limit(pool_mem(fx.pool), pool_mem(fx.pool)->used + 10 * MIB);
+    ck_assert(!pool_has_work(fx.pool));
+    spec.value = bytes_in(calloc(1, 20 * MIB), 20 * MIB);
+    bool done = false;
+    for (unsigned tries = 0; !done && tries < 1000; tries++) { /* as a request that waits does */
+        done = try_put(&fx, fx.a, &spec, &id) == 0;
+        ck_assert(done || pool_has_work(fx.pool));
+        (void)pool_step(fx.pool, 128);
+    }
+    ck_assert(done);
+    free((void *)(uintptr_t)spec.value.data);
+    end();
+}
+END_TEST
+
+START_TEST(what_is_about_to_be_given_back_is_not_saved)
+{
+    fill(1024 * MIB);
+    release_all();
+    while (fx.pool->heap.zero_head != 0)
+        (void)gc_reap(&fx.pool->gc, 64, UINT32_MAX);
+    ck_assert_uint_gt(backed(), 32 * MIB);
+    begin();
+    ck_assert_uint_lt(facts().bytes_most, 4 * MIB);
+    step_to_the_end();
+    ck_assert_uint_lt(backed(), MIB);
+    ck_assert_uint_lt(facts().bytes, 4 * MIB);
+    ck_assert_uint_le(facts().bytes, facts().bytes_most);
+    ck_assert_uint_lt(facts().urgent, 10);
+    end();
+}
+END_TEST
+
+START_TEST(evacuation_waits_for_buffers)
+{
+    struct evacuation *evacuation;
+    fill(1024 * MIB);
+    evacuation = &fx.pool->evacuation;
+    begin();
+    while (pool_save_step(fx.pool))
+        continue;
+    release_all();
+    step_to_the_end();
+    evacuation->config = (struct evacuate_config){.percent = 99, .least = 1, .thorough = true};
+    ck_assert(!evacuate_has_work(evacuation));
+    ck_assert_uint_eq(evacuate_step(evacuation, 100), 0);
+    (void)write_one();
+    (void)write_one();
+    ck_assert(evacuate_has_work(evacuation));
+    end();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("pool saving");
+    TCase *tc = suite_case(suite, "pool saving", NULL, NULL);
+    tcase_add_test(tc, memory_that_is_given_back_waits_for_buffers);
+    tcase_add_test(tc, when_memory_is_nearly_spent_nothing_waits);
+    tcase_add_test(tc, who_needs_memory_need_not_wait);
+    tcase_add_test(tc, what_is_about_to_be_given_back_is_not_saved);
+    tcase_add_test(tc, evacuation_waits_for_buffers);
+    return suite_run(suite);
+}
