@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Saves of a pool while it serves, and daemons that load them: what comes back, what does not, what is refused, and what is
 left when a save fails or the daemon dies in the middle."""
+import itertools
 import os
 import random
 import re
@@ -514,6 +515,21 @@ class Reloaded(SaveTest):
             poll(lambda: self.of(self.other, "default") and self.of(self.other, "other"), "they come elsewhere")
             for line in ('save-every from="366d" to="1s"', 'save-keep from="5" to="1"'):
                 self.assertIn("event=changed option=" + line, daemon.stderr())
+        daemon.stop()
+
+    def test_a_reload_postpones_nothing(self):
+        """Each time another folder and the same period: what is due stays due. (The pool that is always there is due first in a
+        period, at its very beginning.)"""
+        daemon = self.begin(dir=self.saves, every="1s")
+        folders = itertools.cycle((self.other, self.saves))
+        with daemon.client() as client:
+            client.call("pool_create", "later")
+
+            def is_saved():
+                folder = next(folders)
+                self.reload(daemon, dir=folder, every="1s")
+                return self.of(folder, "later")
+            poll(is_saved, "saves, though there are many reloads within a period")
         daemon.stop()
 
     def test_never_again(self):
