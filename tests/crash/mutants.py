@@ -7,18 +7,22 @@ A mutant is a file, a piece of its text that stands there exactly once, and what
 into a copy of the tree and attacked; the attack must fail. The unchanged tree must pass. A piece of text that
 is no longer found is an error: the list follows the code.
 
-    tests/crash/mutants.py [--only NAME] [--quick]     (compiler: $CC, default gcc)
+    tests/crash/mutants.py [--only NAME]... [--quick] [--jobs N]     (compiler: $CC, default gcc)
 
 --quick is for `make check`: one in eight, of those in a single source, changed in what was built for its attacks
 (build/obj/hook), which `make check` has run on the sound tree.
 """
 import argparse
 import os
+import queue
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -338,18 +342,31 @@ SAVE_MUTANTS = [
 SLOW = {"a value replaced in place", "recovery forgets guards", "recovery ends sessions before it voids their holds"}
 
 
+# A mutant that works for so long without an end is caught: the sound tree ends in half of that. It is no time by the clock, which
+# a busy machine uses up for others.
+CPU_S = 300
+
+
 def run(command, **options):
     return subprocess.run(command, capture_output=True, text=True, **options)
 
 
-class Attack:
-    """One attack program, how it is compiled, and the objects of the sound tree."""
+class Workshop:
+    """A copy of the sources, in which one mutant at a time is made."""
 
-    def __init__(self, name, flags, mutants, environment, scratch, tree, folder="tests/crash", sources=SOURCES, libraries=()):
+    def __init__(self, folder, names):
+        self.tree, self.objects, self.program = folder / "tree", folder / "objects", folder / "attack"
+        for name in names:
+            shutil.copytree(ROOT / name, self.tree / name)
+
+
+class Attack:
+    """One attack program, how it is compiled, and the objects of the sound tree (below `scratch`)."""
+
+    def __init__(self, name, flags, mutants, environment, scratch, folder="tests/crash", sources=SOURCES, libraries=()):
         self.name, self.flags, self.mutants, self.environment, self.folder = name, FLAGS + flags, mutants, environment, folder
-        self.tree, self.objects, self.mine = tree, scratch / f"{name}-sound", scratch / f"{name}-mutant"
-        self.program, self.libraries = scratch / name, libraries
-        self.sources = [*sources, f"{folder}/{name}.c", *sorted(str(p.relative_to(tree)) for g in GLOBS for p in tree.glob(g))]
+        self.objects, self.libraries = scratch / f"{name}-sound", libraries
+        self.sources = [*sources, f"{folder}/{name}.c", *sorted(str(p.relative_to(ROOT)) for g in GLOBS for p in ROOT.glob(g))]
         self.compiler = shlex.split(os.environ.get("CC") or "gcc")
         self.built = None
 
@@ -357,16 +374,14 @@ class Attack:
         """Takes objects that make has compiled with HOOK_FLAGS, where there are some, and the sound tree for sound."""
         self.built, self.flags = HOOKED, FLAGS + HOOK_FLAGS
 
-    def compile(self, objects, sources):
-        objects.mkdir(exist_ok=True)
-        for source in sources:
-            target = objects / (source.replace("/", "_") + ".o")
-            target.unlink(missing_ok=True)
-            done = run([*self.compiler, *self.flags, "-c", source, "-o", str(target)], cwd=self.tree)
-            if done.returncode != 0:
-                raise RuntimeError(f"{source} does not compile:\n{done.stderr}")
+    def compile(self, tree, objects, source):
+        target = objects / (source.replace("/", "_") + ".o")
+        target.unlink(missing_ok=True)
+        done = run([*self.compiler, *self.flags, "-c", source, "-o", str(target)], cwd=tree)
+        if done.returncode != 0:
+            raise RuntimeError(f"{source} does not compile:\n{done.stderr}")
 
-    def affected(self, changed):
+    def affected(self, tree, changed):
         """Sources that must be compiled again when `changed` is another."""
         if changed.endswith(".c"):
             return [changed]
@@ -374,104 +389,128 @@ class Attack:
         while grown:
             grown = False
             for folder in {*FOLDERS, self.folder}:
-                for head in (self.tree / folder).glob("*.h"):
-                    name = str(head.relative_to(self.tree))
+                for head in (tree / folder).glob("*.h"):
+                    name = str(head.relative_to(tree))
                     text = head.read_text()
                     if name not in heads and any(f'#include "{known}"' in text for known in heads):
                         heads.add(name)
                         grown = True
-        return [s for s in self.sources if any(f'#include "{head}"' in (self.tree / s).read_text() for head in heads)]
+        return [s for s in self.sources if any(f'#include "{head}"' in (tree / s).read_text() for head in heads)]
 
-    def run(self, objects, environment):
+    def run(self, objects, program, environment):
         """(exit code, last line) of the attack linked from these objects."""
-        done = run([*self.compiler, *[str(o) for o in sorted(objects.glob("*.o"))], "-o", str(self.program), *self.libraries])
+        done = run([*self.compiler, *[str(o) for o in sorted(objects.glob("*.o"))], "-o", str(program), *self.libraries])
         if done.returncode != 0:
             raise RuntimeError(done.stderr)
         try:
-            done = run([str(self.program)], env={**os.environ, "HF_SEED": "", "HF_TEST_LONG": "", **environment}, timeout=600)
+            done = run(["prlimit", f"--cpu={CPU_S}:{CPU_S + 9}", str(program)], timeout=3600,
+                       env={**os.environ, "HF_SEED": "", "HF_TEST_LONG": "", **environment})
         except subprocess.TimeoutExpired:
-            return 1, "did not end in ten minutes"
+            return 1, "did not end in an hour"
+        if done.returncode == -signal.SIGXCPU:
+            return 1, f"did not end in {CPU_S} s of processor time"
         lines = (done.stderr + done.stdout).strip().splitlines()
         return done.returncode, lines[-1] if lines else f"ended with {done.returncode}"
 
-    def sound(self):
+    def sound(self, pool, workshop):
         """None, or how the unchanged tree fails."""
+        self.objects.mkdir()
+        there = [s for s in self.sources if (self.built / s).with_suffix(".o").exists()] if self.built else []
+        for source in there:
+            os.symlink((self.built / source).with_suffix(".o"), self.objects / (source.replace("/", "_") + ".o"))
+        missing = sorted(set(self.sources) - set(there))
+        list(pool.map(lambda source: self.compile(workshop.tree, self.objects, source), missing))
         if self.built:
-            self.objects.mkdir()
-            there = [s for s in self.sources if (self.built / s).with_suffix(".o").exists()]
-            for source in there:
-                os.symlink((self.built / source).with_suffix(".o"), self.objects / (source.replace("/", "_") + ".o"))
-            self.compile(self.objects, sorted(set(self.sources) - set(there)))
             return None
-        self.compile(self.objects, self.sources)
-        code, line = self.run(self.objects, {**self.environment, "HF_SEEDS": "3"})
+        code, line = self.run(self.objects, workshop.program, {**self.environment, "HF_SEEDS": "3"})
         return None if code == 0 else line
 
-    def try_mutant(self, mutant):
-        name, path, old, new = mutant
-        text = (self.tree / path).read_text()
+    def try_mutant(self, mutant, workshop):
+        """(whether it was caught, what there is to say)."""
+        _, path, old, new = mutant
+        text = (workshop.tree / path).read_text()
         if text.count(old) != 1:
-            return f"the text to change stands {text.count(old)} times in {path}: bring the list in step with the code"
-        shutil.rmtree(self.mine, ignore_errors=True)
-        shutil.copytree(self.objects, self.mine, symlinks=True)
+            return False, f"the text to change stands {text.count(old)} times in {path}: bring the list in step with the code"
+        shutil.rmtree(workshop.objects, ignore_errors=True)
+        shutil.copytree(self.objects, workshop.objects, symlinks=True)
         try:
-            (self.tree / path).write_text(text.replace(old, new))
-            self.compile(self.mine, self.affected(path))
+            (workshop.tree / path).write_text(text.replace(old, new))
+            for source in self.affected(workshop.tree, path):
+                self.compile(workshop.tree, workshop.objects, source)
         finally:
-            (self.tree / path).write_text(text)
-        code, line = self.run(self.mine, self.environment)
-        if code == 0:
-            return "SURVIVED: the attack does not see it"
-        print(f"  caught  {name}: {line[:150]}", flush=True)
-        return None
+            (workshop.tree / path).write_text(text)
+        code, line = self.run(workshop.objects, workshop.program, self.environment)
+        return (False, "SURVIVED: the attack does not see it") if code == 0 else (True, line[:150])
 
 
-def try_all(attacks, only, stride):
-    """Tries those whose name contains `only`, one in `stride` of them; a stride also means objects that are built
-    already, and none of the mutants for which all would be compiled. The exit code."""
+def choose(attack, options, stride):
+    """Those of its mutants that are asked for; a stride also means objects that are built already, and none of the mutants for
+    which all would be compiled."""
+    chosen = [m for m in attack.mutants if not options.only or any(word in m[0] for word in options.only)]
+    if stride > 1:
+        attack.use_built()
+        chosen = [m for m in chosen if m[1].endswith(".c") and m[0] not in SLOW][::stride]
+    return chosen
+
+
+def try_all(attacks, options, stride, folders, scratch):
+    """Tries the mutants that are asked for, one in `stride` of them. The exit code."""
     tried = failed = 0
-    for attack in attacks:
-        if stride > 1:
-            attack.use_built()
-        chosen = [m for m in attack.mutants if only is None or only in m[0]]
-        if stride > 1:
-            chosen = [m for m in chosen if m[1].endswith(".c") and m[0] not in SLOW][::stride]
-        if not chosen:
-            continue
-        wrong = attack.sound()
-        if wrong is not None:
-            print(f"the unchanged tree fails: {wrong}")
-            return 1
-        for mutant in chosen:
-            wrong = attack.try_mutant(mutant)
-            tried += 1
+    workshops = queue.SimpleQueue()
+    for number in range(options.jobs):
+        workshops.put(Workshop(scratch / str(number), folders))
+
+    def in_a_workshop(work, *arguments):
+        workshop = workshops.get()
+        begin = time.monotonic()
+        try:
+            return (*work(*arguments, workshop), time.monotonic() - begin)
+        finally:
+            workshops.put(workshop)
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for attack in attacks:
+            chosen = choose(attack, options, stride)
+            if not chosen:
+                continue
+            workshop = workshops.get()
+            wrong = attack.sound(pool, workshop)
+            workshops.put(workshop)
             if wrong is not None:
-                failed += 1
-                print(f"  FAILED  {mutant[0]}: {wrong}", flush=True)
+                print(f"the unchanged tree fails: {wrong}")
+                return 1
+            under_way = {pool.submit(in_a_workshop, attack.try_mutant, mutant): mutant[0] for mutant in chosen}
+            for done in as_completed(under_way):
+                caught, line, seconds = done.result()
+                tried += 1
+                failed += not caught
+                print(f"  {'caught' if caught else 'FAILED'} {seconds:6.1f} s  {under_way[done]}: {line}", flush=True)
     print(f"{tried - failed} passed, {failed} failed")
     return 1 if failed or not tried else 0
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", help="mutants whose name contains this")
-    parser.add_argument("--quick", action="store_true", help="one in eight")
-    parser.add_argument("--seeds", type=int, default=16)
-    parser.add_argument("--operations", type=int, default=400)
+def read_options(doc, seeds):
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--only", action="append", help="mutants whose name contains this; again for others")
+    parser.add_argument("--quick", action="store_true", help="a few, as `make check` tries them")
+    parser.add_argument("--seeds", type=int, default=seeds, help="of the first attack; a mutant is caught by the first that fails")
+    parser.add_argument("--jobs", type=int, help="how many are tried at a time; default: one for each processor, with --quick 1")
     options = parser.parse_args()
+    options.jobs = options.jobs or (1 if options.quick else os.cpu_count())
+    return options
+
+
+def main():
+    options = read_options(__doc__, 16)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        tree = scratch / "tree"
-        for name in FOLDERS:
-            shutil.copytree(ROOT / name, tree / name)
         attacks = [
-            Attack("attack_store", HOOK_FLAGS, MUTANTS,
-                   {"HF_SEEDS": str(options.seeds), "HF_OPS": str(options.operations)}, scratch, tree),
-            Attack("test_save", ["-O1"], SAVE_MUTANTS, {"HF_SEEDS": "40"}, scratch, tree),
+            Attack("attack_store", HOOK_FLAGS, MUTANTS, {"HF_SEEDS": str(options.seeds), "HF_OPS": "400"}, scratch),
+            Attack("test_save", ["-O1"], SAVE_MUTANTS, {"HF_SEEDS": "40"}, scratch),
         ]
         if not options.quick:  # the optimised build, whose attack is not in `make check` either
-            attacks.append(Attack("attack_step", ["-O2"], STEP_MUTANTS, {"HF_SEEDS": "8", "HF_OPS": "40"}, scratch, tree))
-        return try_all(attacks, options.only, 8 if options.quick else 1)
+            attacks.append(Attack("attack_step", ["-O2"], STEP_MUTANTS, {"HF_SEEDS": "8", "HF_OPS": "40"}, scratch))
+        return try_all(attacks, options, 8 if options.quick else 1, FOLDERS, scratch)
 
 
 if __name__ == "__main__":

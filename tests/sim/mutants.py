@@ -6,12 +6,10 @@ sim_events.c, test_evacuate.c), or the few that only a death shows by the every-
 The idiom is that of tests/crash/mutants.py: a file, a piece of its text that stands there exactly once, and what
 replaces it. The unchanged tree must pass, a mutant must fail.
 
-    tests/sim/mutants.py [--only NAME] [--quick] [--seeds N]     (compiler: $CC, default gcc)
+    tests/sim/mutants.py [--only NAME]... [--quick] [--seeds N] [--jobs N]     (compiler: $CC, default gcc)
 
 --quick is as there, one in twelve.
 """
-import argparse
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -405,31 +403,22 @@ EVACUATION_MUTANTS = [
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", help="mutants whose name contains this")
-    parser.add_argument("--quick", action="store_true", help="one in twelve")
-    parser.add_argument("--seeds", type=int, default=40000, help="of the oracle; a mutant is caught by the first that fails")
-    options = parser.parse_args()
+    options = crash.read_options(__doc__, 40000)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        tree = scratch / "tree"
-        for name in [*crash.FOLDERS, "tests/sim", "tests/unit"]:
-            shutil.copytree(crash.ROOT / name, tree / name)
         attacks = [
-            crash.Attack("sim_gc", ["-O1", "-DHF_DEBUG=1"], MUTANTS, {"HF_SEEDS": str(options.seeds)}, scratch, tree,
+            crash.Attack("sim_gc", ["-O1", "-DHF_DEBUG=1"], MUTANTS, {"HF_SEEDS": str(options.seeds)}, scratch,
                          folder="tests/sim", sources=SOURCES),
-            crash.Attack("test_gc_young", ["-O1", "-DHF_DEBUG=1"], UNIT_MUTANTS, {"CK_FORK": "no"}, scratch, tree, folder="tests/unit",
+            crash.Attack("test_gc_young", ["-O1", "-DHF_DEBUG=1"], UNIT_MUTANTS, {"CK_FORK": "no"}, scratch, folder="tests/unit",
                          sources=["tests/lib/pool_fixture.c"], libraries=LIBCHECK),
-            crash.Attack("test_evacuate", ["-O1", "-DHF_DEBUG=1"], EVACUATION_MUTANTS, {"CK_FORK": "no"}, scratch, tree,
+            crash.Attack("test_evacuate", ["-O1", "-DHF_DEBUG=1"], EVACUATION_MUTANTS, {"CK_FORK": "no"}, scratch,
                          folder="tests/unit", sources=["tests/lib/pool_fixture.c"], libraries=LIBCHECK),
-            crash.Attack("attack_store", ["-O1", "-DHF_STORE_HOOK=1"], STORE_MUTANTS, {"HF_SEEDS": "80", "HF_OPS": "400"},
-                         scratch, tree),
-            crash.Attack("sim_events", ["-O1", "-DHF_DEBUG=1"], EVENT_MUTANTS, {"HF_SEEDS": "3000"}, scratch, tree,
-                         folder="tests/sim",
+            crash.Attack("attack_store", ["-O1", "-DHF_STORE_HOOK=1"], STORE_MUTANTS, {"HF_SEEDS": "80", "HF_OPS": "400"}, scratch),
+            crash.Attack("sim_events", ["-O1", "-DHF_DEBUG=1"], EVENT_MUTANTS, {"HF_SEEDS": "3000"}, scratch, folder="tests/sim",
                          sources=["tests/lib/pool_fixture.c", "tests/lib/event_fixture.c", "tests/sim/told.c",
                                   "tests/sim/events_graph.c"]),
         ]
-        return crash.try_all(attacks, options.only, 12 if options.quick else 1)
+        return crash.try_all(attacks, options, 12 if options.quick else 1, [*crash.FOLDERS, "tests/sim", "tests/unit"], scratch)
 
 
 if __name__ == "__main__":
