@@ -47,8 +47,12 @@ ARGS =
 TEST_JOBS = $(shell echo $$(($$(nproc) + 1)))
 SEED      =
 
-# Seconds that `make soak` works on each flavour of the daemon.
-SOAK_S = 600
+# Seconds that `make soak` works on the daemon under each sanitizer, and then on the release; how many seeds the collector's
+# oracle gets there; and the seconds that each fuzzer runs.
+SOAK_S         = 600
+SOAK_RELEASE_S = 60
+SOAK_SEEDS     = 1000000
+FUZZ_S         = 480
 
 # ---- Debian packages: the only list -----------------------------------------------------------------
 
@@ -371,7 +375,8 @@ run_tests = TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp $(if $(SEED),HF_
     tests/run.py --jobs $(TEST_JOBS) $(call daemon_of,$(1)) $(2)
 daemon_of = HOLDFASTD=$(CURDIR)/$(call out,$(1))/holdfastd HOLDFAST=$(CURDIR)/$(call out,$(1))/holdfast
 
-.PHONY: check check-all mutants soak tests-asan tests-clang-asan tests-hook tests-valgrind tests-fuzz clang-build node browser
+.PHONY: check check-all mutants soak tests-asan tests-clang-asan tests-hook tests-valgrind tests-fuzz clang-build node browser \
+    tests-long tests-clients tests-deploy tests-steps quick-bench-peers quick-bench-gc soak-release soak-tsan soak-asan soak-seeds
 
 # Damaged images once more under the sanitizers; and the single steps without hooks, which act as barriers.
 DAMAGE = $(call out,asan)/tests/crash/test_damage
@@ -387,7 +392,8 @@ LINES = build/lines/holdfastd
 
 # Those that take long begin first, so that the last minute is not one program on one core.
 LONG = %/soak %/sim_pool %/test_mutants.py %/test_mutants_gc.py %/test_large.py %/attack_store %/test_http.py %/test_restart.py \
-    %/test_systemd.py %/sim_gc %/test_damage %/test_turns.py %/test_chaos.py %/test_no_memory.py %/test_bench.py
+    %/test_systemd.py %/sim_gc %/sim_events %/attack_kill %/test_damage %/test_turns.py %/test_chaos.py %/test_gc_bound.py \
+    %/test_no_memory.py %/test_bench.py
 long_first = $(filter $(LONG),$(1)) $(filter-out $(LONG),$(1))
 
 CHECKED = $(SOAK) $(call programs,hook,crash) $(DAMAGE) $(PY_TESTS) $(call programs,asan,$(C_TESTS)) $(TIDY_TESTS)
@@ -397,31 +403,51 @@ check: packages-check ## Install what is missing, build with ASan and UBSan, run
 	    build/tsan/holdfastd $(THREADS_C) $(SOAK) $(LINES)
 	@$(call run_tests,tsan,$(SOAK) $(THREADS_PY) $(THREADS_C) $(call daemon_of,asan) $(call long_first,$(CHECKED)))
 
-check-all: packages-all packages-bench ## Everything: both compilers, all sanitizers, valgrind, long simulation, attack and fuzz, bench.
-	@$(MAKE) tidy
-	@$(MAKE) clang-build
-	@HF_TEST_LONG=1 $(MAKE) check
-	@$(call run_tests,asan,$(MORE_CLIENTS))
-	@$(MAKE) deb browser
-	@$(call run_tests,asan,$(MORE_DEPLOY))
-	@$(MAKE) $(STEPS)
-	@HF_TEST_LONG=1 tests/run.py $(STEPS)
-	@$(MAKE) mutants
-	@$(MAKE) tests-clang-asan
-	@$(MAKE) tests-valgrind
-	@$(MAKE) tests-fuzz
-	@$(MAKE) soak
-	@$(MAKE) bench-peers BENCH=--quick
-	@$(MAKE) bench-gc BENCH=--quick
-	@echo 'check-all: everything passed'
+# What check-all makes, one after the other; PARTS='tidy mutants' asks for some of them.
+PARTS = tidy clang-build tests-long tests-clients tests-deploy tests-steps mutants tests-clang-asan tests-valgrind tests-fuzz \
+    soak quick-bench-peers quick-bench-gc
 
-# A few words about memory need many cycles (tests/soak/soak.c), so each flavour has its SOAK_S seconds for itself.
-SOAK_FLAVOURS = release tsan asan
-soak: ## Hundreds of clients, connections and pools that come and go, for SOAK_S seconds each: release, TSan, ASan.
-	@$(MAKE) $(SOAK) $(foreach flavour,$(SOAK_FLAVOURS),$(call out,$(flavour))/holdfastd)
-	@set -e; for daemon in $(foreach flavour,$(SOAK_FLAVOURS),$(call out,$(flavour))/holdfastd); do \
-	    TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp $(if $(SEED),HF_SEED=$(SEED)) \
-	    $(SOAK) --daemon $$daemon --seconds $(SOAK_S) --rounds 20; done
+# The million of `make soak` takes half an hour.
+check-all: SOAK_SEEDS = 100000
+
+check-all: packages-all packages-bench ## Everything, part after part: both compilers, sanitizers, valgrind, long attacks, mutants, fuzz, soak (75 minutes on 2 cores).
+	@tests/parts.sh '$(MAKE) SOAK_SEEDS=$(SOAK_SEEDS)' $(PARTS)
+
+tests-long:
+	@HF_TEST_LONG=1 $(MAKE) check
+
+tests-clients: $(asan.binaries)
+	@$(call run_tests,asan,$(MORE_CLIENTS))
+
+tests-deploy: $(asan.binaries)
+	@$(MAKE) all deb browser
+	@$(call run_tests,asan,$(MORE_DEPLOY))
+
+tests-steps: $(STEPS)
+	@HF_TEST_LONG=1 tests/run.py $(STEPS)
+
+# Whether they work: a round that is not judged.
+quick-bench-peers quick-bench-gc: quick-%:
+	@$(MAKE) $* BENCH=--quick
+
+# Both sanitizers beside each other: each has a processor to itself on two cores, and cycles enough for the comparison of
+# memory (tests/soak/soak.c), which takes 24. A release daemon does one in a second and a half.
+SOAKED = $(call out,$(1))/holdfastd
+SIM_GC = $(call out,plain)/tests/sim/sim_gc
+soak: ## Hundreds of clients, connections and pools that come and go, under TSan and ASan; then the collector's oracle by the million (45 minutes).
+	@$(MAKE) $(SOAK) $(foreach flavour,release tsan asan,$(call SOAKED,$(flavour))) $(SIM_GC)
+	@$(MAKE) soak-tsan soak-asan
+	@$(MAKE) soak-release SOAK_S=$(SOAK_RELEASE_S)
+	@$(MAKE) soak-seeds
+
+soak-release soak-tsan soak-asan: soak-%:
+	@set -o pipefail; TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp $(if $(SEED),HF_SEED=$(SEED)) \
+	    $(SOAK) --daemon $(call SOAKED,$*) --seconds $(SOAK_S) --rounds 20 2>&1 | sed -u 's/^/$*: /'
+
+# In ten pieces, so that all processors have something to do to the end.
+soak-seeds: $(SIM_GC)
+	@piece=$$(($(SOAK_SEEDS) / 10)); HF_TEST_LONG=1 tests/run.py --jobs $$(nproc) HF_SEEDS=$$piece \
+	    $$(for n in {0..9}; do echo HF_SEED=$$((n * piece + $(or $(SEED),1))) $<; done)
 
 mutants: ## Break the heap and the collector in every way on the lists: tests must catch each (make check tries a few).
 	@tests/crash/mutants.py
@@ -446,16 +472,17 @@ tests-valgrind:
 	    --wrap 'valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite' \
 	    $(VALGRIND_PROGRAMS)
 
-# Each fuzzer for FUZZ_S seconds, from what earlier runs found (build/corpus).
-FUZZ_S = 600
-tests-fuzz:
-	@$(MAKE) $(patsubst tests/fuzz/%.c,build/fuzz/%,$(fuzz.programs))
-	@set -e; for f in $(patsubst tests/fuzz/%.c,%,$(fuzz.programs)); do \
-	    mkdir -p build/corpus/$$f; echo "$$f: $(FUZZ_S) s"; \
-	    build/fuzz/$$f -max_total_time=$(FUZZ_S) -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 \
-	        -artifact_prefix=build/corpus/ build/corpus/$$f 2>build/corpus/$$f.log \
-	        || { tail -n 50 build/corpus/$$f.log; exit 1; }; \
-	    grep -E 'stat::(number_of_executed_units|peak_rss_mb)' build/corpus/$$f.log; done
+# Each fuzzer for FUZZ_S seconds, from what earlier runs found (build/corpus); as many at a time as make does things.
+FUZZERS = $(patsubst tests/fuzz/%.c,%,$(fuzz.programs))
+.PHONY: $(addprefix tests-,$(FUZZERS))
+tests-fuzz: $(addprefix build/fuzz/,$(FUZZERS))
+	@$(MAKE) $(addprefix tests-,$(FUZZERS))
+
+$(addprefix tests-,$(FUZZERS)): tests-%: build/fuzz/%
+	@mkdir -p build/corpus/$*; echo "$*: $(FUZZ_S) s"
+	@build/fuzz/$* -max_total_time=$(FUZZ_S) -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 \
+	    -artifact_prefix=build/corpus/ build/corpus/$* 2>build/corpus/$*.log || { tail -n 50 build/corpus/$*.log; exit 1; }
+	@grep -E 'stat::(number_of_executed_units|peak_rss_mb)' build/corpus/$*.log | sed 's/^/$*: /'
 
 # Foreign clients for Node, at the versions of the lock file.
 NODE_DONE = tests/wire/node/node_modules/.package-lock.json
@@ -576,4 +603,4 @@ distclean: ## Remove all that is not a source.
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
-	@echo; echo 'Options (make NAME=value), explained in the Makefile: CC CLANG CPPFLAGS CFLAGS LDFLAGS PREFIX SYSCONFDIR LIBDIR UNITDIR DESTDIR LTO V ARGS BENCH TEST_JOBS SEED SOAK_S FUZZ_S'
+	@echo; echo 'Options (make NAME=value), explained in the Makefile: CC CLANG CPPFLAGS CFLAGS LDFLAGS PREFIX SYSCONFDIR LIBDIR UNITDIR DESTDIR LTO V ARGS BENCH TEST_JOBS SEED SOAK_S SOAK_RELEASE_S SOAK_SEEDS FUZZ_S PARTS'

@@ -213,7 +213,7 @@ static uint64_t from_environment(const char *name, uint64_t otherwise)
 int main(void)
 {
     bool is_long = from_environment("HF_TEST_LONG", 0) != 0;
-    uint64_t seed = from_environment("HF_SEED", 0), seeds = seed != 0 ? 1 : is_long ? 200 : 5;
+    uint64_t seed = from_environment("HF_SEED", 0), seeds = seed != 0 ? 1 : is_long ? 100 : 5;
     uint64_t rounds = from_environment("HF_ROUNDS", is_long ? 100 : 40);
     struct attack *a = calloc(1, sizeof *a);
     void *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

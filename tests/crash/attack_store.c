@@ -179,7 +179,7 @@ static uint64_t from_environment(const char *name, uint64_t otherwise)
 int main(void)
 {
     bool is_long = from_environment("HF_TEST_LONG", 0) != 0;
-    uint64_t seeds = from_environment("HF_SEEDS", is_long ? 200 : 4), first = from_environment("HF_SEED", 0);
+    uint64_t seeds = from_environment("HF_SEEDS", is_long ? 40 : 4), first = from_environment("HF_SEED", 0);
     uint64_t count = from_environment("HF_OPS", is_long ? 640 : 400), snapshots = 0, nested = 0, swept = 0,
              tried = 0, moved = 0;
     struct attack *a = malloc(sizeof *a);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Runs a fuzzer without libFuzzer: each seed, then a fixed number of their mutations; or the files named by its
- * arguments, each one an input. HF_SEED chooses other mutations, HF_TEST_LONG=1 eighty times as many. */
+ * arguments, each one an input. HF_SEED chooses other mutations, HF_TEST_LONG=1 eight times as many. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/lib/random.h"
 
-enum { INPUT_MAX = 512, ROUNDS = 50000, ROUNDS_LONG = 80 * ROUNDS };
+enum { INPUT_MAX = 512, ROUNDS = 50000, ROUNDS_LONG = 8 * ROUNDS };
 
 static size_t mutate(struct random *r, uint8_t *bytes, size_t size)
 {

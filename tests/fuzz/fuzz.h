@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a fuzzer gives: one function that takes an input and aborts if a promise is broken, and inputs to start from.
- * libFuzzer calls the first one for hours (`make check-all`); driver.c, without libFuzzer, for seconds in `make check`. */
+ * libFuzzer calls the first one for minutes (`make check-all`); driver.c, without libFuzzer, for seconds in `make check`. */
 #ifndef HF_TESTS_FUZZ_FUZZ_H
 #define HF_TESTS_FUZZ_FUZZ_H
 

@@ -3,7 +3,7 @@
  *
  * HF_SEED  the first seed; a failure prints the seed of its run, which replays it alone
  * HF_OPS   operations in all
- * HF_TEST_LONG=1  many times as many, HF_TRACE=1  prints what is done */
+ * HF_TEST_LONG=1  seven times as many, HF_TRACE=1  prints what is done */
 #include "tests/lib/environment.h"
 #include "tests/sim/driver.h"
 
@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define OPERATIONS      150000u
-#define OPERATIONS_LONG 10000000u
+#define OPERATIONS_LONG 1000000u
 #define RUN_LEAST       300u /* operations on one pool */
 #define RUN_MOST        6000u
 
