@@ -464,11 +464,12 @@ tests-hook:
 	@$(call run_tests,hook,$(call programs,hook,crash))
 
 # libcheck forks for each test by default, and valgrind would report the copies as well. Two programs make pools
-# that reserve more addresses than valgrind has to give; they run under the sanitizers only.
+# that reserve more addresses than valgrind has to give; they run under the sanitizers only. What takes seconds else
+# takes minutes here, on a busy machine more than run.py gives a program.
 VALGRIND_PROGRAMS = $(filter-out %/test_pool_units %/test_pool_recovery,$(call programs,plain,unit))
 tests-valgrind:
 	@$(MAKE) $(VALGRIND_PROGRAMS)
-	@CK_FORK=no CK_DEFAULT_TIMEOUT=0 tests/run.py --jobs $(TEST_JOBS) \
+	@CK_FORK=no CK_DEFAULT_TIMEOUT=0 tests/run.py --jobs $(TEST_JOBS) --seconds 3600 \
 	    --wrap 'valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite' \
 	    $(VALGRIND_PROGRAMS)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""run.py [--jobs N] [--wrap COMMAND] [NAME=VALUE | PROGRAM]...: runs test programs and tells how they ended.
+"""run.py [--jobs N] [--wrap COMMAND] [--seconds N] [NAME=VALUE | PROGRAM]...: runs test programs and tells how they ended.
 
 A .py is run by Debian's Python, whose modules the tests need, a .js or .mjs by Node, anything else by itself. One
 line for each program, with the seconds it took and those it kept processors busy; all it printed when it failed.
@@ -53,7 +53,7 @@ def counts(output, code):
     return max(ran - failed, 0), failed, ""
 
 
-def finish(command, environment):
+def finish(command, environment, most_s):
     """(output, exit code, seconds of processor time with those of its children, what is wrong) of a command."""
     # A session of its own, so that what a hanging program has started can be ended with it.
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -64,7 +64,7 @@ def finish(command, environment):
         late.set()
         os.killpg(process.pid, signal.SIGKILL)
 
-    timer = threading.Timer(TIMEOUT_S, end)
+    timer = threading.Timer(most_s, end)
     timer.start()
     with process.stdout:
         output = process.stdout.read()
@@ -74,14 +74,14 @@ def finish(command, environment):
     timer.join()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    note = "no end after %d s" % TIMEOUT_S if late.is_set() else ""
+    note = "no end after %d s" % most_s if late.is_set() else ""
     return output.decode("utf-8", "replace"), process.returncode, usage.ru_utime + usage.ru_stime, note
 
 
 class Runner:
     """Hands the programs out to threads; prints under a lock, so that outputs do not mix."""
 
-    def __init__(self, words, wrap):
+    def __init__(self, words, wrap, most_s):
         self.waiting = []
         environment = dict(os.environ)
         for word in words:
@@ -90,7 +90,7 @@ class Runner:
                 environment = {**environment, name: value}
             else:
                 self.waiting.append((word, environment))
-        self.wrap = wrap
+        self.wrap, self.most_s = wrap, most_s
         self.lock = threading.Lock()
         self.passed = self.failed = self.busy = 0
         self.bad = []
@@ -108,7 +108,7 @@ class Runner:
         command = self.wrap + BY_SUFFIX.get(os.path.splitext(path)[1], []) + [path]
         begin = time.monotonic()
         try:
-            output, code, busy, note = finish(command, environment)
+            output, code, busy, note = finish(command, environment, self.most_s)
         except OSError as error:
             output, code, busy, note = str(error), 127, 0, "could not be started"
         passed, failed, wrong = counts(output, code)
@@ -132,9 +132,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--wrap", default="", help="a command to run each program under")
+    parser.add_argument("--seconds", type=int, default=TIMEOUT_S, help="after which a program is ended, and has failed")
     parser.add_argument("words", nargs="*", metavar="NAME=VALUE | PROGRAM")
     arguments = parser.parse_args()
-    runner = Runner(arguments.words, shlex.split(arguments.wrap))
+    runner = Runner(arguments.words, shlex.split(arguments.wrap), arguments.seconds)
     begin = time.monotonic()
     threads = [threading.Thread(target=runner.work) for _ in range(max(arguments.jobs, 1))]
     for thread in threads:

@@ -51,6 +51,18 @@ class Runner(unittest.TestCase):
             with open(os.path.join(folder, "out"), encoding="utf-8") as file:
                 self.assertEqual(file.read(), "outside\na=b\na=b\n\n")
 
+    def test_one_that_does_not_end(self):
+        """Nor does what it has started."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "p")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("#!/bin/sh\nsleep 1000 & sleep 1000\n")
+            os.chmod(path, 0o755)
+            done = subprocess.run([sys.executable, RUNNER, "--seconds", "1", path], capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("no end after 1 s", done.stdout)
+            self.assertTrue(done.stdout.endswith("\n0 passed, 1 failed\n"), done.stdout)
+
     def test_nothing_is_no_success(self):
         self.assertEqual(self.run_programs(), ("0 passed, 0 failed", 1))
         self.assertEqual(self.run_programs("echo '100%: Checks: 0, Failures: 0, Errors: 0'"), ("0 passed, 1 failed", 1))
