@@ -204,7 +204,7 @@ MUTANTS = [
     ("a trial takes the slots of one object for another's", "daemon/gc/trial.c",
      "    t->edges[node] = (uint16_t)(TRIAL_SLOTS - t->slots_left);\n", "    t->edges[node] = 0;\n"),
     ("a slot that is nil is none for a trial", "daemon/gc/trial.c",
-     "left >>= 32, edge++)", "left >>= 32, edge += (uint32_t)left != 0)"),
+     "left >>= 32, edge++)", "edge += (uint32_t)left != 0, left >>= 32)"),
     ("the walk's count of what a trial frees is kept", "daemon/gc/trial.c",
      "        t->heap->audit[index] = 0;", "        ;"),
     ("a dry trial frees", "daemon/gc/trial.c",
