@@ -117,7 +117,10 @@ static int attach(struct heap *heap)
     heap->hot = (void *)(heap->meta.base + heap->sb->hot_at);
     heap->warm = (void *)(heap->meta.base + heap->sb->warm_at);
     int err = derive(heap);
-    if (err == 0 && !index_init(&heap->pin_index, heap->mem, 1u << 20, heap, pin_hash, pin_same))
+    /* With room for the first pins: large values can be read when there is no memory left. */
+    if (err == 0 &&
+        !(index_init(&heap->pin_index, heap->mem, 1u << 20, heap, pin_hash, pin_same) &&
+          index_prepare(&heap->pin_index) && reserve_grow(&heap->pins, heap->mem, sizeof(struct pin))))
         err = -ENOMEM;
     return err;
 }

@@ -380,8 +380,8 @@ static bool back_rest(struct region *region, uint64_t at, uint64_t admitted, uin
 static int back_table(struct heap *heap)
 {
     const struct superblock *sb = heap->sb;
-    heap->hot_backed = bits_round_up(sb->index_top * sizeof(struct hot), ARENA_BYTES);
-    heap->warm_backed = bits_round_up(sb->index_top * sizeof(struct warm), ARENA_BYTES);
+    heap->hot_backed = bits_round_up(sb->index_top * sizeof(struct hot), PIECE_BYTES);
+    heap->warm_backed = bits_round_up(sb->index_top * sizeof(struct warm), PIECE_BYTES);
     uint64_t hot = heap->hot_backed / sizeof(struct hot), warm = heap->warm_backed / sizeof(struct warm);
     uint64_t ready = hot < warm ? hot : warm;
     heap->index_ready = (uint32_t)(ready < sb->index_end ? ready : sb->index_end);

@@ -632,6 +632,22 @@ START_TEST(pinned_value_outlives_its_object)
 }
 END_TEST
 
+/* Reading needs no memory that a full pool might not have. */
+START_TEST(values_are_pinned_in_a_full_pool)
+{
+    uint64_t ids[64], pins[64];
+    for (unsigned k = 0; k < 64; k++)
+        ids[k] = put_filled(&fx, fx.a, 20000, (uint8_t)k);
+    ck_assert(mem_charge(pool_mem(fx.pool), mem_left(pool_mem(fx.pool))));
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned k = 0; k < 64; k++)
+            ck_assert_int_eq(pool_pin(fx.pool, ids[k], &pins[k]), 0);
+        for (unsigned k = 0; k < 64; k++)
+            pool_unpin(fx.pool, pins[k]);
+    }
+}
+END_TEST
+
 /* The largest block and the smallest of pages, for a value of the same size with a version behind it, may have the
  * same number as their place, in different units: a pin keeps the one and not the other. */
 START_TEST(pin_of_a_block_is_no_pin_of_pages)
@@ -721,6 +737,7 @@ int main(void)
     tcase_add_test(t, stage_backs_memory_as_bytes_arrive);
     t = suite_case(suite, "pin", setup, teardown);
     tcase_add_test(t, pinned_value_outlives_its_object);
+    tcase_add_test(t, values_are_pinned_in_a_full_pool);
     tcase_add_test(t, pin_of_a_block_is_no_pin_of_pages);
     tcase_add_test(t, pinned_twice_is_freed_at_the_last_unpin);
     return suite_run(suite);
