@@ -396,7 +396,8 @@ EVACUATION_MUTANTS = [
      "list_at(heap, position), bytes);", "list_at(heap, position), bytes - 4);"),
     ("a large table is walked for little", "daemon/heap/evacuate.c",
      "    return table / 8 > least ? table / 8 : least;", "    return table / 8 > least ? least : least;"),
-    ("lists of slots do not move", "daemon/heap/evacuate.c", "    if (has_list && !e->waits)\n        spent += move_slots(e, index);\n", ""),
+    ("lists of slots do not move", "daemon/heap/evacuate.c",
+     "    if (has_list && !e->waits)\n        spent += move_slots(e, index);\n", ""),
     ("it begins where it cannot be told to", "daemon/heap/evacuate.c",
      "    return e->config.percent != 0 && (", "    return (e->config.percent != 0 || e->short_of_memory) && ("),
 ]
