@@ -135,6 +135,9 @@ def main():
     parser.add_argument("--seconds", type=int, default=TIMEOUT_S, help="after which a program is ended, and has failed")
     parser.add_argument("words", nargs="*", metavar="NAME=VALUE | PROGRAM")
     arguments = parser.parse_args()
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # As a shell has it that starts us in the background; tests send that signal to what they have started.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     runner = Runner(arguments.words, shlex.split(arguments.wrap), arguments.seconds)
     begin = time.monotonic()
     threads = [threading.Thread(target=runner.work) for _ in range(max(arguments.jobs, 1))]

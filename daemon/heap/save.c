@@ -37,7 +37,8 @@ struct save {
     bool attached; /* pieces are still copied */
     bool ended;    /* the last record is in a buffer */
     struct save_buffer *filling, *full, *full_last, *spare;
-    unsigned buffers, buffers_max, in_use; /* made; at most; of them not spare */
+    unsigned buffers, buffers_max, in_use; /* made; at most, as a rule; of them not spare */
+    unsigned urgent_max;                   /* at most, for what must be copied at once */
     unsigned out;                          /* in a chain that was taken */
     uint64_t file_bytes, records, checksum;
     int error;
@@ -139,18 +140,36 @@ static void fail(struct save *save, int err)
     detach(save);
 }
 
-/* A buffer to be filled, unless `leave` of them would not be left. */
-static struct save_buffer *buffer_take(struct save *save, unsigned leave)
+/* How many save_step() leaves for pieces that must be copied at once. */
+static unsigned buffers_left(const struct save *save)
+{
+    return save->buffers_max / 4 * 3;
+}
+
+/* A worker that waits for the disk keeps everybody waiting, so these may use more memory while there is plenty, and
+ * nobody waits for what is copied to be given back. */
+static bool may_take(const struct save *save, bool urgent)
+{
+    if (!urgent)
+        return save->in_use + buffers_left(save) < save->buffers_max;
+    return save->in_use < save->buffers_max ||
+           (save->in_use < save->urgent_max && !save->heap->hurries && !heap_is_nearly_full(save->heap));
+}
+
+/* A buffer to be filled; NULL: there is none for that. */
+static struct save_buffer *buffer_take(struct save *save, bool urgent)
 {
     struct save_buffer *buffer = save->spare;
-    if (save->in_use + leave >= save->buffers_max)
+    if (!may_take(save, urgent))
         return NULL;
     if (buffer != NULL) {
         save->spare = buffer->next;
     } else {
         buffer = mem_map(save->heap->mem, sizeof *buffer);
         if (buffer == NULL) {
-            save->buffers_max = save->buffers; /* no more memory: those that are there have to do */
+            /* no more memory: those that are there have to do */
+            save->urgent_max = save->buffers;
+            save->buffers_max = save->buffers < save->buffers_max ? save->buffers : save->buffers_max;
             return NULL;
         }
         save->buffers++;
@@ -179,20 +198,14 @@ static void buffer_close(struct save *save)
     save->full_last = buffer;
 }
 
-/* How many save_step() leaves for pieces that must be copied at once. */
-static unsigned buffers_left(const struct save *save)
-{
-    return save->buffers_max / 4 * 3;
-}
-
 /* Room for a record and its bytes; NULL: no buffer. */
-static struct saved_record *record_room(struct save *save, uint32_t size, unsigned leave)
+static struct saved_record *record_room(struct save *save, uint32_t size, bool urgent)
 {
     uint32_t all = (uint32_t)sizeof(struct saved_record) + size;
     if (save->filling != NULL && save->filling->used + all > sizeof save->filling->bytes)
         buffer_close(save);
     if (save->filling == NULL)
-        save->filling = buffer_take(save, leave);
+        save->filling = buffer_take(save, urgent);
     if (save->filling == NULL)
         return NULL;
     struct saved_record *record = (void *)(save->filling->bytes + save->filling->used);
@@ -273,7 +286,7 @@ static bool copy_piece(struct save *save, const struct area *area, uint64_t offs
     if (size != 0 && !(number == 1 && is_zero(bytes, size))) {
         const struct saved_record head = {
             .magic = SAVED_RECORD, .size = size, .place = offset | (number == 1 ? SAVED_VALUES : 0)};
-        struct saved_record *record = record_room(save, size, urgent ? 0 : buffers_left(save));
+        struct saved_record *record = record_room(save, size, urgent);
         if (record == NULL && !urgent)
             return false;
         if (record != NULL) {
@@ -410,7 +423,7 @@ bool save_has_work(const struct save *save)
     bool room = save->filling != NULL && save->filling->used + sizeof(struct saved_record) + SAVED_PIECE <=
                                              sizeof save->filling->bytes;
     bool is_last = save->filling != NULL && save->in_use == 1; /* nobody takes it before it is closed */
-    return room || is_last || save->in_use + buffers_left(save) < save->buffers_max;
+    return room || is_last || may_take(save, false);
 }
 
 bool save_is_short(const struct save *save)
@@ -423,7 +436,7 @@ bool save_is_short(const struct save *save)
 /* Once all other buffers are back. */
 static void write_end(struct save *save)
 {
-    struct saved_record *record = record_room(save, sizeof(struct saved_end), 0);
+    struct saved_record *record = record_room(save, sizeof(struct saved_end), true);
     if (record == NULL) {
         fail(save, -ENOMEM);
         return;
@@ -559,7 +572,7 @@ static bool write_head(struct save *save, const struct save_config *config)
         .superblock = *heap->sb,
     };
     header.checksum = saved_header_checksum(&header);
-    save->filling = buffer_take(save, 0);
+    save->filling = buffer_take(save, true);
     if (save->filling == NULL)
         return false;
     save->filling->has_head = true;
@@ -585,6 +598,7 @@ int save_begin(struct heap *heap, const struct save_config *config, struct save 
     save->heap = heap;
     save->writer = (struct save_writer){.fd = config->fd, .io = config->io != NULL ? config->io : &file_io};
     save->buffers_max = (unsigned)(config->memory / SAVE_BUFFER);
+    save->urgent_max = save->buffers_max + (unsigned)(config->urgent_memory / SAVE_BUFFER);
     set_areas(save);
     if (!make_bitmaps(save) || !write_head(save, config)) {
         save_end(save);

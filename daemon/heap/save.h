@@ -12,10 +12,12 @@
  * about to be given back at the instant, and are in no file. The undo log is empty.
  *
  * Copies go into buffers of SAVE_BUFFER bytes, at most `memory` bytes of them, charged to the pool's budget.
- * save_step() uses a quarter of them, so that there is room for pieces that must be copied at once. When even so none is
- * free, such a piece is written to the file directly: some microseconds, unless save_write() has the file just then.
- * So chains are short, and their buffers are back before many more are filled. No operation ever waits for a buffer. Work
- * that could be done later does when half of them are in use: giving memory back, which has it copied first, and evacuation
+ * save_step() uses a quarter of them, so that there is room for pieces that must be copied at once. For those up to
+ * `urgent_memory` bytes more are used until the save ends, unless the pool's memory is nearly spent, or an allocation
+ * has failed. When even so none is free, such a piece is written to the file directly: some microseconds, unless
+ * save_write() has the file just then, or the system makes whoever writes wait for the disk. So chains are short, and
+ * their buffers are back before many more are filled. No operation ever waits for a buffer. Work that could be done
+ * later does when half of them are in use: giving memory back, which has it copied first, and evacuation
  * (heap_waits_for_save()).
  *
  * Threads: all is the pool's thread's, but save_write(), which may be called in any one, for one chain at a time, and
@@ -44,6 +46,7 @@ struct save_io {
 #define SAVE_CHAIN      16u          /* buffers that are out at once, at most */
 #define SAVE_MEMORY     (32u << 20)  /* bytes of buffers, as a rule */
 #define SAVE_MEMORY_MIN SAVE_BUFFER  /* with less it does not begin */
+#define SAVE_URGENT     (96u << 20)  /* bytes beyond, if the pool has them, for what must be copied at once */
 
 /* The file as save_write() knows it. */
 struct save_writer {
@@ -63,8 +66,8 @@ struct save_buffer {
 };
 
 struct save_config {
-    int fd; /* an empty file to be written; stays the caller's */
-    uint64_t memory;
+    int fd;                         /* an empty file to be written; stays the caller's */
+    uint64_t memory, urgent_memory; /* of buffers; beyond, for what must be copied at once */
     uint64_t now_ms;
     uint64_t names, tickets, sessions; /* for the header */
     const struct save_io *io;          /* NULL: the real one */

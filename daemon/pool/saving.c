@@ -16,6 +16,7 @@ int pool_save_begin(struct pool *pool, int fd, struct save **ret)
 {
     const struct save_config config = {.fd = fd,
                                        .memory = SAVE_MEMORY,
+                                       .urgent_memory = SAVE_URGENT,
                                        .now_ms = pool->now_ms,
                                        .names = pool->names_count,
                                        .tickets = pool->tickets_count,

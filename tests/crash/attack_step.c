@@ -14,6 +14,7 @@
 #include "tests/crash/copy.h"
 #include "tests/crash/digest.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -29,14 +30,21 @@
 #define PAGES_MAX      2048u
 #define MAX_BYTES      (4ull << 20)
 
+/* This process's own view of a file: what the child maps when its pool grows is not in the mappings that both have. */
+struct view {
+    const uint8_t *base;
+    off_t size;
+};
+
 struct page {
-    const uint8_t *at; /* in the shared mapping */
+    const uint8_t *at; /* in the view */
     uint8_t was[PAGE_BYTES];
 };
 
 struct attack {
     struct workload work, again; /* the child's, and one of this process to know who was told what */
     uint64_t seed, operations, digests[OPERATIONS_MAX + 2];
+    struct view views[2]; /* of meta, of values */
     struct page *pages;
     uint32_t pages_count;
     _Atomic uint64_t *done; /* operations of the child that are over */
@@ -62,18 +70,40 @@ static bool is_empty(const uint8_t *page)
     return memcmp(page, zeros, PAGE_BYTES) == 0;
 }
 
-static void watch_region(struct attack *a, const struct region *region)
+static void view_close(struct view *view)
+{
+    if (view->size != 0)
+        (void)munmap((void *)(uintptr_t)view->base, (size_t)view->size);
+    *view = (struct view){0};
+}
+
+static void view_all(struct attack *a, int fd, struct view *view)
+{
+    off_t size = lseek(fd, 0, SEEK_END);
+    if (size == view->size)
+        return;
+    view_close(view);
+    if (size == 0)
+        return;
+    void *base = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, 0);
+    if (base == MAP_FAILED)
+        die(a, "a file of the image cannot be mapped", strerror(errno));
+    *view = (struct view){.base = base, .size = size};
+}
+
+static void watch_file(struct attack *a, int fd, struct view *view)
 {
     off_t at = 0;
-    while ((at = lseek(region->fd, at, SEEK_DATA)) >= 0) {
-        off_t end = lseek(region->fd, at, SEEK_HOLE);
+    view_all(a, fd, view);
+    while ((at = lseek(fd, at, SEEK_DATA)) >= 0) {
+        off_t end = lseek(fd, at, SEEK_HOLE);
         for (; at < end; at += PAGE_BYTES) {
-            if (is_empty(region->base + at))
+            if (is_empty(view->base + at))
                 continue;
             if (a->pages_count == PAGES_MAX)
                 die(a, "the image has more pages than this test has room for", "");
             struct page *page = &a->pages[a->pages_count++];
-            page->at = region->base + at;
+            page->at = view->base + at;
             memcpy(page->was, page->at, PAGE_BYTES);
         }
     }
@@ -83,8 +113,8 @@ static void watch(struct attack *a)
 {
     const struct heap *heap = &a->work.fx.pool->heap;
     a->pages_count = 0;
-    watch_region(a, &heap->meta);
-    watch_region(a, &heap->values);
+    watch_file(a, heap->meta.fd, &a->views[0]);
+    watch_file(a, heap->values.fd, &a->views[1]);
 }
 
 static bool has_changed(struct attack *a)
@@ -210,6 +240,8 @@ static void run_seed(struct attack *a)
     if (pid == 0)
         run_child(a);
     follow(a, pid);
+    view_close(&a->views[0]);
+    view_close(&a->views[1]);
     workload_close(&a->work);
     workload_close(&a->again);
 }

@@ -245,6 +245,8 @@ static struct damage any_damage(struct random *r, const struct image *image)
                                     PART_LISTS,  PART_LISTS,    PART_VALUES, PART_CUT};
     struct damage damage = {.part = (enum part)often[random_below(r, sizeof often)],
                             .real = random_once_in(r, REAL_EVERY)};
+    if (damage.part == PART_VALUES && image->values_end == 0)
+        damage.part = PART_HOT; /* there are none */
     damage.fd = damage.part == PART_VALUES || (damage.part == PART_CUT && random_once_in(r, 2))
                     ? image->fd_values
                     : image->fd_meta;

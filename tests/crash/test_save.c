@@ -141,8 +141,11 @@ static void begin(struct attack *a)
                              .fail_at = random_once_in(&a->random, 6) ? random_between(&a->random, 1, 6) : 0};
     a->fd = empty_file(a);
     a->lazy = random_once_in(&a->random, 2) ? 1 : (unsigned)random_between(&a->random, 2, 20);
-    const struct save_config config = {
-        .fd = a->fd, .memory = memory, .now_ms = a->work.fx.now_ms, .io = &a->io.io};
+    const struct save_config config = {.fd = a->fd,
+                                       .memory = memory,
+                                       .urgent_memory = random_between(&a->random, 0, 2) * SAVE_BUFFER,
+                                       .now_ms = a->work.fx.now_ms,
+                                       .io = &a->io.io};
     a->digest = digest_count(a->work.fx.pool, &a->objects);
     int err = save_begin(&a->work.fx.pool->heap, &config, &a->save);
     if (err != 0)

@@ -103,6 +103,52 @@ START_TEST(memory_that_is_given_back_waits_for_buffers)
 }
 END_TEST
 
+#define ENTRIES   1200000u /* of 32 bytes in their hot halves: more than the buffers of a save hold as a rule */
+#define A_PIECE   (SAVED_PIECE / sizeof(struct hot))
+#define LIMIT_ALL (1024 * MIB)
+
+/* Requests change something in every piece of the table, while nobody writes what is copied before. `left`: of the
+ * memory at that time. */
+static void change_everywhere(uint64_t left)
+{
+    uint64_t first = 0, id;
+    struct put_spec spec = {.value = bytes_in("v", 1)};
+    fixture_open_with(&fx, &(struct fixture_options){.max_bytes = LIMIT_ALL});
+    uint64_t *made = calloc(ENTRIES / A_PIECE + 1, sizeof *made);
+    for (uint64_t k = 0; k < ENTRIES; k++) {
+        ck_assert_int_eq(try_put(&fx, fx.a, &spec, &id), 0);
+        first = k % A_PIECE == 0 ? id : first;
+        made[k / A_PIECE] = first;
+    }
+    drain(&fx);
+    begin();
+    mem_set_limit(pool_mem(fx.pool), pool_mem(fx.pool)->used + left);
+    for (uint64_t k = 0; k < ENTRIES / A_PIECE; k++)
+        ck_assert_int_eq(pool_seal(fx.pool, fx.a, made[k]), 0);
+    free(made);
+    mem_set_limit(pool_mem(fx.pool), LIMIT_ALL);
+    ck_assert_uint_ge(facts().urgent * SAVED_PIECE, SAVE_MEMORY);
+}
+
+START_TEST(what_must_be_copied_at_once_may_use_more_memory)
+{
+    change_everywhere(LIMIT_ALL / 2);
+    ck_assert_uint_eq(facts().direct, 0);
+    ck_assert_uint_gt(facts().memory, SAVE_MEMORY);
+    ck_assert_uint_le(facts().memory, SAVE_MEMORY + SAVE_URGENT);
+    end();
+}
+END_TEST
+
+START_TEST(but_not_what_is_nearly_spent)
+{
+    change_everywhere(SAVE_MEMORY + MIB);
+    ck_assert_uint_gt(facts().direct, 0);
+    ck_assert_uint_le(facts().memory, SAVE_MEMORY + MIB);
+    end();
+}
+END_TEST
+
 START_TEST(when_memory_is_nearly_spent_nothing_waits)
 {
     fill(1024 * MIB);
@@ -186,6 +232,8 @@ int main(void)
     Suite *suite = suite_create("pool saving");
     TCase *tc = suite_case(suite, "pool saving", NULL, NULL);
     tcase_add_test(tc, memory_that_is_given_back_waits_for_buffers);
+    tcase_add_test(tc, what_must_be_copied_at_once_may_use_more_memory);
+    tcase_add_test(tc, but_not_what_is_nearly_spent);
     tcase_add_test(tc, when_memory_is_nearly_spent_nothing_waits);
     tcase_add_test(tc, who_needs_memory_need_not_wait);
     tcase_add_test(tc, what_is_about_to_be_given_back_is_not_saved);
