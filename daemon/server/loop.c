@@ -177,8 +177,6 @@ static inline bool is_open(const struct conn *conn)
 static inline bool execute_hot(struct worker *worker, struct conn *conn, const struct request *request)
 {
     struct output *out = &worker->out;
-    if (request->hot == HF_METHOD_get)
-        return hot_get(out, conn, request);
     if (request->hot == HF_METHOD_fetch)
         return hot_fetch(out, conn, request);
     if (request->hot == HF_METHOD_NONE || worker->draining)
@@ -327,9 +325,14 @@ static bool execute_other(struct conn *conn, const struct request *request)
 static inline bool execute(struct worker *worker, struct conn *conn, const struct request *request,
                            bool *open)
 {
-    if (likely(*open) && likely(execute_hot(worker, conn, request))) {
+    bool is_get = request->hot == HF_METHOD_get; /* the hottest: it does no work that units count */
+    if (likely(*open) && is_get && likely(hot_get(&worker->out, conn, request))) {
+        book_hot(&worker->book, HF_METHOD_get);
+        return worker->out.used <= OUTPUT_TURN;
+    }
+    if (likely(*open) && !is_get && likely(execute_hot(worker, conn, request))) {
         book_hot(&worker->book, request->hot);
-        return (request->hot == HF_METHOD_get || !units_are_up(conn)) && worker->out.used <= OUTPUT_TURN;
+        return !units_are_up(conn) && worker->out.used <= OUTPUT_TURN;
     }
     bool more = execute_other(conn, request);
     *open = is_open(conn);
