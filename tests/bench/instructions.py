@@ -11,7 +11,9 @@ filling and ending cost. 4 connections; a unit of retain+release or put+release 
 
 With --beside, another build's daemon does the same in turns; the medians of all rounds and what the first has
 more are told, and with --most it must not be more than so many percent. (How many connections are served in one
-run of the event loop depends on the machine's load, and with it a percent or two; medians even that out.) What
+run of the event loop depends on the machine's load, and with it a percent or two; medians even that out. On a
+machine that is busy with other things turns come to the end of their time, and what is left of a connection's
+requests is put aside: some 10 instructions more for a request, now for the one and now for the other.) What
 the bookkeeping costs is the difference to the flavour `unbooked`: `make bench-bookkeeping`.
 """
 import argparse
