@@ -19,7 +19,7 @@
 #include "daemon/transport/transport.h"
 
 #define SURVEYS_MAX     64u
-#define SURVEY_STEP_US  80u    /* of a worker's turn: then it ends, with what it is at */
+#define SURVEY_STEP_US  50u    /* of a worker's turn: then it ends, with what it is at */
 #define SURVEY_ROWS_MAX 16384u /* sessions that are kept */
 #define SURVEY_SESSIONS                                                                                      \
     8u /* between two looks at the clock: 3 us each, if the socket is asked for its peer */
