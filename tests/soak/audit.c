@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FACTS_MAX    96u
+#define FACTS_MAX    128u
 #define AGAIN_MS     5u /* what a session held that has ended is released in steps, and lives until then */
 #define AGAIN_FOR_MS 60000u
 
@@ -106,15 +106,20 @@ static struct fact *add_fact(struct audit *audit, uint64_t id, bool loose)
     return fact;
 }
 
+/* All that lives in some candidate, and what is in its graves: of what a session held that has ended the model buries
+ * at once what nothing else keeps, the daemon in steps. From here on it must be GONE. */
 static void add_known(struct audit *audit)
 {
     audit->facts_count = 0;
     for (unsigned c = 0; c < audit->candidates_count; c++) {
+        const struct model *model = &audit->candidates[c].model;
         for (unsigned i = 0; i < MODEL_THINGS; i++) {
-            const struct thing *thing = &audit->candidates[c].model.things[i];
+            const struct thing *thing = &model->things[i];
             if (thing->used && thing->id != 0)
                 add_fact(audit, thing->id, thing->loose);
         }
+        for (unsigned i = 0; i < model->graves_count && i < MODEL_GRAVES; i++)
+            add_fact(audit, model->graves[i], false);
     }
 }
 
@@ -499,12 +504,17 @@ static void tell(const struct audit *audit)
 
 static _Noreturn void fail(struct audit *audit)
 {
+    const struct client *client = audit->client;
     tell(audit);
-    client_fail(
-        audit->client,
-        "after the break nothing fits (%u of %u requests answered, %u candidates, the session %s): %s",
-        audit->client->acked, audit->client->ops_count, audit->candidates_count,
-        audit->alive ? "resumed" : "ended", audit->why);
+    fprintf(stderr, "why none of the candidates is what it finds:\n");
+    for (unsigned c = 0; c < audit->candidates_count; c++) {
+        match(audit, &audit->candidates[c], &audit->found);
+        fprintf(stderr, "  after %2u: %s\n", c, audit->why);
+    }
+    client_fail(audit->client,
+                "after the break nothing fits (%u of %u requests answered, %u candidates, the session %s)",
+                client->acked, client->ops_count, audit->candidates_count,
+                audit->alive ? "resumed" : "ended");
 }
 
 /* ---- coming back ---- */

@@ -63,6 +63,17 @@ void client_begin(struct client *client)
         client->home = &client->soak->ledger.stable[client->number % LEDGER_STABLE];
 }
 
+static void tell_op(const struct op *op)
+{
+    fprintf(stderr,
+            "  %-16s %" PRIu64 " (not answered; value %" PRIx64 ", target %" PRIu64
+            ", name %u, slot %u, n %u",
+            op_name(op->kind), op->id, op->value.seed, op->target, op->name, op->slot, op->n);
+    for (unsigned i = 0; i < op->count; i++)
+        fprintf(stderr, ", %" PRIu64, op->ids[i]);
+    fprintf(stderr, ")\n");
+}
+
 static void tell_past(const struct client *client)
 {
     unsigned first = client->past_count > CLIENT_PAST ? client->past_count - CLIENT_PAST : 0;
@@ -71,8 +82,7 @@ static void tell_past(const struct client *client)
         fprintf(stderr, "  %-16s %" PRIu64 " %s\n", op_name(past->kind), past->id, hfp_err_name(past->code));
     }
     for (unsigned i = client->acked; i < client->ops_count; i++)
-        fprintf(stderr, "  %-16s %" PRIu64 " (not answered)\n", op_name(client->ops[i].kind),
-                client->ops[i].id);
+        tell_op(&client->ops[i]);
 }
 
 void client_fail(struct client *client, const char *format, ...)
