@@ -9,8 +9,10 @@
 static_assert(sizeof(struct index_bucket) == 64, "one cache line");
 
 #define FIRST_BUCKETS 16u
-#define FULL          (INDEX_SLOTS * 4 / 5) /* values a bucket, on average: with more it grows, ... */
-#define SPARSE        (FULL / 3)            /* ... with fewer it shrinks */
+/* Values a bucket, on average: with more than FULL it grows (7.8 to 8.3 B a value then, overflow included), with fewer than
+ * SPARSE it shrinks. */
+#define FULL   10u
+#define SPARSE (FULL / 3)
 
 static struct index_bucket *home(const struct index *index, uint32_t n)
 {

@@ -135,7 +135,7 @@ START_TEST(it_grows_by_one_bucket_at_a_time)
     }
     ck_assert_uint_ge((uint64_t)table.buckets * INDEX_SLOTS, VALUES);
     /* with a good hash few buckets are too small */
-    ck_assert_uint_lt(table.overflow_used, table.buckets / 4);
+    ck_assert_uint_lt(table.overflow_used, table.buckets / 3);
     check_all(VALUES);
     check_chains();
 }
