@@ -9,8 +9,8 @@
 static_assert(sizeof(struct index_bucket) == 64, "one cache line");
 
 #define FIRST_BUCKETS 16u
-/* Values a bucket, on average: with more than FULL it grows (7.8 to 8.3 B a value then, overflow included), with fewer than
- * SPARSE it shrinks. */
+/* Values a bucket, on average: with more than FULL it grows (7.8 to 8.3 B a value then, overflow included), with fewer
+ * than SPARSE it shrinks. */
 #define FULL   10u
 #define SPARSE (FULL / 3)
 

@@ -2,14 +2,13 @@
 """Requests beside work that a daemon does in the background: rounds of `holdfast bench` as an open loop at half of what
 the daemon can do, first quiet, then while a method that causes such work is called again and again.
 
-The daemon has a core, with all of its threads, the generator another one, which it gets in the real-time class where that is
-allowed: when it does not run, for whatever else runs on the machine, that is no latency of the daemon's. It is the same
+The daemon has a core, with all of its threads, the generator another one, and both get it before all else where that is
+allowed: when they do not run, for whatever else runs on the machine, that is no latency of the daemon's. It is the same
 for both runs of a round. What the machine did meanwhile is told beside the latencies: how long the worker could have
 run and had to wait, and the time that a hypervisor kept from the machine.
 """
 import json
 import os
-import shutil
 import subprocess
 import threading
 import time
@@ -65,17 +64,21 @@ def _steal_ms():
         return int(stat.readline().split()[8]) * 1000 / os.sysconf("SC_CLK_TCK")
 
 
-def _real_time(command):
-    allowed = shutil.which("chrt") and subprocess.run(["chrt", "-f", "1", "true"], capture_output=True, check=False).returncode == 0
-    return ["chrt", "-f", "1"] + command if allowed else command
+def preferred():
+    """What stands before a command that is to run before all else, where that is allowed. The real-time class would be
+    worse: a generator that is always awake is stopped there for 50 ms of each second (sched_rt_runtime_us), and these would
+    be the latencies that are seen."""
+    nice = ["nice", "-n", "-20"]
+    allowed = subprocess.run(nice + ["true"], capture_output=True, check=False)
+    return nice if allowed.returncode == 0 and not allowed.stderr else []
 
 
 class Generator:
     """`holdfast bench` for one server; `options` are those of the load."""
 
     def __init__(self, programs, server, options):
-        self.command = _real_time([os.path.join(programs.build, "holdfast"), "--json", "--address", server.address] + options +
-                                  ["--warmup", f"{WARM_UP_S:g}"])
+        self.command = preferred() + [os.path.join(programs.build, "holdfast"), "--json", "--address", server.address] + options + [
+            "--warmup", f"{WARM_UP_S:g}"]
         self.server = server
 
     def settle(self):

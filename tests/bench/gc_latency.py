@@ -8,7 +8,7 @@ left out: it is garbage, which the first collection frees. The gets go to a pool
 import struct
 import tempfile
 
-from beside import Generator
+from beside import Generator, preferred
 from rpc import Rpc
 from servers import Server
 
@@ -53,7 +53,7 @@ class Latency:
 
     def __init__(self, programs, objects):
         self.folder = tempfile.TemporaryDirectory(prefix="holdfast-bench-")
-        self.server = Server(programs, "holdfast", "unix", self.folder.name)
+        self.server = Server(programs, "holdfast", "unix", self.folder.name, wrapper=preferred())
         self.generator = Generator(programs, self.server, ["bench", "--mix", "get"])
         try:
             fill(self.server.address, objects)

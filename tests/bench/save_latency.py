@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 
-from beside import BUDGET_US, Generator
+from beside import BUDGET_US, Generator, preferred
 from rpc import Rpc
 from servers import Programs, Server, table_text
 
@@ -34,7 +34,7 @@ def fill(address, gib):
 class Latency:
     def __init__(self, programs, options, folder):
         self.options = options
-        self.server = Server(programs, "holdfast", "unix", folder, extra=("--save-dir", os.path.join(folder, "saves")))
+        self.server = Server(programs, "holdfast", "unix", folder, wrapper=preferred(), extra=("--save-dir", os.path.join(folder, "saves")))
         self.generator = Generator(programs, self.server,
                                    ["--pool", "default", "bench", "--mix", options.mix, "--value", "64-4K"])
         fill(self.server.address, options.gib)
@@ -49,7 +49,7 @@ class Latency:
         most, watching = [self.memory()], threading.Event()
 
         def watch():
-            while not watching.wait(0.05):
+            while not watching.wait(0.5):
                 most.append(self.memory())
 
         watcher = threading.Thread(target=watch)

@@ -3,9 +3,9 @@
  *
  * Requests of one batch are made up before the first of them is answered; the model says at each answer what had to
  * come of it, so most may be as they like. But what becomes of a loose thing that this client lets go is up to others.
- * So in one batch each of those is named once, and nothing is named behind the request that makes it loose. And a shared
- * name that is looked up before may have given one hold more on it: so no more is released than what is known to be
- * held, which succeeds either way. */
+ * So in one batch each of those is named once, and nothing is named behind the request that makes it loose. And a
+ * shared name that is looked up before may have given one hold more on it: so no more is released than what is known to
+ * be held, which succeeds either way. */
 #include "tests/soak/client.h"
 
 #include <stdio.h>
