@@ -399,6 +399,13 @@ static __attribute__((noinline)) void run_emptied(struct blocks *b, uint32_t r)
         run_give(b, r);
 }
 
+void blocks_poison(struct blocks *b, unsigned class, uint64_t offset)
+{
+    assert(blocks_is_allocated(b, class, offset));
+    region_touch(b->region, b->at + offset, b->class[class].size);
+    memset(b->region->base + b->at + offset, POISON, b->class[class].size);
+}
+
 void blocks_free(struct blocks *b, unsigned class, uint64_t offset)
 {
     uint32_t block;
@@ -406,10 +413,8 @@ void blocks_free(struct blocks *b, unsigned class, uint64_t offset)
     struct run *run = &runs(b)[r];
     assert(run->class == class + 1 && (bitmap(b, r)[block / 64] >> (block % 64) & 1) != 0);
     /* a free cell must read as free, so cells are spared */
-    if (HF_DEBUG && b->types == NULL) {
-        region_touch(b->region, b->at + offset, b->class[class].size);
-        memset(b->region->base + b->at + offset, POISON, b->class[class].size);
-    }
+    if (HF_DEBUG && b->types == NULL)
+        blocks_poison(b, class, offset);
     bitmap(b, r)[block / 64] &= ~(1ull << (block % 64));
     if (block / 64 < run->hint)
         run->hint = (uint8_t)(block / 64);
@@ -420,6 +425,13 @@ void blocks_free(struct blocks *b, unsigned class, uint64_t offset)
         run_list(b, r);
     else if (unlikely(run->free == b->class[class].count))
         run_emptied(b, r);
+}
+
+void blocks_free_spare(struct blocks *b, unsigned class, uint64_t offset)
+{
+    b->used[class]++;
+    b->live_bytes += b->class[class].size;
+    blocks_free(b, class, offset);
 }
 
 void blocks_prefetch(const struct blocks *b, unsigned class, uint64_t offset)

@@ -118,6 +118,30 @@ void blocks_done(struct blocks *blocks);
 
 int blocks_alloc(struct blocks *blocks, unsigned class, uint64_t *ret_offset);
 void blocks_free(struct blocks *blocks, unsigned class, uint64_t offset);
+/* In debug builds what is free reads as nonsense. */
+void blocks_poison(struct blocks *blocks, unsigned class, uint64_t offset);
+/* Less than a quarter of what is backed, but for huge values and a few arenas, is used. */
+static inline bool blocks_are_sparse(const struct blocks *blocks)
+{
+    return (blocks->live_bytes - blocks->huge_live) * 4 + 4 * ARENA_BYTES < blocks->small_backed;
+}
+/* A block that its owner keeps for the next one: free for whoever counts, and in use for its run. `class`: of blocks of 8
+ * bytes more than the one below. */
+static inline void blocks_spare(struct blocks *blocks, unsigned class, uint64_t offset)
+{
+    if (HF_DEBUG)
+        blocks_poison(blocks, class, offset);
+    blocks->used[class]--;
+    blocks->live_bytes -= (class + 1) * 8u;
+}
+/* The same block becomes free in its run; or is in use again. */
+void blocks_free_spare(struct blocks *blocks, unsigned class, uint64_t offset);
+static inline void blocks_reuse(struct blocks *blocks, unsigned class, uint64_t offset)
+{
+    blocks->used[class]++;
+    blocks->live_bytes += (class + 1) * 8u;
+    region_touch(blocks->region, blocks->at + offset, (class + 1) * 8u);
+}
 /* What blocks_free() of that block will look at. */
 void blocks_prefetch(const struct blocks *blocks, unsigned class, uint64_t offset);
 

@@ -94,6 +94,7 @@ static void begin(struct evacuation *e)
         area->backed = area->blocks->small_backed;
         area->room = (struct blocks_room){.need = 0};
     }
+    value_moves(e->heap, true);
     e->phase = EVACUATE_SURVEY;
     e->at = e->cursor = e->part = e->failed = 0;
     e->stats.running = true;
@@ -248,6 +249,7 @@ static void end(struct evacuation *e)
     e->stats.passes++;
     e->stats.cut_short += e->failed != 0;
     e->stats.running = e->short_of_memory = false;
+    value_moves(e->heap, false);
     e->phase = EVACUATE_IDLE;
 }
 

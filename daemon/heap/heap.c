@@ -89,6 +89,7 @@ static int derive(struct heap *heap)
     ahead_init(&heap->hot_ahead, &heap->meta, sb->hot_at, sb->index_end * sizeof(struct hot),
                AHEAD_LEAST_HOT);
     ahead_init(&heap->warm_ahead, &heap->meta, sb->warm_at, sb->index_end * sizeof(struct warm), AHEAD_LEAST);
+    heap->spares_most = SPARE_BLOCKS;
     heap->payloads.work = heap->lists.work = heap->cells.work = &heap->work;
     blocks_keep_types(&heap->cells, sb->types_at);
     bool ok = freeset_init(&heap->free_index, sb->index_end) &&
@@ -342,21 +343,12 @@ bool table_wants_room(const struct heap *heap)
            heap->sb->index_top + TABLE_LEFT > heap->index_ready && heap->index_ready < heap->sb->index_end;
 }
 
-/* An entry is about to be filled. Its hot half has been seen by a save when it died, if it was alive then. */
-static uint32_t give_out(struct heap *heap, uint32_t index)
+uint32_t index_take_any(struct heap *heap)
 {
-    image_touch(heap, &heap->warm[index]);
-    return index;
-}
-
-uint32_t index_take(struct heap *heap)
-{
-    if (heap->spare_index_count > 0)
-        return give_out(heap, heap->spare_index[--heap->spare_index_count]);
     uint32_t index = freeset_lowest(&heap->free_index);
     if (likely(index != FREESET_NONE)) {
         freeset_remove(&heap->free_index, index);
-        return give_out(heap, index);
+        return index_give_out(heap, index);
     }
     index = (uint32_t)heap->sb->index_top;
     if (unlikely(index >= heap->index_ready) && table_grow(heap) != 0)
@@ -423,6 +415,7 @@ bool heap_waits_for_save(const struct heap *heap)
 void heap_need_memory(struct heap *heap)
 {
     heap->hurries = heap->meta.save != NULL;
+    value_spares_give(heap);
 }
 
 static bool has_to_give(const struct heap *heap)

@@ -41,6 +41,17 @@ enum collecting { COLLECT_NONE, COLLECT_MARK, COLLECT_SWEEP };
 
 #define SPARE_CELLS   64u
 #define SPARE_INDEXES 64u
+#define SPARE_BLOCKS  64u
+/* Bytes of a value, with its version: most are so small, which is looked at inline. */
+#define PAYLOAD_SMALL 128u
+#define SPARE_CLASSES (PAYLOAD_SMALL / 8)
+
+/* Blocks of one class that are free but not given back to their run, newest last: those that come with a put and go with a
+ * release need no look at runs and bitmaps, and the newest are in the cache. In the counts of `blocks` they are free. */
+struct spare_blocks {
+    uint32_t count;
+    uint32_t at[SPARE_BLOCKS]; /* in BLOCK_UNITs */
+};
 
 struct heap {
     struct region meta, values;
@@ -76,6 +87,12 @@ struct heap {
      * second session, and the newest are in the cache. */
     uint32_t spare_cells[SPARE_CELLS];
     uint32_t spare_count;
+
+    /* Of payloads, by class; at most so many of each. None in a sparse pool, where they would keep arenas, and while blocks
+     * are moved. */
+    struct spare_blocks spare_blocks[SPARE_CLASSES];
+    uint32_t spares_most;
+    bool moves_blocks;
 
     bool hurries; /* memory is given back though a save is short of buffers */
 
@@ -244,9 +261,22 @@ static inline struct hot *heap_find(const struct heap *heap, oid_t id)
     return alive && likely(!heap_is_condemned(heap, index)) ? hot : NULL;
 }
 
+/* An entry is about to be filled. Its hot half has been seen by a save when it died, if it was alive then. */
+static inline uint32_t index_give_out(struct heap *heap, uint32_t index)
+{
+    image_touch(heap, &heap->warm[index]);
+    return index;
+}
+
 /* An index to build an object in; its entry is FREE. 0: no memory. Give it back with index_give() if nothing
  * came of it. */
-uint32_t index_take(struct heap *heap);
+uint32_t index_take_any(struct heap *heap);
+static inline uint32_t index_take(struct heap *heap)
+{
+    if (likely(heap->spare_index_count > 0))
+        return index_give_out(heap, heap->spare_index[--heap->spare_index_count]);
+    return index_take_any(heap);
+}
 static inline void index_give(struct heap *heap, uint32_t index)
 {
     if (heap->spare_index_count < SPARE_INDEXES)
@@ -450,8 +480,6 @@ static inline uint64_t value_version(const struct heap *heap, const struct hot *
     return version;
 }
 
-/* Most values are small, which is looked at inline. */
-#define PAYLOAD_SMALL 128u
 static inline unsigned payload_class_small(uint64_t bytes)
 {
     return (unsigned)(bytes - 1) / 8;
@@ -463,6 +491,13 @@ static inline int value_alloc(struct heap *heap, uint64_t size, bool versioned, 
     uint64_t bytes = size + (versioned ? 8u : 0u), offset = 0;
     if (unlikely(bytes - 1 >= PAYLOAD_SMALL))
         return value_alloc_any(heap, size, versioned, ret_value);
+    struct spare_blocks *spare = &heap->spare_blocks[payload_class_small(bytes)];
+    if (likely(spare->count > 0)) {
+        uint32_t at = spare->at[--spare->count];
+        blocks_reuse(&heap->payloads, payload_class_small(bytes), (uint64_t)at * BLOCK_UNIT);
+        *ret_value = size << 32 | at;
+        return 0;
+    }
     int err = blocks_alloc(&heap->payloads, payload_class_small(bytes), &offset);
     if (likely(err == 0))
         *ret_value = size << 32 | offset / BLOCK_UNIT;
@@ -475,14 +510,27 @@ static inline uint8_t *value_at(const struct heap *heap, uint64_t value, bool ve
 }
 /* Frees the block of a word that no entry has any more, unless it is pinned: then the last unpin does. */
 void value_free_any(struct heap *heap, uint64_t value, bool versioned);
+void value_free_to_run(struct heap *heap, unsigned class, uint64_t offset); /* no spare one */
 static inline void value_free(struct heap *heap, uint64_t value, bool versioned)
 {
     uint64_t bytes = value_size(value) + (versioned ? 8u : 0u);
-    if (likely(bytes - 1 < PAYLOAD_SMALL && heap->pins_count == 0))
-        blocks_free(&heap->payloads, payload_class_small(bytes), value_offset(bytes, value));
-    else
+    if (unlikely(bytes - 1 >= PAYLOAD_SMALL || heap->pins_count != 0)) {
         value_free_any(heap, value, versioned);
+        return;
+    }
+    unsigned class = payload_class_small(bytes);
+    struct spare_blocks *spare = &heap->spare_blocks[class];
+    if (likely(spare->count < heap->spares_most && !blocks_are_sparse(&heap->payloads))) {
+        blocks_spare(&heap->payloads, class, value_offset(bytes, value));
+        spare->at[spare->count++] = (uint32_t)value;
+    } else {
+        value_free_to_run(heap, class, value_offset(bytes, value));
+    }
 }
+/* Gives all spare blocks back to their runs. */
+void value_spares_give(struct heap *heap);
+/* The same before blocks are moved: there are none until that ends. */
+void value_moves(struct heap *heap, bool begin);
 /* Gives the value of a living entry another block of the same size. Between two operations. Returns the bytes copied; 0: it is
  * pinned, and stays; -ENOMEM; -EAGAIN: not `at_once`, and an arena is to be made ready first (blocks_prepare()). */
 int value_move(struct heap *heap, struct hot *hot, bool at_once);
@@ -491,10 +539,13 @@ void value_prefetch_free_any(const struct heap *heap, const struct hot *hot);
 static inline void value_prefetch_free(const struct heap *heap, const struct hot *hot)
 {
     uint64_t bytes = value_block_bytes(hot->w0, hot->value);
-    if (likely(bytes - 1 < PAYLOAD_SMALL && (hot->w0 & W0_INLINE) == 0))
-        blocks_prefetch(&heap->payloads, payload_class_small(bytes), value_offset(bytes, hot->value));
-    else
+    if (unlikely(bytes - 1 >= PAYLOAD_SMALL || (hot->w0 & W0_INLINE) != 0)) {
         value_prefetch_free_any(heap, hot);
+        return;
+    }
+    unsigned class = payload_class_small(bytes);
+    if (unlikely(heap->spare_blocks[class].count + SPARE_BLOCKS / 2 > heap->spares_most))
+        blocks_prefetch(&heap->payloads, class, value_offset(bytes, hot->value));
 }
 /* Backs [offset, offset+size) of a huge one. */
 int value_back_any(struct heap *heap, uint64_t value, bool versioned, uint64_t offset, uint64_t size);
@@ -613,7 +664,8 @@ bool heap_is_nearly_full(const struct heap *heap);
  * all that requests change until some are back must be copied, too. Never when memory is nearly spent, nor after
  * heap_need_memory(): what waits is memory that nobody uses. */
 bool heap_waits_for_save(const struct heap *heap);
-/* An allocation has failed: until the end of the save that is running nothing waits for it. */
+/* An allocation has failed: until the end of the save that is running nothing waits for it, and spare blocks go back to
+ * their runs, which may be all that these still have. */
 void heap_need_memory(struct heap *heap);
 /* One piece of memory given back or made ready; false: nothing to do. */
 bool heap_step(struct heap *heap);

@@ -132,6 +132,32 @@ void value_free_any(struct heap *heap, uint64_t value, bool versioned)
         block_free(heap, value, versioned);
 }
 
+void value_spares_give(struct heap *heap)
+{
+    for (unsigned k = 0; k < SPARE_CLASSES; k++) {
+        struct spare_blocks *spare = &heap->spare_blocks[k];
+        while (spare->count > 0)
+            blocks_free_spare(&heap->payloads, k, (uint64_t)spare->at[--spare->count] * BLOCK_UNIT);
+    }
+}
+
+void value_moves(struct heap *heap, bool begin)
+{
+    heap->moves_blocks = begin;
+    heap->spares_most = begin ? 0 : SPARE_BLOCKS;
+    value_spares_give(heap);
+}
+
+void value_free_to_run(struct heap *heap, unsigned class, uint64_t offset)
+{
+    uint32_t most = heap->moves_blocks || blocks_are_sparse(&heap->payloads) ? 0 : SPARE_BLOCKS;
+    if (unlikely(most != heap->spares_most)) {
+        heap->spares_most = most;
+        value_spares_give(heap);
+    }
+    blocks_free(&heap->payloads, class, offset);
+}
+
 /* No free block of that size where something may stay. */
 static bool lacks_room(const struct heap *heap, uint64_t bytes)
 {

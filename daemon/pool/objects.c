@@ -153,8 +153,10 @@ ALWAYS_INLINE int payload_make(struct pool *pool, const struct value_in *in, uin
                              "a staged value without room for its version; please report it");
         versioned = in->stage->versioned;
     } else {
-        if (value_alloc(&pool->heap, in->size, versioned, &ret->value) != 0)
+        uint64_t value; /* so that the rest of *ret needs no memory */
+        if (value_alloc(&pool->heap, in->size, versioned, &value) != 0)
             return pool_fail_oom(pool, in->size);
+        ret->value = value;
         if (value_back(&pool->heap, ret->value, versioned, 0, in->size) != 0) {
             value_free(&pool->heap, ret->value, versioned);
             return pool_fail_oom(pool, in->size);
@@ -241,7 +243,8 @@ ALWAYS_INLINE void object_birth(struct pool *pool, struct session *s, uint32_t i
     image_store(heap, &hot->w0, w0);
     heap->alive++;
     heap->made++;
-    heap->open += (w0 & W0_OPEN) != 0;
+    if (unlikely((w0 & W0_OPEN) != 0))
+        heap->open++;
     heap->value_bytes += value_size(hot->value);
     gc_born(&pool->gc, index);
     if (s == NULL)
@@ -331,7 +334,8 @@ ALWAYS_INLINE int make(struct pool *pool, struct session *s, const struct put_sp
         return err;
     }
     object_birth(pool, s, index, w0);
-    object_count_slots(pool, index, targets, spec->refs_count);
+    if (spec->refs_count != 0)
+        object_count_slots(pool, index, targets, spec->refs_count);
     *ret_index = index;
     return 0;
 }
@@ -363,9 +367,9 @@ int pool_put(struct pool *pool, struct session *s, const struct put_spec *spec, 
 
 /* Out of line, so that the compiler sees all that is done with the other one's put_spec. */
 static __attribute__((noinline)) int put_value_again(struct pool *pool, struct session *s,
-                                                     const struct value_in *value, uint64_t *ret_id)
+                                                     struct value_in value, uint64_t *ret_id)
 {
-    const struct put_spec spec = {.value = *value};
+    const struct put_spec spec = {.value = value};
     return put_once(pool, s, &spec, ret_id);
 }
 
@@ -377,7 +381,7 @@ int pool_put_value(struct pool *pool, struct session *s, const struct value_in *
     int err = make(pool, s, &spec, &index);
     if (unlikely(err != 0)) {
         image_commit(&pool->heap);
-        return err == -HF_E_OOM && pool_make_room(pool) ? put_value_again(pool, s, value, ret_id) : err;
+        return err == -HF_E_OOM && pool_make_room(pool) ? put_value_again(pool, s, *value, ret_id) : err;
     }
     replay_uint(pool, *ret_id = heap_id(&pool->heap, index));
     image_commit(&pool->heap);

@@ -303,10 +303,12 @@ SAVE_MUTANTS = [
      "    assert(n < UNDO_MAX);\n    image_touch(heap, word);\n    log->record[n].offset",
      "    assert(n < UNDO_MAX);\n    uint64_t old = *word;\n    *word = value;\n    image_touch(heap, word);\n    *word = old;\n"
      "    log->record[n].offset"),
-    ("save: no copy before the slots of an entry are filled", "daemon/heap/heap.c",
+    ("save: no copy before the slots of an entry are filled", "daemon/heap/heap.h",
      "    image_touch(heap, &heap->warm[index]);\n", ""),
     ("save: no copy before a block is written", "daemon/heap/blocks.c",
      "    region_touch(b->region, b->at + *ret_offset, b->class[class].size);\n", ""),
+    ("save: no copy before a spare block is written", "daemon/heap/blocks.h",
+     "    region_touch(blocks->region, blocks->at + offset, (class + 1) * 8u);\n", ""),
     ("save: only the first page of a block is copied", "daemon/heap/save.c",
      "page * PAGE_BYTES < offset + size && save->attached;", "page * PAGE_BYTES <= offset && save->attached;"),
     ("save: what follows a page is copied again", "daemon/heap/save.c",

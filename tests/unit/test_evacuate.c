@@ -105,6 +105,15 @@ static double share(void)
     return share_of(&fx.pool->heap.payloads);
 }
 
+/* Blocks that are free but not given back to their runs. */
+static uint32_t spares(void)
+{
+    uint32_t sum = 0;
+    for (unsigned k = 0; k < SPARE_CLASSES; k++)
+        sum += fx.pool->heap.spare_blocks[k].count;
+    return sum;
+}
+
 /* ---- drift ---- */
 
 struct cost {
@@ -133,6 +142,7 @@ static bool step(struct cost *cost)
                   (unsigned long long)changed, (unsigned long long)calls);
     if (!moves)
         return more;
+    ck_assert(spares() == 0 || evacuation->phase == EVACUATE_IDLE);
     uint64_t ns = cpu_ns() - begin;
     cost->steps++;
     cost->step_ns += ns;
@@ -219,6 +229,27 @@ START_TEST(after_a_burst_memory_goes_back)
     evacuation->config.least = MIB / 2;
     burst(16, 1000, 8 * MIB, 75);
     ck_assert_double_ge(share(), 0.6);
+    close_pool();
+}
+END_TEST
+
+/* A few blocks, each in another arena, are free and kept for what is put next. */
+START_TEST(spare_blocks_keep_no_arena)
+{
+    struct cost cost = {0};
+    open_pool(64 * MIB);
+    for (unsigned k = 0; k < 30000; k++)
+        ck_assert(try_add(100));
+    drop_any();
+    ck_assert_uint_eq(spares(), 1);
+    ck_assert(try_add(104));
+    ck_assert_uint_eq(spares(), 0);
+    while (kept_count > 0)
+        drop_any();
+    while (step(&cost))
+        continue;
+    ck_assert_uint_le(fx.pool->heap.payloads.small_backed, 5 * ARENA_BYTES);
+    ck_assert_uint_eq(fx.pool->heap.payloads.live_bytes, 0);
     close_pool();
 }
 END_TEST
@@ -517,6 +548,7 @@ int main(void)
     TCase *tc = suite_case(suite, "evacuate", NULL, NULL);
     tcase_add_test(tc, sizes_drift_and_memory_goes_back);
     tcase_add_loop_test(tc, after_a_burst_memory_goes_back, 0, 2);
+    tcase_add_test(tc, spare_blocks_keep_no_arena);
     tcase_add_test(tc, values_of_whole_pages_move);
     tcase_add_test(tc, values_with_versions_move);
     tcase_add_test(tc, lists_of_slots_move);
