@@ -529,6 +529,8 @@ static inline void value_free(struct heap *heap, uint64_t value, bool versioned)
 }
 /* Gives all spare blocks back to their runs. */
 void value_spares_give(struct heap *heap);
+/* Whether the block of that word, of so many bytes, is a spare one: no living entry's is. For the walker. */
+bool value_is_spare(const struct heap *heap, uint64_t bytes, uint64_t value);
 /* The same before blocks are moved: there are none until that ends. */
 void value_moves(struct heap *heap, bool begin);
 /* Gives the value of a living entry another block of the same size. Between two operations. Returns the bytes copied; 0: it is

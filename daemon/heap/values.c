@@ -141,6 +141,17 @@ void value_spares_give(struct heap *heap)
     }
 }
 
+bool value_is_spare(const struct heap *heap, uint64_t bytes, uint64_t value)
+{
+    if (bytes - 1 >= PAYLOAD_SMALL)
+        return false;
+    const struct spare_blocks *spare = &heap->spare_blocks[payload_class_small(bytes)];
+    bool found = false;
+    for (uint32_t k = 0; k < spare->count; k++)
+        found |= spare->at[k] == (uint32_t)value;
+    return found;
+}
+
 void value_moves(struct heap *heap, bool begin)
 {
     heap->moves_blocks = begin;

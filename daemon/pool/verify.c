@@ -90,9 +90,10 @@ static const char *wrong_value(const struct heap *heap, const struct hot *hot)
     uint64_t bytes = value_block_bytes(hot->w0, hot->value);
     if (bytes == 0 || bytes > BLOCK_MAX)
         return NULL;
-    return blocks_is_allocated(&heap->payloads, payload_class(bytes), value_offset(bytes, hot->value))
-               ? NULL
-               : "its value's block is not allocated";
+    if (!blocks_is_allocated(&heap->payloads, payload_class(bytes), value_offset(bytes, hot->value)))
+        return "its value's block is not allocated";
+    return value_is_spare(heap, bytes, hot->value) ? "its value's block is a spare one, which another gets"
+                                                   : NULL;
 }
 
 static const char *wrong_links(const struct pool *pool, uint32_t index)
