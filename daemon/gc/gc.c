@@ -350,6 +350,7 @@ static void condemn(struct gc *gc)
     gc->heap->collecting = COLLECT_SWEEP;
     gc->phase = GC_SWEEP;
     gc->cursor = 1;
+    heap_unmark(gc->heap, 0); /* that of nil, which means nothing, see scan_inline(): for is_marked() */
 }
 
 static unsigned step_sweep(struct gc *gc, unsigned units)

@@ -5,16 +5,13 @@
 
 #include "daemon/gc/gc.h"
 
-/* All slots are dropped: gives the value back and ends the generation (w0 is the object's word), in the one store that an
- * image needs to see. False: that was the last generation; else the index is to be given back by the caller. `alone`:
- * no save looks on. (Left to itself, gcc takes these two for too large, and each death for two calls: 40 instructions.) */
-static inline __attribute__((always_inline)) bool object_end(struct gc *gc, struct hot *hot, uint64_t w0,
-                                                             bool alone)
+/* Ends the generation of an object without slots and value (w0 is its word), in the one store that an image needs to see.
+ * False: that was the last generation; else the index is to be given back by the caller. `alone`: no save looks on. (Left
+ * to itself, gcc takes these three for too large, and each death for two calls: 40 instructions.) */
+static inline __attribute__((always_inline)) bool generation_end(struct heap *heap, struct hot *hot,
+                                                                 uint64_t w0, bool alone)
 {
-    struct heap *heap = gc->heap;
     uint64_t end = (w0_gen(w0) + 1) | W0_FREE;
-    if ((w0 & W0_INLINE) == 0)
-        value_free(heap, hot->value, (w0 & W0_VERSIONED) != 0);
     hot->in = hot->link = 0;
     if (alone)
         image_prepare(heap, &hot->w0, end);
@@ -26,7 +23,16 @@ static inline __attribute__((always_inline)) bool object_end(struct gc *gc, stru
     return false;
 }
 
-/* The same for all that an object may have: who waits for its death is told, its list of slots goes. */
+/* The same after giving the value back. */
+static inline __attribute__((always_inline)) bool object_end(struct gc *gc, struct hot *hot, uint64_t w0,
+                                                             bool alone)
+{
+    if ((w0 & W0_INLINE) == 0)
+        value_free(gc->heap, hot->value, (w0 & W0_VERSIONED) != 0);
+    return generation_end(gc->heap, hot, w0, alone);
+}
+
+/* The same for all that an object may have, but its mark: who waits for its death is told, its list of slots goes. */
 static inline __attribute__((always_inline)) bool object_free(struct gc *gc, uint32_t index, uint64_t w0)
 {
     struct heap *heap = gc->heap;
@@ -34,8 +40,6 @@ static inline __attribute__((always_inline)) bool object_free(struct gc *gc, uin
         gc->owner.freed(gc->owner.arg, index);
     if (unlikely(w0_ns(w0) >= NS_BLOCK))
         slots_free(heap, index);
-    if (heap->has_marks)
-        heap_unmark(heap, index); /* the next object here is young */
     return object_end(gc, &heap->hot[index], w0, false);
 }
 

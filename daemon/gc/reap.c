@@ -22,6 +22,8 @@ static bool is_kept_by_guard(struct gc *gc, uint32_t index)
 /* Frees it, and its index. */
 static inline __attribute__((always_inline)) void end(struct gc *gc, uint32_t index, uint64_t w0)
 {
+    if (gc->heap->has_marks)
+        heap_unmark(gc->heap, index); /* the next object here is young */
     if (likely(object_free(gc, index, w0)))
         index_give(gc->heap, index);
     gc->heap->freed++;

@@ -103,6 +103,12 @@ MUTANTS = [
      "    if (heap_is_marked(gc->heap, target)) {", "    if (true) {"),
     ("the sweep does not count for survivors", "daemon/gc/sweep.c",
      "    if (heap_is_marked(gc->heap, target)) {", "    if (false) {"),
+    ("the sweep of plain ones does not count for survivors of first slots", "daemon/gc/sweep.c",
+     "unlikely(is_marked(marks, edge)) ||", "false ||"),
+    ("the sweep of plain ones does not count for survivors of second slots", "daemon/gc/sweep.c",
+     "(second != 0 && unlikely(is_marked(marks, second)))", "false"),
+    ("slots between plain objects stay counted", "daemon/gc/sweep.c",
+     "    tally->linked += edge >> 31;\n", ""),
     ("what only garbage kept is left", "daemon/gc/sweep.c",
      "    if (hot->in == 0 && !is_held_outside(hot))\n        object_lost(gc, target);", "    (void)hot;"),
     ("slots between condemned objects stay counted", "daemon/gc/sweep.c",
@@ -238,8 +244,8 @@ MUTANTS = [
 
 # Effects that no graph shows, and sizes that the oracle does not reach: seen by tests/unit/test_gc_young.c.
 UNIT_MUTANTS = [
-    ("the mark of a dead object is left to the next one", "daemon/gc/internal.h",
-     "    heap_unmark(heap, index);", "    (void)heap_unmark;"),
+    ("the mark of a dead object is left to the next one", "daemon/gc/reap.c",
+     "    heap_unmark(gc->heap, index);", "    (void)heap_unmark;"),
     ("the marks of a chain are left to the next ones", "daemon/gc/internal.h", "[freed->word] &= ~left;", "[freed->word] &= ~0ull;"),
     ("of a chain only the last indexes are given back", "daemon/gc/internal.h",
      "        freed_give(heap, freed);\n        *freed", "        *freed"),
@@ -309,7 +315,7 @@ UNIT_MUTANTS = [
 # Seen only by the every-store attack.
 STORE_MUTANTS = [
     ("a swept object freed without a new generation", "daemon/gc/internal.h",
-     "(w0_gen(w0) + 1) | W0_FREE;", "(w0_gen(w0) + (gc->phase != GC_SWEEP)) | W0_FREE;"),
+     "(w0_gen(w0) + 1) | W0_FREE;", "(w0_gen(w0) + (heap->collecting != COLLECT_SWEEP)) | W0_FREE;"),
     ("recovery forgets guards", "daemon/heap/reach.c",
      "    return err != 0 ? err : cells_each(heap, mark_guard, r);", "    return err;"),
     ("recovery delivers every guard", "daemon/heap/reach.c",
