@@ -350,7 +350,8 @@ static void condemn(struct gc *gc)
     gc->heap->collecting = COLLECT_SWEEP;
     gc->phase = GC_SWEEP;
     gc->cursor = 1;
-    heap_unmark(gc->heap, 0); /* that of nil, which means nothing, see scan_inline(): for is_marked() */
+    /* scan_inline() may have marked nil; the sweep takes whatever is unmarked for condemned or nil */
+    heap_unmark(gc->heap, 0);
 }
 
 static unsigned step_sweep(struct gc *gc, unsigned units)

@@ -129,6 +129,7 @@ static inline bool blocks_are_sparse(const struct blocks *blocks)
  * bytes more than the one below. */
 static inline void blocks_spare(struct blocks *blocks, unsigned class, uint64_t offset)
 {
+    assert(blocks->class[class].size == (class + 1) * 8u);
     if (HF_DEBUG)
         blocks_poison(blocks, class, offset);
     blocks->used[class]--;

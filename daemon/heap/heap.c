@@ -412,10 +412,10 @@ bool heap_waits_for_save(const struct heap *heap)
     return save != NULL && save_is_short(save) && !heap->hurries && !heap_is_nearly_full(heap);
 }
 
-void heap_need_memory(struct heap *heap)
+bool heap_need_memory(struct heap *heap)
 {
     heap->hurries = heap->meta.save != NULL;
-    value_spares_give(heap);
+    return value_spares_give(heap);
 }
 
 static bool has_to_give(const struct heap *heap)

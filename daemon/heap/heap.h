@@ -47,7 +47,8 @@ enum collecting { COLLECT_NONE, COLLECT_MARK, COLLECT_SWEEP };
 #define SPARE_CLASSES (PAYLOAD_SMALL / 8)
 
 /* Blocks of one class that are free but not given back to their run, newest last: those that come with a put and go with a
- * release need no look at runs and bitmaps, and the newest are in the cache. In the counts of `blocks` they are free. */
+ * release need no look at runs and bitmaps, and the newest are in the cache. Blocks counts them as free (used[],
+ * live_bytes); runs and bitmaps know them as in use. */
 struct spare_blocks {
     uint32_t count;
     uint32_t at[SPARE_BLOCKS]; /* in BLOCK_UNITs */
@@ -527,10 +528,12 @@ static inline void value_free(struct heap *heap, uint64_t value, bool versioned)
         value_free_to_run(heap, class, value_offset(bytes, value));
     }
 }
-/* Gives all spare blocks back to their runs. */
-void value_spares_give(struct heap *heap);
-/* Whether the block of that word, of so many bytes, is a spare one: no living entry's is. For the walker. */
+/* Gives all spare blocks back to their runs; false: there were none. */
+bool value_spares_give(struct heap *heap);
+/* For the walker: whether the block of that word, of so many bytes, is a spare one, which no living entry's is; and what
+ * is wrong with the spare ones, or NULL. */
 bool value_is_spare(const struct heap *heap, uint64_t bytes, uint64_t value);
+const char *value_spares_check(const struct heap *heap);
 /* The same before blocks are moved: there are none until that ends. */
 void value_moves(struct heap *heap, bool begin);
 /* Gives the value of a living entry another block of the same size. Between two operations. Returns the bytes copied; 0: it is
@@ -546,7 +549,8 @@ static inline void value_prefetch_free(const struct heap *heap, const struct hot
         return;
     }
     unsigned class = payload_class_small(bytes);
-    if (unlikely(heap->spare_blocks[class].count + SPARE_BLOCKS / 2 > heap->spares_most))
+    if (unlikely(heap->spare_blocks[class].count + SPARE_BLOCKS / 2 > heap->spares_most ||
+                 heap->pins_count != 0))
         blocks_prefetch(&heap->payloads, class, value_offset(bytes, hot->value));
 }
 /* Backs [offset, offset+size) of a huge one. */
@@ -667,8 +671,8 @@ bool heap_is_nearly_full(const struct heap *heap);
  * heap_need_memory(): what waits is memory that nobody uses. */
 bool heap_waits_for_save(const struct heap *heap);
 /* An allocation has failed: until the end of the save that is running nothing waits for it, and spare blocks go back to
- * their runs, which may be all that these still have. */
-void heap_need_memory(struct heap *heap);
+ * their runs, which may be all that these still have. True: there were some, so there may be room now. */
+bool heap_need_memory(struct heap *heap);
 /* One piece of memory given back or made ready; false: nothing to do. */
 bool heap_step(struct heap *heap);
 bool heap_has_work(const struct heap *heap);

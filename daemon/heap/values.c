@@ -36,6 +36,29 @@ int value_alloc_any(struct heap *heap, uint64_t size, bool versioned, uint64_t *
     return err;
 }
 
+bool value_spares_give(struct heap *heap)
+{
+    unsigned given = 0;
+    for (unsigned k = 0; k < SPARE_CLASSES; k++) {
+        struct spare_blocks *spare = &heap->spare_blocks[k];
+        for (; spare->count > 0; given++)
+            blocks_free_spare(&heap->payloads, k, (uint64_t)spare->at[--spare->count] * BLOCK_UNIT);
+    }
+    heap->work += given;
+    return given != 0;
+}
+
+/* After blocks were given back: whether there may be spare ones may have changed. */
+static void settle_spares(struct heap *heap)
+{
+    uint32_t most = heap->moves_blocks || blocks_are_sparse(&heap->payloads) ? 0 : SPARE_BLOCKS;
+    if (likely(most == heap->spares_most))
+        return;
+    heap->spares_most = most;
+    if (most == 0)
+        (void)value_spares_give(heap);
+}
+
 static inline void block_free(struct heap *heap, uint64_t value, bool versioned)
 {
     uint64_t bytes = block_bytes(value, versioned), offset = value_offset(bytes, value);
@@ -43,6 +66,7 @@ static inline void block_free(struct heap *heap, uint64_t value, bool versioned)
         blocks_free_pages(&heap->payloads, payload_pages(bytes), offset);
     else if (bytes > 0)
         blocks_free(&heap->payloads, payload_class(bytes), offset);
+    settle_spares(heap);
 }
 
 void value_prefetch_free_any(const struct heap *heap, const struct hot *hot)
@@ -132,13 +156,21 @@ void value_free_any(struct heap *heap, uint64_t value, bool versioned)
         block_free(heap, value, versioned);
 }
 
-void value_spares_give(struct heap *heap)
+const char *value_spares_check(const struct heap *heap)
 {
     for (unsigned k = 0; k < SPARE_CLASSES; k++) {
-        struct spare_blocks *spare = &heap->spare_blocks[k];
-        while (spare->count > 0)
-            blocks_free_spare(&heap->payloads, k, (uint64_t)spare->at[--spare->count] * BLOCK_UNIT);
+        const struct spare_blocks *spare = &heap->spare_blocks[k];
+        if (spare->count > heap->spares_most)
+            return "there are more spare blocks of a class than there may be";
+        for (uint32_t n = 0; n < spare->count; n++) {
+            if (!blocks_is_allocated(&heap->payloads, k, (uint64_t)spare->at[n] * BLOCK_UNIT))
+                return "a spare block is free in its run";
+            for (uint32_t other = 0; other < n; other++)
+                if (spare->at[other] == spare->at[n])
+                    return "a block is spare twice";
+        }
     }
+    return NULL;
 }
 
 bool value_is_spare(const struct heap *heap, uint64_t bytes, uint64_t value)
@@ -155,18 +187,13 @@ bool value_is_spare(const struct heap *heap, uint64_t bytes, uint64_t value)
 void value_moves(struct heap *heap, bool begin)
 {
     heap->moves_blocks = begin;
-    heap->spares_most = begin ? 0 : SPARE_BLOCKS;
-    value_spares_give(heap);
+    settle_spares(heap);
 }
 
 void value_free_to_run(struct heap *heap, unsigned class, uint64_t offset)
 {
-    uint32_t most = heap->moves_blocks || blocks_are_sparse(&heap->payloads) ? 0 : SPARE_BLOCKS;
-    if (unlikely(most != heap->spares_most)) {
-        heap->spares_most = most;
-        value_spares_give(heap);
-    }
     blocks_free(&heap->payloads, class, offset);
+    settle_spares(heap);
 }
 
 /* No free block of that size where something may stay. */

@@ -331,10 +331,10 @@ void pool_commit(struct pool *pool)
 
 bool pool_make_room(struct pool *pool)
 {
-    heap_need_memory(&pool->heap);
+    bool given = heap_need_memory(&pool->heap);
     gc_need_memory(&pool->gc);
     evacuate_need_memory(&pool->evacuation);
-    bool given = heap_ahead_give(&pool->heap);
+    given |= heap_ahead_give(&pool->heap);
     if (!pool_has_work(pool) || pool->heap.log->n != 0)
         return given;
     unsigned spent = pool_step(pool, ROOM_UNITS);

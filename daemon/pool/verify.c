@@ -302,6 +302,14 @@ static unsigned step_arenas(struct pool *pool, const struct blocks *blocks, cons
     return POOL_UNITS_PIECE;
 }
 
+static unsigned step_values(struct pool *pool)
+{
+    const char *wrong = pool->verify->at == 0 ? value_spares_check(&pool->heap) : NULL;
+    if (wrong != NULL)
+        finding(pool->verify, "%s", wrong);
+    return step_arenas(pool, &pool->heap.payloads, "values");
+}
+
 /* ---- all ---- */
 
 static unsigned step(struct pool *pool, unsigned units)
@@ -312,7 +320,7 @@ static unsigned step(struct pool *pool, unsigned units)
     case VERIFY_CELLS: return step_cells(pool, units);
     case VERIFY_CELL_ARENAS: return step_arenas(pool, &pool->heap.cells, "cells");
     case VERIFY_LIST_ARENAS: return step_arenas(pool, &pool->heap.lists, "slot blocks");
-    case VERIFY_VALUE_ARENAS: return step_arenas(pool, &pool->heap.payloads, "values");
+    case VERIFY_VALUE_ARENAS: return step_values(pool);
     case VERIFY_DONE: break;
     }
     return 0;

@@ -49,7 +49,7 @@ class Latency:
         most, watching = [self.memory()], threading.Event()
 
         def watch():
-            while not watching.wait(0.5):
+            while not watching.wait(0.5):  # more often would be a part of what is measured
                 most.append(self.memory())
 
         watcher = threading.Thread(target=watch)

@@ -254,6 +254,57 @@ START_TEST(spare_blocks_keep_no_arena)
 }
 END_TEST
 
+/* The same when others than small values leave, and nothing is moved. */
+START_TEST(spare_blocks_of_a_pool_that_becomes_sparse_keep_no_arena)
+{
+    struct cost cost = {0};
+    open_pool(128 * MIB);
+    evacuation->config.percent = 0;
+    while (live < 16 * MIB)
+        ck_assert(try_add(100));
+    uint32_t small = kept_count;
+    while (live < 64 * MIB)
+        ck_assert(try_add(4096));
+    for (; small > 0; small--) { /* the large ones take their places */
+        uint32_t k = (uint32_t)random_below(&dice, small);
+        release_one(&fx, fx.a, kept[k].id);
+        kept[k] = kept[small - 1];
+        kept[small - 1] = kept[--kept_count];
+    }
+    ck_assert_uint_eq(spares(), SPARE_BLOCKS);
+    while (kept_count > 0)
+        release_one(&fx, fx.a, kept[--kept_count].id);
+    ck_assert_uint_eq(spares(), 0);
+    while (step(&cost))
+        continue;
+    ck_assert_uint_le(fx.pool->heap.payloads.small_backed, 5 * ARENA_BYTES);
+    close_pool();
+}
+END_TEST
+
+static void release_kept(uint32_t from, uint32_t end)
+{
+    for (; from < end; from++)
+        release_one(&fx, fx.a, kept[from].id);
+}
+
+/* In a full pool all that is free are the blocks of one run, half of them kept for what is put next: another size needs
+ * that run, and gets it at once. */
+START_TEST(spare_blocks_are_room_for_other_sizes)
+{
+    open_pool(4 * MIB);
+    while (try_add(128))
+        continue;
+    uint32_t run = fx.pool->heap.payloads.class[15].count;
+    release_kept(2 * run, 2 * run + SPARE_BLOCKS);
+    ck_assert_uint_eq(spares(), SPARE_BLOCKS);
+    release_kept(5 * run, 5 * run + 1); /* or run 2 were the last one with room, which is kept */
+    release_kept(2 * run + SPARE_BLOCKS, 3 * run);
+    ck_assert(try_add(120));
+    close_pool();
+}
+END_TEST
+
 START_TEST(values_of_whole_pages_move)
 {
     open_pool(128 * MIB);
@@ -549,6 +600,8 @@ int main(void)
     tcase_add_test(tc, sizes_drift_and_memory_goes_back);
     tcase_add_loop_test(tc, after_a_burst_memory_goes_back, 0, 2);
     tcase_add_test(tc, spare_blocks_keep_no_arena);
+    tcase_add_test(tc, spare_blocks_of_a_pool_that_becomes_sparse_keep_no_arena);
+    tcase_add_test(tc, spare_blocks_are_room_for_other_sizes);
     tcase_add_test(tc, values_of_whole_pages_move);
     tcase_add_test(tc, values_with_versions_move);
     tcase_add_test(tc, lists_of_slots_move);
