@@ -139,6 +139,8 @@ int pool_unguard(struct pool *pool, struct session *s, uint64_t id)
         return pool_fail_id(pool, HF_E_CONFLICT, id,
                             "this session has no guard on the object; if it had one, it has become a hold");
     cancel(pool, ref, true);
+    gc_drop(&pool->gc, id_index(id)); /* it may have lived on because its guard could not be delivered yet */
+    pool_settle(pool);
     return 0;
 }
 

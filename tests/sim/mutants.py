@@ -125,6 +125,8 @@ MUTANTS = [
      "        uint64_t word = guarded[gc->cursor / 64] | (0 & marks[0]);"),
     ("only the first guard is delivered", "daemon/gc/gc.c",
      "        deliver(gc, index);\n        return 1;\n    }\n    gc->phase", "        deliver(gc, index);\n    }\n    gc->phase"),
+    ("what was not delivered stays without its guard", "daemon/pool/guards.c",
+     "    gc_drop(&pool->gc, id_index(id)); /* it may have lived on because its guard could not be delivered yet */\n", ""),
     ("a guard that comes late is not spared", "daemon/gc/gc.c",
      "    freeset_add(&gc->guarded, index);\n    spare(gc, index);\n", "    freeset_add(&gc->guarded, index);\n"),
     ("what is spared is not looked at again", "daemon/gc/gc.c",

@@ -403,6 +403,21 @@ static void retain_before_delivery(struct sim *sim)
     judge_changed(sim);
 }
 
+/* Nor is there memory for its delivery, and its guard goes. */
+static void unguard_undelivered(struct sim *sim)
+{
+    uint32_t object = find_object(&sim->graph, waits_for_delivery, sim);
+    sim->operation = "unguard before a delivery";
+    if (object == 0)
+        return;
+    struct g_object *o = &sim->graph.objects[object];
+    int rc = pool_unguard(sim->pool, sim->session[o->guard - 1], o->id);
+    if (rc != 0)
+        judge_fail(sim, "answered %d", rc);
+    o->guard = 0;
+    judge_changed(sim);
+}
+
 static bool is_garbage(const struct sim *sim, uint32_t object)
 {
     return !sim->graph.objects[object].reachable && sim->graph.objects[object].guard == 0;
@@ -470,6 +485,9 @@ static void rare_moment(struct sim *sim)
         release_what_garbage_names(sim);
     else if (phase == GC_DELIVER && sim->weak && chance(sim, 30))
         retain_before_delivery(sim);
+    else if (phase == GC_IDLE && sim->fails && sim->pool->gc.waiting.count != 0 && sim->pool->dying == NULL &&
+             chance(sim, 20))
+        unguard_undelivered(sim);
     else if (phase >= GC_MARK && phase < GC_SWEEP && sim->guards && sim->weak && sim->pool->dying == NULL &&
              chance(sim, 5))
         guard_garbage(sim);

@@ -271,21 +271,40 @@ START_TEST(a_guard_of_an_ending_session_delivers_nothing)
 }
 END_TEST
 
-START_TEST(a_delivery_without_memory_is_made_later)
+/* An object that nothing but its guard keeps, since there was no memory for the delivery. *ret_limit: what the pool has
+ * when there is some again. */
+static uint64_t undelivered(uint64_t *ret_limit)
 {
     uint64_t id = guarded();
     /* so that the vector of holds has no room */
     while (fx.b->holds.room != fx.b->holds.count)
         (void)put_leaf(&fx, fx.b);
-    struct mem *mem = pool_mem(fx.pool);
-    uint64_t limit = mem_limit(mem);
-    mem_set_limit(mem, 0);
+    *ret_limit = mem_limit(pool_mem(fx.pool));
+    mem_set_limit(pool_mem(fx.pool), 0);
     release_one(&fx, fx.a, id);
     ck_assert(!is_gone(&fx, id));
     ck_assert_uint_eq(held_by(fx.b, id), 0);
     expect_nothing(&fx, fx.b);
     verify_ok(&fx);
-    mem_set_limit(mem, limit);
+    return id;
+}
+
+/* Found by the oracle (HF_SEED=13878 of d74d6bb). */
+START_TEST(without_its_guard_what_could_not_be_delivered_dies)
+{
+    uint64_t limit, id = undelivered(&limit);
+    ck_assert_int_eq(pool_unguard(fx.pool, fx.b, id), 0);
+    ck_assert(is_gone(&fx, id));
+    mem_set_limit(pool_mem(fx.pool), limit);
+    drain(&fx);
+    expect_nothing(&fx, fx.b);
+}
+END_TEST
+
+START_TEST(a_delivery_without_memory_is_made_later)
+{
+    uint64_t limit, id = undelivered(&limit);
+    mem_set_limit(pool_mem(fx.pool), limit);
     pass_ms(&fx, 1);
     drain(&fx);
     ck_assert_uint_eq(held_by(fx.b, id), 1);
@@ -450,6 +469,7 @@ int main(void)
     tcase_add_test(sessions, a_session_that_ends_gets_no_delivery);
     tcase_add_test(sessions, a_guard_of_an_ending_session_delivers_nothing);
     tcase_add_test(sessions, a_delivery_without_memory_is_made_later);
+    tcase_add_test(sessions, without_its_guard_what_could_not_be_delivered_dies);
     TCase *restart = suite_case(suite, "restart", setup, teardown);
     tcase_add_test(restart, guards_outlive_the_process);
     tcase_add_test(restart, recovery_delivers_what_only_a_guard_is_left_on);
