@@ -307,6 +307,7 @@ class Held(SaveTest):
 
     def test_drained_while_the_file_is_made(self):
         self.daemon.terminate()
+        self.other.wait_closed()  # the worker knows
         self.go()
         self.assertEqual(self.daemon.wait_exit(), 0)
         self.daemon.check_log()
