@@ -342,9 +342,9 @@ bench-scrape: packages-bench ## Look at a daemon of 10 million objects and 10,00
 	@$(MAKE) build/holdfastd build/holdfast build/tests/bench/load
 	@tests/bench/scrape.py $(BENCH)
 
-bench-bookkeeping: packages-bench ## Count what the daemon's notes about requests cost in instructions, and judge (10 minutes on a quiet machine).
+bench-bookkeeping: packages-bench ## Count what the daemon's notes about requests cost in instructions, and judge (10 minutes).
 	@$(MAKE) build/holdfastd build/unbooked/holdfastd build/tests/bench/load
-	@tests/bench/instructions.py --beside build/unbooked --most 3 $(BENCH)
+	@tests/bench/instructions.py --beside build/unbooked --most 3 --load 4x16 4x1 1x1 $(BENCH)
 
 bench: bench-peers
 

@@ -7,7 +7,7 @@
 #ifndef BASE_HISTOGRAM_H
 #define BASE_HISTOGRAM_H
 
-#include <stdint.h>
+#include "daemon/base/bits.h"
 
 #define HISTOGRAM_OCTAVES 27u /* up to 2^27 us, two minutes */
 #define HISTOGRAM_BUCKETS (4 * (HISTOGRAM_OCTAVES - 1) + 1)
@@ -17,13 +17,12 @@ struct histogram {
     uint64_t sum_ns, max_ns;
 };
 
-/* The bucket of a duration in ns. */
-static inline unsigned histogram_bucket(uint64_t ns)
+/* The bucket of a duration in us. */
+static inline unsigned histogram_bucket(uint64_t us)
 {
-    uint64_t us = ns / 1000;
     unsigned shift = (63 ^ (unsigned)__builtin_clzll(us | 4)) - 2; /* of 4 us and more it leaves 4 ... 7 */
     unsigned bucket = 4 * shift + (unsigned)(us >> shift);
-    return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
+    return likely(bucket < HISTOGRAM_BUCKETS) ? bucket : HISTOGRAM_BUCKETS - 1;
 }
 
 /* Where a bucket ends, in us; UINT64_MAX: the last one does not. */
@@ -36,12 +35,19 @@ static inline uint64_t histogram_bound(unsigned bucket)
     return (uint64_t)(bucket % 4 + 5) << (bucket / 4 - 1);
 }
 
+/* Adds `count` durations of `ns` each, whose bucket is known. */
+static inline void histogram_add_in(struct histogram *histogram, unsigned bucket, uint64_t ns, uint64_t count)
+{
+    histogram->counts[bucket] += count;
+    histogram->sum_ns += ns * count;
+    if (unlikely(ns > histogram->max_ns))
+        histogram->max_ns = ns;
+}
+
 /* Adds `count` durations of `ns` each. */
 static inline void histogram_add(struct histogram *histogram, uint64_t ns, uint64_t count)
 {
-    histogram->counts[histogram_bucket(ns)] += count;
-    histogram->sum_ns += ns * count;
-    histogram->max_ns = ns > histogram->max_ns ? ns : histogram->max_ns;
+    histogram_add_in(histogram, histogram_bucket(ns / 1000), ns, count);
 }
 
 /* Adds all of `other`. */

@@ -8,7 +8,7 @@
 void book_add_to(const struct book *book, struct book_sum *sum)
 {
     for (unsigned method = 0; method < HF_METHOD_COUNT; method++) {
-        sum->done[method] += book->done[method];
+        sum->done[method] += book->timed[method] + book->untimed[method];
         sum->running[method] += book->running[method];
         for (unsigned code = 0; code < HF_E_COUNT; code++)
             sum->codes[method][code] += book->codes[method][code];
@@ -27,7 +27,7 @@ void book_close(struct book *book)
 
 static void end(struct book *book, enum hf_method method)
 {
-    book->done[method]++;
+    book->untimed[method]++;
     book->fresh[method / 64] |= 1ull << method % 64;
     book->batched += BOOK_ODD;
 }
@@ -47,14 +47,14 @@ void book_given_up(struct book *book, enum hf_method method)
 
 /* ---- durations ---- */
 
-/* Methods with something that is not timed yet are the bits of dispatch() and, of the hot path, those whose numbers
- * differ: a comparison for each read costs less than a bit for each request. */
+/* Methods with something that is not timed yet are the bits of dispatch() and, of the hot path, those that have a
+ * number: a comparison for each turn costs less than a bit for each request. */
 static uint64_t untimed(const struct book *book)
 {
     uint64_t set = book->fresh[0];
 #define LOOK(name)                                                                                           \
     static_assert(HF_METHOD_##name < 64, "its bit is in the first word");                                    \
-    if (book->done[HF_METHOD_##name] != book->timed[HF_METHOD_##name])                                       \
+    if (book->untimed[HF_METHOD_##name] != 0)                                                                \
         set |= 1ull << HF_METHOD_##name;
     LOOK(get)
     LOOK(put)
@@ -66,23 +66,17 @@ static uint64_t untimed(const struct book *book)
     return set;
 }
 
-static inline void time_method(struct book *book, unsigned method, uint64_t ns)
-{
-    uint64_t done = book->done[method];
-    histogram_add(book->durations[method], ns, done - book->timed[method]);
-    book->timed[method] = done;
-}
-
 static void time_any(struct book *book, unsigned method, uint64_t ns)
 {
     if (unlikely(book->durations[method] == NULL))
         book->durations[method] = calloc(1, sizeof *book->durations[method]);
-    if (likely(book->durations[method] != NULL)) {
-        time_method(book, method, ns);
-        return;
-    }
-    book->lost += book->done[method] - book->timed[method];
-    book->timed[method] = book->done[method];
+    uint64_t count = book->untimed[method];
+    if (likely(book->durations[method] != NULL))
+        histogram_add(book->durations[method], ns, count);
+    else
+        book->lost += count;
+    book->untimed[method] = 0;
+    book->timed[method] += count;
 }
 
 /* Requests that are not timed yet; *ret_most: the method that most of them have. */
@@ -90,7 +84,7 @@ static uint64_t count_untimed(const struct book *book, enum hf_method *ret_most)
 {
     uint64_t count = 0, most = 0;
     for (unsigned method = 0; method < HF_METHOD_COUNT; method++) {
-        uint64_t own = book->done[method] - book->timed[method];
+        uint64_t own = book->untimed[method];
         count += own;
         if (own <= most)
             continue;
@@ -155,8 +149,7 @@ void book_executed(struct worker *worker, const struct request *request, uint64_
     struct book *book = &worker->book;
     uint64_t ns = now_ns - book->seen_ns;
     book->seen_ns = now_ns;
-    if (likely(ns <= quick_ns(worker) / 2 || ns <= book->suspect_ns) ||
-        book->done[request->method] == book->timed[request->method])
+    if (likely(ns <= quick_ns(worker) / 2 || ns <= book->suspect_ns) || book->untimed[request->method] == 0)
         return;
     book->suspect_ns = ns;
     book->suspect = (enum hf_method)request->method;
@@ -171,7 +164,7 @@ void book_resumed(struct worker *worker, enum hf_method method, const char *args
     memcpy(book->suspect_args, args, sizeof book->suspect_args);
 }
 
-/* ---- the end of a turn of a connection ---- */
+/* ---- the end of a turn, of a connection or the loop ---- */
 
 /* As uv_hrtime(), without its detour: for a batch of short requests that would be a third of all there is noted. */
 static inline uint64_t monotonic_ns(struct book *book)
@@ -211,46 +204,54 @@ static __attribute__((noinline)) void time_all(struct conn *conn, uint64_t ns)
         time_others(book, ns);
 }
 
-/* Times a method of the hot path, if it has 1 ... *left requests and a histogram, and takes them off. */
-static inline bool time_some(struct book *book, unsigned method, uint64_t ns, uint64_t *left)
-{
-    uint64_t own = book->done[method] - book->timed[method];
-    if (own - 1 >= *left || book->durations[method] == NULL) /* or own == 0 */
-        return false;
-    time_method(book, method, ns);
-    *left -= own;
-    return true;
-}
+/* What is to be timed of the hot path. */
+struct turn {
+    uint64_t ns, left; /* left: requests that are not timed yet */
+    unsigned bucket;
+};
 
-/* A function of its own for what is timed nearly always: it calls others at its end only, so it saves no registers. */
-static __attribute__((noinline)) void time_second(struct conn *conn, uint64_t ns, uint64_t left)
+/* Times a method, if it has 1 ... left requests and a histogram, and takes them off. */
+static inline bool time_some(struct book *book, struct turn *turn, unsigned method)
 {
-    struct worker *worker = conn->worker;
-    if (time_some(&worker->book, worker->batch[1].method, ns, &left) && left == 0)
-        worker->book.batched = 0;
-    else
-        time_all(conn, ns);
+    struct histogram *durations = book->durations[method];
+    uint64_t own = book->untimed[method];
+    if (own - 1 >= turn->left || durations == NULL) /* or own == 0 */
+        return false;
+    histogram_add_in(durations, turn->bucket, turn->ns, own);
+    book->untimed[method] = 0;
+    book->timed[method] += own;
+    turn->left -= own;
+    return true;
 }
 
 /* Nearly always all that is not timed yet has one method of the hot path, that of the last batch's first request, or
  * also that of its second. */
-static __attribute__((noinline)) void time_first(struct conn *conn, uint64_t ns)
+void book_time_turn(struct conn *conn, uint64_t ns, uint64_t us)
 {
     struct worker *worker = conn->worker;
-    uint64_t left = worker->book.batched;
-    if (unlikely(ns > quick_ns(worker)) || !time_some(&worker->book, worker->batch[0].method, ns, &left))
-        time_all(conn, ns);
-    else if (left != 0)
-        time_second(conn, ns, left);
+    struct book *book = &worker->book;
+    struct turn turn = {.ns = ns, .left = book->batched, .bucket = histogram_bucket(us)};
+    book->last = NULL;
+    bool hot = likely(ns <= quick_ns(worker)) && time_some(book, &turn, worker->batch[0].method) &&
+               (turn.left == 0 || (time_some(book, &turn, worker->batch[1].method) && turn.left == 0));
+    if (likely(hot))
+        book->batched = 0;
     else
-        worker->book.batched = 0;
+        time_all(conn, ns);
 }
 
 void book_flushed(struct conn *conn)
 {
     struct book *book = &conn->worker->book;
     book->seen_ns = monotonic_ns(book);
-    time_first(conn, book->seen_ns - conn->read_ns);
+    uint64_t ns = book->seen_ns - conn->read_ns;
+    book_time_turn(conn, ns, ns / 1000);
+}
+
+void book_settle(struct book *book)
+{
+    if (unlikely(book->last != NULL))
+        book_flushed(book->last);
 }
 
 #endif

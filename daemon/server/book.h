@@ -8,6 +8,10 @@
  * reader takes. All requests that were read and answered together took the same time, so a clock is read once for all
  * of them, behind the system call that wrote their replies.
  *
+ * Connections whose requests are few and of the hot path are timed together, too, with the time of the last of them: by the
+ * look at the clock at the turn's end that the loop needs anyway. Before anything that may take long (a request of another
+ * kind, a message, background work), or when there are BOOK_TOGETHER requests, those before are timed.
+ *
  * A book belongs to its worker's thread. It allocates a histogram when a method is used for the first time.
  *
  * With HF_NO_BOOKKEEPING (the flavour `unbooked`, for comparison) nothing of it is noted. */
@@ -26,17 +30,21 @@ struct worker;
 struct request;
 
 #define BOOK_WORDS ((HF_METHOD_COUNT + 63) / 64)
-#define BOOK_ODD   (1ull << 32) /* more than are ever taken up between two calls of book_flushed() */
+#define BOOK_ODD   (1ull << 32) /* more than are ever taken up between two looks at the clock */
+
+/* So many requests are timed at once, for a look at the clock costs little beside so many. */
+#define BOOK_TOGETHER 16u
 
 struct book {
-    uint64_t done[HF_METHOD_COUNT];  /* executed to their end, notifications too; NONE: of no method */
-    uint64_t timed[HF_METHOD_COUNT]; /* of them, those in durations[] */
+    /* Executed to their end, notifications too; NONE: of no method. In durations[], and not there yet. */
+    uint64_t timed[HF_METHOD_COUNT], untimed[HF_METHOD_COUNT];
     /* Whether all are timed: a bit for each method of which perhaps not all are. Those of the hot path have none, but there is
-     * the number of requests of all batches since book_flushed(), and BOOK_ODD for each bit: if one or two methods have
+     * the number of requests of all batches since something was timed, and BOOK_ODD for each bit: if one or two methods have
      * that many, there are no others. */
     uint64_t fresh[BOOK_WORDS];
     uint64_t batched;
-    /* of done[]: answered with that error; HF_OK: given up, since the client was gone */
+    struct conn *last; /* NULL: all is timed; else the last one of this turn in which the rest was read */
+    /* of all that were executed: answered with that error; HF_OK: given up, since the client was gone */
     uint64_t codes[HF_METHOD_COUNT][HF_E_COUNT];
     uint32_t running[HF_METHOD_COUNT];            /* begun and not done */
     struct histogram *durations[HF_METHOD_COUNT]; /* NULL: never used here */
@@ -65,8 +73,10 @@ void book_done(struct book *book, enum hf_method method, int code);
 /* It has ended without an answer, because its client is gone. */
 void book_given_up(struct book *book, enum hf_method method);
 
-/* The replies of a connection's requests were handed to its socket. */
+/* The replies of a connection's requests were handed to its socket: times them, and all that is not timed yet. */
 void book_flushed(struct conn *conn);
+/* Something else begins in this turn: times what is not timed yet. */
+void book_settle(struct book *book);
 
 /* A request was executed by itself; the clock stands at `now_ns`. Notes it if it took long. */
 void book_executed(struct worker *worker, const struct request *request, uint64_t now_ns);
@@ -81,19 +91,40 @@ void book_resumed(struct worker *worker, enum hf_method method, const char *args
 #define book_done(book, method, r)             ((void)(book))
 #define book_given_up(book, method)            ((void)(book))
 #define book_flushed(conn)                     ((void)(conn))
+#define book_settle(book)                      ((void)(book))
+#define book_answered(book, conn)              ((void)(book))
+#define book_turn(book, ns)                    ((void)(ns))
 #define book_executed(worker, request, now_ns) ((void)(now_ns))
 #define book_resumed(worker, method, args)     ((void)(worker))
 #else
 /* A request of the hot path has ended well. */
 static inline void book_hot(struct book *book, unsigned method)
 {
-    book->done[method]++;
+    book->untimed[method]++;
 }
 
 /* That many requests were taken up, one after the other: those of the hot path, and others. */
 static inline void book_batch(struct book *book, unsigned count)
 {
     book->batched += count;
+}
+
+/* The replies of a connection's requests, all of which were read in this turn, were handed to its socket. */
+static inline void book_answered(struct book *book, struct conn *conn)
+{
+    if (book->batched >= BOOK_TOGETHER)
+        book_flushed(conn);
+    else
+        book->last = conn;
+}
+
+void book_time_turn(struct conn *last, uint64_t ns, uint64_t us);
+
+/* As book_settle(), of who has just looked at the clock: the turn began `ns` ago. */
+static inline void book_turn(struct book *book, uint64_t ns)
+{
+    if (book->last != NULL)
+        book_time_turn(book->last, ns, ns / 1000);
 }
 
 /* A request has begun; it does not end here, but at another worker. */

@@ -115,6 +115,7 @@ bool events_send(struct worker *worker)
         struct session *session;
         while (events < EVENTS_TURN && sessions < EVENTS_SESSIONS &&
                (session = pool_events_session(pool)) != NULL) {
+            book_settle(&worker->book);
             worker->active = true;
             events += send_to(session_owner(session));
             sessions++;

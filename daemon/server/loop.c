@@ -314,6 +314,7 @@ static bool execute_other(struct conn *conn, const struct request *request)
     struct worker *worker = conn->worker;
     if (request->frame.size > POOL_COPY_MAX && staging_begin(conn, request))
         return false;
+    book_settle(&worker->book);
     dispatch(conn, request, NULL);
     uint64_t now_ns = uv_hrtime();
     book_executed(worker, request, now_ns);

@@ -164,8 +164,10 @@ static bool step_pools(struct worker *worker, struct steps *steps)
             if (!has_work(entry))
                 continue;
             worker_clock(worker, entry);
-            if (steps->begin_ns == 0)
+            if (steps->begin_ns == 0) {
                 steps->begin_ns = steps->now_ns = uv_hrtime();
+                book_turn(&worker->book, steps->begin_ns - worker->turn_ns);
+            }
             if (is_over(steps, entry)) {
                 list_begin_with(&worker->pace.touched, at);
                 return true;

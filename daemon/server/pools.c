@@ -397,7 +397,10 @@ static bool dispose(struct worker *worker, struct pool_entry *entry, uint64_t un
 /* Where few turns are made, those who drop pools are served in few as well. */
 bool pools_dispose(struct worker *worker)
 {
-    uint64_t until_ns = list_empty(&worker->disposals) ? 0 : uv_hrtime() + DISPOSE_NS;
+    if (list_empty(&worker->disposals))
+        return false;
+    uint64_t now_ns = uv_hrtime(), until_ns = now_ns + DISPOSE_NS;
+    book_turn(&worker->book, now_ns - worker->turn_ns);
     struct list *at, *after;
     bool more = false;
     list_each(at, after, &worker->disposals)

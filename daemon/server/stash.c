@@ -58,6 +58,7 @@ bool stash_dispose(struct worker *worker)
     struct waste *waste = worker->waste;
     if (waste == NULL)
         return false;
+    book_settle(&worker->book);
     if (waste->left > WASTE_STEP) {
         /* The allocation begins somewhere in a page; whole pages behind it are dropped. */
         uintptr_t end = ((uintptr_t)waste + waste->left) & ~(uintptr_t)(WASTE_PAGE - 1);

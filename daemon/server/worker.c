@@ -283,6 +283,8 @@ static void run_connections(struct worker *worker)
 {
     struct list ready;
     list_take(&ready, &worker->runnable);
+    if (!list_empty(&ready))
+        book_settle(&worker->book);
     while (!list_empty(&ready)) {
         struct conn *conn = list_entry(ready.next, struct conn, in_runnable);
         list_remove(&conn->in_runnable);
@@ -311,9 +313,10 @@ static void count_turn(struct worker *worker)
     count_units(worker);
     if (!worker->clocked)
         return;
-    uint64_t us = (uv_hrtime() - worker->turn_ns) / 1000;
-    if (us > worker->counters.turn_us_max)
-        worker->counters.turn_us_max = us;
+    uint64_t ns = uv_hrtime() - worker->turn_ns;
+    if (ns / 1000 > worker->counters.turn_us_max)
+        worker->counters.turn_us_max = ns / 1000;
+    book_turn(&worker->book, ns);
 }
 
 static void on_check(uv_check_t *check)

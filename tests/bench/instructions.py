@@ -3,11 +3,12 @@
 """Instructions (user space) that the daemon executes for one request, counted by valgrind's callgrind: the
 figure does not depend on the machine's load or clock, so two versions can be compared to the percent.
 
-    tests/bench/instructions.py [--build build] [--depth 16]
-    tests/bench/instructions.py --beside build/unbooked --most 3
+    tests/bench/instructions.py [--build build] [--load 4x16]
+    tests/bench/instructions.py --beside build/unbooked --most 3 --load 4x16 4x1 1x1
 
 Each kind of request is run twice with different numbers of units; the difference cancels what starting,
-filling and ending cost. 4 connections; a unit of retain+release or put+release is two requests.
+filling and ending cost. A load is a number of connections and of the requests that each has in flight; a unit of
+retain+release or put+release is two requests, of which one connection has two in flight at least.
 
 With --beside, another build's daemon does the same in turns; the medians of all rounds and what the first has
 more are told, and with --most it must not be more than so many percent. (How many connections are served in one
@@ -17,6 +18,7 @@ requests is put aside: some 10 instructions more for a request, now for the one 
 the bookkeeping costs is the difference to the flavour `unbooked`: `make bench-bookkeeping`.
 """
 import argparse
+import itertools
 import re
 import shutil
 import statistics
@@ -36,14 +38,22 @@ ROWS = (("get, one object", 1, ["--work", "get"]), ("get, random objects", 1, ["
         ("put+release; with a window", 2, ["--work", "put", "--replay"]))
 
 
-def instructions_of(programs, units, arguments, depth):
+def load_of(text):
+    """The connections and the depth of `4x16`."""
+    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"{text} is not of the form CONNECTIONSxDEPTH")
+    return tuple(int(number) for number in text.split("x"))
+
+
+def instructions_of(programs, units, arguments, load):
     """All instructions of a daemon that was filled and then did that many units."""
     wrapper = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder:
         server = Server(programs, "holdfast", "unix", folder, wrapper=wrapper)
         try:
             server.fill(OBJECTS, 64)
-            server.run(arguments + ["--objects", str(OBJECTS), "--connections", "4", "--depth", str(depth),
+            connections, depth = load
+            server.run(arguments + ["--objects", str(OBJECTS), "--connections", str(connections), "--depth", str(depth),
                                     "--units", str(units)])
         finally:
             server.stop(graceful=True)
@@ -53,24 +63,24 @@ def instructions_of(programs, units, arguments, depth):
         return int(found.group(1))
 
 
-def count(programs, row, depth):
+def count(programs, row, load):
     """Instructions for one request of a row."""
     _, requests, work = row
-    few, many = (instructions_of(programs, units, work, depth) for units in (FEW, MANY))
+    few, many = (instructions_of(programs, units, work, load) for units in (FEW, MANY))
     return (many - few) / ((MANY - FEW) * requests)
 
 
-def compare(builds, rows, depth, rounds):
-    """For each row its title, and the median of each build's counts in turns."""
-    for row in rows:
-        counts = [[count(programs, row, depth) for programs in builds] for _ in range(rounds)]
-        yield row[0], [statistics.median(column) for column in zip(*counts)]
+def compare(builds, rows, loads, rounds):
+    """For each load and row a title, and the median of each build's counts in turns."""
+    for load, row in itertools.product(loads, rows):
+        counts = [[count(programs, row, load) for programs in builds] for _ in range(rounds)]
+        yield "%dx%d, %s" % (*load, row[0]), [statistics.median(column) for column in zip(*counts)]
 
 
 def judge(builds, options):
     """Two builds side by side; 1 if the first has too many instructions more."""
     lines, worst = [], 0.0
-    for title, (own, other) in compare(builds, ROWS, options.depth, options.rounds):
+    for title, (own, other) in compare(builds, ROWS, options.load, options.rounds):
         more = (own / other - 1) * 100
         worst = max(worst, more)
         lines.append([title, f"{own:.1f}", f"{other:.1f}", f"{more:+.2f} %"])
@@ -88,16 +98,15 @@ def main(arguments):
     parser.add_argument("--beside", metavar="BUILD", help="folder of another build's programs, to compare with")
     parser.add_argument("--most", type=float, metavar="PERCENT", help="fail if it is more than that (with --beside)")
     parser.add_argument("--rounds", type=int, default=5, help="of a comparison (5)")
-    parser.add_argument("--depth", type=int, default=16)
+    parser.add_argument("--load", type=load_of, nargs="+", default=[(4, 16)], metavar="CONNECTIONSxDEPTH", help="(4x16)")
     options = parser.parse_args(arguments)
     programs = Programs(options.build)
     if not shutil.which("valgrind"):
         raise Failed("valgrind is not installed")
     if options.beside:
         return judge([programs, Programs(options.beside, load=programs.load)], options)
-    lines = [[row[0], f"{count(programs, row, options.depth):.0f}"] for row in ROWS]
-    title = f"holdfastd {programs.version('holdfast')}, depth {options.depth}"
-    print(table_text([title, "instructions a request"], lines, False))
+    lines = [[title, f"{number:.0f}"] for title, (number,) in compare([programs], ROWS, options.load, 1)]
+    print(table_text([f"holdfastd {programs.version('holdfast')}", "instructions a request"], lines, False))
     return 0
 
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the daemon tells of its requests: counts and durations by method, slowlog, sessions that have ended. A client that
 counted finds its own figures."""
+import os
+import signal
 import time
 
 from common import WireTest, poll, request_bytes, unittest
@@ -85,6 +87,41 @@ class Requests(WireTest):
                 timed = durations.get(method, {"count": 0})["count"]
                 self.assertEqual(methods[method]["count"], timed, (method, requests))
 
+    def at_once(self, requests):
+        """Sends the (client, request)s to a daemon that stands still, so that one turn of its loop reads them all."""
+        os.kill(self.daemon.process.pid, signal.SIGSTOP)
+        for client, request in requests:
+            client.request(request[0], *request[1])
+        os.kill(self.daemon.process.pid, signal.SIGCONT)
+        for client, _ in requests:
+            client.recv()
+
+    def durations(self, *methods):
+        told = self.c.call("stats", "durations")
+        return [told[method]["count"] if method in told else 0 for method in methods]
+
+    def test_connections_that_are_timed_together(self):
+        """Few requests of several connections in a turn: none is lost, none is timed twice."""
+        clients = [self.pool_client() for _ in range(40)]
+        obj = clients[0].call("put", 1)
+        for methods in (["get"] * 40, ["retain"] * 40, ["get", "retain", "ping", "release"] * 10, ["get"] * 15, ["get"]):
+            before = self.durations("get", "retain", "release", "ping")
+            self.at_once([(client, (method, [] if method == "ping" else [obj])) for client, method in zip(clients, methods)])
+            grown = [b - a for a, b in zip(before, self.durations("get", "retain", "release", "ping"))]
+            self.assertEqual(grown, [methods.count(method) for method in ("get", "retain", "release", "ping")])
+
+    def test_long_requests_are_not_others_time(self):
+        """What was answered before another connection's long request in the same turn has not taken as long."""
+        long, short = self.pool_client(), self.pool_client()
+        obj = short.call("put", "x")
+        long.call("put_many", [[0]])
+        short.call("get", obj)
+        before = self.section()["methods"]
+        self.at_once([(short, ("get", [obj])), (long, ("put_many", [[[i] for i in range(1000)]]))])
+        after = self.section()["methods"]
+        get, put_many = (after[method]["sum_us"] - before[method]["sum_us"] for method in ("get", "put_many"))
+        self.assertLess(get, put_many)
+
     def test_calls_of_several_turns(self):
         """They are done when they are answered, and timed as a whole."""
         c = self.pool_client()
@@ -147,6 +184,14 @@ class Slowlog(WireTest):
         self.assertGreaterEqual(self.c.call("slowlog")["count"], answer["count"])
         for options in ({"limit": 257}, {"limit": -1}, {"reset": 1}, {"what": 1}):
             self.assertCode("BADARG", self.c, "slowlog", options)
+
+    def test_one_of_the_hot_path(self):
+        c = self.client({"name": "quick one"})
+        obj = c.call("put", "x")
+        c.call("get", obj)
+        poll(lambda: any(row["method"] == "get" and row["args"] == str(obj) for row in self.rows(limit=256)), "its row")
+        row = next(row for row in self.rows(limit=256) if row["method"] == "get" and row["args"] == str(obj))
+        self.assertEqual((row["sid"], row["name"], row["requests"]), (c.hello_result["sid"], "quick one", 1))
 
     def test_requests_that_are_answered_together(self):
         obj = self.c.call("put", "x")
