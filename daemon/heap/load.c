@@ -119,11 +119,33 @@ static bool is_head(const struct reading *r)
            record->size % PAGE_BYTES == 0 && offset % PAGE_BYTES == 0 && offset < end;
 }
 
+/* Whether all is zero from `at` to the next page; at least a word is. */
+static bool is_padding(const struct reading *r, uint64_t at)
+{
+    uint64_t bytes[PAGE_BYTES / 8] = {0}, size = bits_round_up(at, PAGE_BYTES) - at;
+    if (r->header->format < SAVED_FORMAT_ZEROS || read_at(r->fd, bytes, size, at) != (ssize_t)size)
+        return false;
+    for (unsigned k = 0; k < size / 8; k++)
+        if (bytes[k] != 0)
+            return false;
+    return size != 0;
+}
+
+/* The head of a record at r->at, or behind the zeros that are there. As read_at(). */
+static ssize_t read_head(struct reading *r)
+{
+    ssize_t n = read_at(r->fd, &r->record, sizeof r->record, r->at);
+    if (n < (ssize_t)sizeof r->record || r->record.magic != 0 || !is_padding(r, r->at))
+        return n;
+    r->at = bits_round_up(r->at, PAGE_BYTES);
+    return read_at(r->fd, &r->record, sizeof r->record, r->at);
+}
+
 /* The record at r->at, with its bytes. FINE; DAMAGED: `*ret_wrong` says what; FAILED. */
 static enum load_result read_record(struct reading *r, const char **ret_wrong)
 {
     *ret_wrong = "it is cut off there";
-    ssize_t n = read_at(r->fd, &r->record, sizeof r->record, r->at);
+    ssize_t n = read_head(r);
     if (n < 0)
         return fail_system("read", r->error, r->error_size);
     if (n < (ssize_t)sizeof r->record)
@@ -153,9 +175,15 @@ static enum load_result read_end(struct reading *r)
 {
     struct saved_end end;
     memcpy(&end, r->bytes, sizeof end);
-    r->scan->whole = end.records == r->scan->records && end.checksum == r->checksum && end.bytes == r->size;
+    uint64_t end_at = r->at + sizeof r->record + sizeof end;
+    r->scan->whole =
+        end.records == r->scan->records && end.checksum == r->checksum && end.bytes == r->size &&
+        (end_at == r->size || (bits_round_up(end_at, PAGE_BYTES) == r->size && is_padding(r, end_at)));
     if (r->scan->whole || r->tolerate)
         return LOAD_FINE;
+    if (end.bytes > r->size && end.bytes % PAGE_BYTES == 0)
+        return fail(LOAD_DAMAGED, r->error, r->error_size,
+                    "it is cut off: it has %" PRIu64 " of %" PRIu64 " bytes", r->size, end.bytes);
     return fail(LOAD_DAMAGED, r->error, r->error_size,
                 "its end, at byte %" PRIu64 ", does not fit what is before it", r->at);
 }

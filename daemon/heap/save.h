@@ -21,8 +21,7 @@
  * (heap_waits_for_save()).
  *
  * Threads: all is the pool's thread's, but save_write(), which may be called in any one, for one chain at a time, and
- * touches nothing but the buffers of that chain and the writer. A buffer takes it about as long as a turn's background
- * work may take; `rest` lets others have the processor in between.
+ * touches nothing but the buffers of that chain and the writer. `rest` may let others have the processor after each one.
  *
  * An error (the disk is full, the device fails) ends the save, never an operation: save_error(). */
 #ifndef HEAP_SAVE_H
@@ -42,15 +41,16 @@ struct save_io {
     int (*write)(const struct save_io *io, int fd, const void *data, uint64_t size, uint64_t offset);
 };
 
-#define SAVE_BUFFER     (33u * 4096) /* 8 pieces with their records */
-#define SAVE_CHAIN      16u          /* buffers that are out at once, at most */
-#define SAVE_MEMORY     (32u << 20)  /* bytes of buffers, as a rule */
-#define SAVE_MEMORY_MIN SAVE_BUFFER  /* with less it does not begin */
-#define SAVE_URGENT     (96u << 20)  /* bytes beyond, if the pool has them, for what must be copied at once */
+#define SAVE_BUFFER     (34u * PAGE_BYTES) /* 8 pieces with their records, and a page for what is known of it */
+#define SAVE_CHAIN      16u                /* buffers that are out at once, at most */
+#define SAVE_MEMORY     (32u << 20)        /* bytes of buffers, as a rule */
+#define SAVE_MEMORY_MIN SAVE_BUFFER        /* with less it does not begin */
+#define SAVE_URGENT                                                                                          \
+    (96u << 20) /* bytes beyond, if the pool has them, for what must be copied at once: as a rule */
 
 /* The file as save_write() knows it. */
 struct save_writer {
-    int fd;
+    int fd, fd_past; /* as in struct save_config */
     const struct save_io *io;
     uint64_t handed, awaited; /* bytes that the system was asked to write back, and waited for */
 };
@@ -62,11 +62,12 @@ struct save_buffer {
     uint64_t checksum; /* sum of its records' */
     uint32_t used;
     bool has_head; /* it begins with the header */
-    alignas(8) uint8_t bytes[SAVE_BUFFER - 40];
+    alignas(PAGE_BYTES) uint8_t bytes[SAVE_BUFFER - PAGE_BYTES];
 };
 
 struct save_config {
-    int fd;                         /* an empty file to be written; stays the caller's */
+    int fd;      /* an empty file to be written; stays the caller's */
+    int fd_past; /* the same file, written past the system's cache (O_DIRECT); -1: that cannot be */
     uint64_t memory, urgent_memory; /* of buffers; beyond, for what must be copied at once */
     uint64_t now_ms;
     uint64_t names, tickets, sessions; /* for the header */
@@ -91,8 +92,11 @@ bool save_has_work(const struct save *save);
 /* A chain of at most SAVE_CHAIN buffers that are full (or the last ones) for save_write(); NULL: none, or another chain is
  * out. */
 struct save_buffer *save_take(struct save *save);
-/* More than half of the buffers are in use: the sooner chains are back, the better, and what can wait waits. */
+/* More than half of the buffers are in use: what can wait waits. */
 bool save_is_short(const struct save *save);
+/* Nearly all that there may be are in use, or somebody waits for what is copied to be given back: the sooner
+ * chains are back, the better, whatever it costs. */
+bool save_hurries(const struct save *save);
 /* Any thread: fills in the checksums and writes. Calls `rest`, if there is one, after each buffer. 0 or -errno. */
 int save_write(struct save_buffer *chain, void (*rest)(void *data), void *data);
 /* The chain is back; `err`: what save_write() said. */

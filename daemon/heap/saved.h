@@ -5,6 +5,9 @@
  *   record, bytes     for each piece of the image that is kept, in any order
  *   record, bytes     the last one: struct saved_end
  *
+ * Behind any record, and always behind the last one, there may be zeros up to the next multiple of PAGE_BYTES: whoever writes
+ * past the system's cache (O_DIRECT) writes whole pages.
+ *
  * A piece is one to SAVED_PIECE / PAGE_BYTES pages of one of the two regions, no page is in two of them. Not in the file are
  * the undo log (it is empty at the instant of the save), pages that nothing is kept in, and pieces of values that are
  * zeros. The bytes of meta may have derived fields (format.h, D) of other instants: recovery makes them anew.
@@ -17,8 +20,9 @@
 #include "daemon/heap/format.h"
 
 #define SAVED_MAGIC        0x3130657661736c68ull /* "hlsave01" */
-#define SAVED_FORMAT       2u                    /* 1 had whole pieces only: it is read as this one is */
-#define SAVED_FORMAT_FIRST 1u                    /* of those that are read */
+#define SAVED_FORMAT       3u /* 1 had whole pieces only, 1 and 2 no zeros: they are read as this one is */
+#define SAVED_FORMAT_ZEROS 3u /* the first one with zeros behind records */
+#define SAVED_FORMAT_FIRST 1u /* of those that are read */
 #define SAVED_HEADER       4096u
 #define SAVED_PIECE        16384u       /* a run of cells */
 #define SAVED_RECORD       0x73656370u  /* "pces" */

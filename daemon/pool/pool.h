@@ -506,9 +506,9 @@ void pool_gc_set_config(struct pool *pool, const struct gc_config *config);
 
 /* ---- saves: the image as it is at one instant, written to a file in steps ---- */
 
-/* Begins one; fd: an empty file, the caller's. The rest is heap/save.h's: save_take(), save_write(), save_given_back()
+/* Begins one; fd, fd_past: as in struct save_config. The rest is heap/save.h's: save_take(), save_write(), save_given_back()
  * move the bytes, until save_is_done() or save_error(). One at a time: -HF_E_BUSY; -HF_E_OOM. */
-int pool_save_begin(struct pool *pool, int fd, struct save **ret);
+int pool_save_begin(struct pool *pool, int fd, int fd_past, struct save **ret);
 /* Ends it, done or not, when no chain is out. */
 void pool_save_end(struct pool *pool);
 /* Copies a few pieces; false: there was none, or no buffer for one. */
@@ -522,6 +522,8 @@ bool pool_save_has_work(const struct pool *pool);
  * is damaged, or of another format. The file stays the caller's; the two are the pool's on success. */
 int pool_load(struct pool **ret, const struct pool_config *config, int fd, char *error, size_t error_size);
 /* The name of the pool in such a file. 0; -HF_E_INTERNAL as above. */
+/* Bytes of memory that the pool in such a file takes at least; 0: it cannot be read. */
+uint64_t pool_saved_room(int fd);
 int pool_saved_name(int fd, char ret[HF_POOL_NAME_MAX + 1], char *error, size_t error_size);
 /* Its header; and whether every byte of it is sound. 0; -HF_E_INTERNAL: `error` says what is wrong, and where. */
 int pool_saved_header(int fd, struct saved_header *ret, char *error, size_t error_size);

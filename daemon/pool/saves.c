@@ -168,7 +168,7 @@ enum saves_result saves_create(const char *path, const char *name, struct saves_
                                size_t error_size)
 {
     char file[SAVES_PATH_MAX];
-    *ret = (struct saves_file){.folder = open_folder(path), .fd = -1};
+    *ret = (struct saves_file){.folder = open_folder(path), .fd = -1, .fd_past = -1};
     snprintf(ret->name, sizeof ret->name, "%s", name);
     if (ret->folder < 0)
         return fail_system(errno, path, "open the folder for saves", error, error_size);
@@ -177,8 +177,10 @@ enum saves_result saves_create(const char *path, const char *name, struct saves_
         (void)unlinkat(ret->folder, file, 0);
     ret->fd = openat(ret->folder, file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     int err = errno;
-    if (ret->fd >= 0 && flock(ret->fd, LOCK_EX | LOCK_NB) == 0)
+    if (ret->fd >= 0 && flock(ret->fd, LOCK_EX | LOCK_NB) == 0) {
+        ret->fd_past = openat(ret->folder, file, O_WRONLY | O_DIRECT | O_NOFOLLOW | O_CLOEXEC);
         return SAVES_FINE;
+    }
     bool busy = ret->fd < 0 && err == EEXIST;
     saves_discard(ret);
     if (busy)
@@ -191,9 +193,11 @@ static void done(struct saves_file *file)
 {
     if (file->fd >= 0)
         close(file->fd);
+    if (file->fd_past >= 0)
+        close(file->fd_past);
     if (file->folder >= 0)
         close(file->folder);
-    file->fd = file->folder = -1;
+    file->fd = file->fd_past = file->folder = -1;
 }
 
 void saves_discard(struct saves_file *file)

@@ -45,6 +45,7 @@ void saves_name_at(const char *pool, uint64_t now_ms, char ret[HF_SAVE_FILE_MAX 
 /* One that is being written. */
 struct saves_file {
     int folder, fd; /* -1: none */
+    int fd_past; /* writes past the system's cache (O_DIRECT), whole pages; -1: that is not to be had there */
     char name[HF_SAVE_FILE_MAX + 1];
 };
 /* Makes an empty file to be written. */

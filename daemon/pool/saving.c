@@ -6,17 +6,28 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define STEP_PIECES 4u
+#define URGENT_SHARE                                                                                         \
+    8u /* of the memory that a pool has left, at most that part is for what must be copied at once */
 
 /* ---- saving ---- */
 
-int pool_save_begin(struct pool *pool, int fd, struct save **ret)
+/* The more a save may copy in memory, the less has a worker to wait for the disk. */
+static uint64_t urgent_memory(struct pool *pool)
+{
+    uint64_t share = mem_left(pool->heap.mem) / URGENT_SHARE;
+    return share > SAVE_URGENT ? share : SAVE_URGENT;
+}
+
+int pool_save_begin(struct pool *pool, int fd, int fd_past, struct save **ret)
 {
     const struct save_config config = {.fd = fd,
+                                       .fd_past = fd_past,
                                        .memory = SAVE_MEMORY,
-                                       .urgent_memory = SAVE_URGENT,
+                                       .urgent_memory = urgent_memory(pool),
                                        .now_ms = pool->now_ms,
                                        .names = pool->names_count,
                                        .tickets = pool->tickets_count,
@@ -58,6 +69,13 @@ static int code_of(enum load_result result)
     case LOAD_ENDED: return -HF_E_DRAINING;
     default: return -HF_E_INTERNAL;
     }
+}
+
+/* What is in the file but zeros: at most one of the 33 pages of a buffer is nothing else. */
+uint64_t pool_saved_room(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 ? (uint64_t)status.st_size / 33 * 32 : 0;
 }
 
 int pool_saved_name(int fd, char ret[HF_POOL_NAME_MAX + 1], char *error, size_t error_size)

@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Whether there is something in the image of that name; its descriptors are closed then. 0: nothing; or -1 with a
@@ -65,11 +64,10 @@ static int fail_room(const struct server *server, uint64_t takes, uint64_t need,
     return -1;
 }
 
-/* Before it is read: that takes as much memory as the file has bytes; what is dead in it is freed only afterwards. */
+/* Before it is read: that takes as much memory as there is in the file; what is dead in it is freed only afterwards. */
 static int check_size(const struct server *server, int fd, char *error, size_t error_size)
 {
-    struct stat status;
-    uint64_t bytes = fstat(fd, &status) == 0 ? (uint64_t)status.st_size : 0;
+    uint64_t bytes = pool_saved_room(fd);
     return bytes <= mem_left(&server->pools_mem)
                ? 0
                : fail_room(server, bytes, bytes + bytes / 16 + ROOM_MIN, error, error_size);

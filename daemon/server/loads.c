@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct pool_load {
@@ -93,13 +92,12 @@ static void undo(struct pool_load *load)
     pools_discard(load->server, load->name);
 }
 
-/* The same within the budget. What is being recovered is charged at the end and whatever it is, so the file's size,
- * which is the image's, is charged before anything is read. */
+/* The same within the budget. What is being recovered is charged at the end and whatever it is, so what is
+ * in the file is charged before anything is read. */
 static int fill_within(struct pool_load *load, int fd)
 {
     struct mem *mem = &load->server->pools_mem;
-    struct stat status;
-    uint64_t bytes = fstat(fd, &status) == 0 ? (uint64_t)status.st_size : 0;
+    uint64_t bytes = pool_saved_room(fd);
     if (!mem_charge(mem, bytes))
         return fail_room(load, bytes);
     int code = fill(load, fd);

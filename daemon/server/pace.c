@@ -132,15 +132,16 @@ static bool has_work(const struct pool_entry *entry)
     return pool_has_work(entry->pool) || pool_save_has_work(entry->pool);
 }
 
-/* One step of a pool, and of a save of it, and their time. True: there is more. */
-static bool step_pool(struct steps *steps, struct pool_entry *entry)
+/* One step of a pool, and of a save of it if it `saves`, and their time. True: there is more. */
+static bool step_pool(struct steps *steps, struct pool_entry *entry, bool saves)
 {
     bool collected = pool_is_collecting(entry->pool);
     if (collected && steps->cpu_ns == 0)
         steps->cpu_ns = thread_cpu_ns();
     uint64_t work = pool_work(entry->pool);
     bool more = pool_has_work(entry->pool) && pool_step(entry->pool, STEP_UNITS) >= STEP_UNITS;
-    more |= pool_save_step(entry->pool);
+    if (saves)
+        more |= pool_save_step(entry->pool);
     uint64_t end_ns = uv_hrtime();
     steps->last_ns = end_ns - steps->now_ns;
     if (collected)
@@ -152,17 +153,25 @@ static bool step_pool(struct steps *steps, struct pool_entry *entry)
 }
 
 /* Background work in rounds; where one turn stops, the next one begins: a pool whose every step uses up what a turn has
- * would keep all others waiting else, and what their ended sessions held alive with them. True: there is more. */
+ * would keep all others waiting else, and what their ended sessions held alive with them. True: there is more.
+ *
+ * Of a save, a turn that has served somebody does one step: what requests change is copied at once, so the rest may
+ * take its time, and those that wait for the next turn need not wait for it. */
 static bool step_pools(struct worker *worker, struct steps *steps)
 {
     struct list *at, *after;
-    for (bool more = true; more;) {
-        more = false;
+    bool left = false, saves = true;
+    for (bool more = true; more; saves = !worker->active) {
+        more = left = false;
         list_each(at, after, &worker->pace.touched)
         {
             struct pool_entry *entry = list_entry(at, struct pool_entry, in_touched);
             if (!has_work(entry))
                 continue;
+            if (!saves && !pool_has_work(entry->pool)) {
+                left = true;
+                continue;
+            }
             worker_clock(worker, entry);
             if (steps->begin_ns == 0) {
                 steps->begin_ns = steps->now_ns = uv_hrtime();
@@ -172,10 +181,10 @@ static bool step_pools(struct worker *worker, struct steps *steps)
                 list_begin_with(&worker->pace.touched, at);
                 return true;
             }
-            more |= step_pool(steps, entry);
+            more |= step_pool(steps, entry, saves);
         }
     }
-    return false;
+    return left;
 }
 
 /* Tells collectors how long their steps of this turn took. The processor time is that of the whole turn's background

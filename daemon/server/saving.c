@@ -4,16 +4,14 @@
 #include "daemon/server/handlers.h"
 #include "daemon/server/worker.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define REST_MOST_NS 1000000u
-#define NO_MEMORY    "no memory for a save"
-#define RUNNING      "a save of this pool is running; try again when it is done"
+#define NO_MEMORY "no memory or no thread for a save"
+#define RUNNING   "a save of this pool is running; try again when it is done"
 
 /* What the thread is to do, or has done. */
 enum job { JOB_CREATE, JOB_WRITE, JOB_PUBLISH, JOB_DISCARD };
@@ -33,11 +31,10 @@ struct saving {
 
     /* The thread's while `out` (but for entry and worker, which it leaves alone). */
     bool out;
-    uv_work_t work;
+    struct chore chore; /* hurries: buffers are few */
     enum job job;
     struct save_buffer *chain;
-    bool hurry; /* buffers are few */
-    int err;    /* of a write: -errno */
+    int err; /* of a write: -errno */
     enum saves_result result;
     unsigned removed; /* old periodic ones */
     char folder[RULES_FOLDER_MAX];
@@ -58,29 +55,18 @@ struct wait {
 
 /* ---- the thread ---- */
 
-struct resting {
-    uint64_t since_ns; /* processor time at the end of the last pause */
-    bool hurry;
-};
-
-/* A thread that writes for milliseconds is not interrupted when a worker has something to do on the same processor: by
- * Linux not before its share of time is used up, in a system call perhaps not before its end. So it stops by itself
- * after each buffer, for as long as it has used the processor; for a moment only when buffers are few. */
+/* Of a thread like any other: one that writes for milliseconds is not interrupted when a worker has something to do on
+ * the same processor, so it stops by itself for a moment after each buffer. */
 static void rest(void *data)
 {
-    struct resting *resting = data;
-    uint64_t used_ns = thread_cpu_ns() - resting->since_ns;
-    if (used_ns > REST_MOST_NS)
-        used_ns = REST_MOST_NS;
-    struct timespec pause = {.tv_nsec = resting->hurry ? 1 : (long)used_ns};
-    (void)nanosleep(&pause, NULL);
-    resting->since_ns = thread_cpu_ns();
+    const struct timespec moment = {.tv_nsec = 1};
+    (void)data;
+    (void)nanosleep(&moment, NULL);
 }
 
 static void write_chain(struct saving *saving)
 {
-    struct resting resting = {.since_ns = thread_cpu_ns(), .hurry = saving->hurry};
-    saving->err = save_write(saving->chain, rest, &resting);
+    saving->err = save_write(saving->chain, saving->chore.hurries ? rest : NULL, NULL);
 }
 
 static void publish(struct saving *saving)
@@ -90,9 +76,9 @@ static void publish(struct saving *saving)
         saving->removed = saves_prune(saving->folder, saving->pool, saving->keep);
 }
 
-static void work(uv_work_t *request)
+static void run(struct chore *chore)
 {
-    struct saving *saving = request->data;
+    struct saving *saving = list_entry(chore, struct saving, chore);
     switch (saving->job) {
     case JOB_CREATE:
         saving->result =
@@ -178,14 +164,13 @@ static void finish(struct saving *saving)
 
 /* ---- its way: JOB_CREATE, the instant, JOB_WRITE for each chain, JOB_PUBLISH; or JOB_DISCARD at any point ---- */
 
-static void after_work(uv_work_t *request, int status);
-
-static void give_out(struct saving *saving, enum job job)
+/* False: there is no thread; never but for the first job. */
+static bool give_out(struct saving *saving, enum job job)
 {
     saving->job = job;
-    /* libuv refuses only a request without a function */
-    saving->out = uv_queue_work(&saving->entry->worker->loop, &saving->work, work, after_work) == 0;
-    assert(saving->out);
+    saving->chore.hurries = job == JOB_WRITE && save_hurries(saving->save);
+    saving->out = runners_do(&saving->entry->worker->runners, &saving->chore);
+    return saving->out;
 }
 
 /* Its file is there. */
@@ -194,7 +179,7 @@ static void take_instant(struct saving *saving)
     struct pool_entry *entry = saving->entry;
     worker_clock(entry->worker, entry);
     saving->at_ms = entry->worker->now_ms;
-    saving->code = pool_save_begin(entry->pool, saving->file.fd, &saving->save);
+    saving->code = pool_save_begin(entry->pool, saving->file.fd, saving->file.fd_past, &saving->save);
     if (saving->code != 0)
         snprintf(saving->error, sizeof saving->error, "%s", pool_fault(entry->pool)->text);
 }
@@ -234,7 +219,6 @@ static void advance(struct saving *saving)
     }
     saving->chain = save_take(saving->save);
     if (saving->chain != NULL) {
-        saving->hurry = save_is_short(saving->save);
         give_out(saving, JOB_WRITE);
     } else if (save_is_done(saving->save)) {
         end_save(saving);
@@ -242,11 +226,10 @@ static void advance(struct saving *saving)
     }
 }
 
-static void after_work(uv_work_t *request, int status)
+static void come_back(struct chore *chore)
 {
-    struct saving *saving = request->data;
+    struct saving *saving = list_entry(chore, struct saving, chore);
     struct pool_entry *entry = saving->entry;
-    (void)status; /* nobody cancels it */
     saving->out = false;
     pace_touch(entry); /* it has room for more pieces */
     worker_wake(entry->worker);
@@ -290,7 +273,7 @@ void saving_abort_all(struct worker *worker, const char *why)
 
 /* ---- beginning ---- */
 
-/* -HF_E_BUSY: one is running, -HF_E_OOM. */
+/* -HF_E_BUSY: one is running, -HF_E_OOM: no memory or no thread. */
 static int begin_save(struct pool_entry *entry, const char *folder, const char *name, bool periodic)
 {
     struct worker *worker = entry->worker;
@@ -304,15 +287,18 @@ static int begin_save(struct pool_entry *entry, const char *folder, const char *
     saving->periodic = periodic;
     saving->at_ms = worker->now_ms;
     saving->began_ns = uv_hrtime();
-    saving->work.data = saving;
+    saving->chore = (struct chore){.run = run, .done = come_back};
     snprintf(saving->folder, sizeof saving->folder, "%s", folder);
     saving->keep = rules_keep(&worker->server->rules);
     saving->pool = pool_name(entry->pool);
     snprintf(saving->name, sizeof saving->name, "%s", name);
     list_init(&saving->waiting);
+    if (!give_out(saving, JOB_CREATE)) {
+        mem_free(worker->mem, saving, sizeof *saving);
+        return -HF_E_OOM;
+    }
     list_append(&worker->savings, &saving->link);
     entry->saving = saving;
-    give_out(saving, JOB_CREATE);
     return 0;
 }
 

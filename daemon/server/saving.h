@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Saves of pools to files, while they serve: by `save`, and periodically.
  *
- * Threads of libuv's do what touches the file, one job a save at a time: make it; then comes the instant, and the pool
- * copies pieces in steps of its background work (pace.c); write them, in small parts with rests between; bring it to the
+ * Runners (runners.h) do what touches the file, one job a save at a time: make it; then comes the instant, and the pool
+ * copies pieces in steps of its background work (pace.c); write them, in small parts; bring it to the
  * disk and give it its name, or remove it. The worker waits for none of that: a busy disk may keep whoever makes a file
  * waiting for long. At most one save a pool; periodic ones one after the other in each worker.
  *

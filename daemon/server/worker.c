@@ -119,6 +119,7 @@ static void close_handles(struct worker *worker)
     uv_close((uv_handle_t *)&worker->due, NULL);
     uv_close((uv_handle_t *)&worker->watch, NULL);
     uv_close((uv_handle_t *)&worker->save_due, NULL);
+    runners_close_handle(&worker->runners);
     mailbox_close_handle(&worker->mailbox);
 }
 
@@ -412,8 +413,13 @@ int worker_open(struct worker **ret, struct server *server, unsigned index)
     if (uv_loop_init(&worker->loop) != 0)
         return -HF_E_INTERNAL;
     worker->has_loop = true;
-    if (mailbox_open(&worker->mailbox, worker, &worker->loop) != 0)
+    if (runners_open(&worker->runners, worker->mem, &worker->loop) != 0)
         return -HF_E_INTERNAL;
+    if (mailbox_open(&worker->mailbox, worker, &worker->loop) != 0) {
+        runners_close_handle(&worker->runners);
+        uv_run(&worker->loop, UV_RUN_DEFAULT);
+        return -HF_E_INTERNAL;
+    }
     worker->has_mailbox = true;
     init_handles(worker);
     return 0;
@@ -454,6 +460,7 @@ static void close_unstarted(struct worker *worker)
 void worker_close(struct worker *worker)
 {
     close_unstarted(worker);
+    runners_close(&worker->runners);
     if (worker->has_mailbox)
         mailbox_close(&worker->mailbox);
     pools_close(worker);

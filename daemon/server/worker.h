@@ -21,6 +21,7 @@
 #include "daemon/base/mem.h"
 #include "daemon/pool/images.h"
 #include "daemon/server/book.h"
+#include "daemon/server/runners.h"
 #include "daemon/server/call.h"
 #include "daemon/server/loading.h"
 #include "daemon/server/mailbox.h"
@@ -97,9 +98,9 @@ struct directory {
     uint32_t next_number;
 };
 
-/* What libuv's threads do for a pool, one thing at a time (errand.c). */
+/* What a runner does for a pool, one thing at a time (errand.c). */
 struct errand {
-    uv_work_t work;
+    struct chore chore;
     struct pool_errand what;
     int result;
     bool running;
@@ -331,6 +332,7 @@ struct worker {
     _Atomic bool drained, ended; /* told to the main thread */
     struct published published;
     bool has_loop, has_mailbox; /* worker_open() got so far */
+    struct runners runners;
     bool draining, closing, closed;
     unsigned quiet_turns; /* in a row, while draining */
     uv_prepare_t prepare;
@@ -469,7 +471,7 @@ void pace_settle(struct worker *worker);
 
 /* ---- errand.c ---- */
 
-/* Sends a thread of libuv to do what the pool wants done, if it wants anything. At a turn's end. */
+/* Sends a runner to do what the pool wants done, if it wants anything. At a turn's end. */
 void errand_send(struct pool_entry *entry);
 /* Until something is due in a pool; UINT64_MAX: nothing. */
 uint64_t pace_wait_ms(const struct worker *worker);

@@ -30,7 +30,7 @@ FLAGS = ["-std=c17", "-D_GNU_SOURCE", "-I.", "-w"]
 HOOKED = ROOT / "build" / "obj" / "hook"
 HOOK_FLAGS = ["-O1", "-DHF_DEBUG=1", "-DHF_STORE_HOOK=1"]
 FOLDERS = ["daemon/base", "daemon/heap", "daemon/gc", "daemon/pool", "proto", "tests/crash", "tests/lib"]
-SOURCES = ["tests/lib/pool_fixture.c", "tests/crash/copy.c", "tests/crash/digest.c", "tests/crash/workload.c"]
+SOURCES = ["tests/lib/pool_fixture.c", "tests/lib/full_io.c", "tests/crash/copy.c", "tests/crash/digest.c", "tests/crash/workload.c"]
 GLOBS = ["daemon/base/*.c", "daemon/heap/*.c", "daemon/gc/*.c", "daemon/pool/*.c", "proto/topics.c"]
 
 MUTANTS = [

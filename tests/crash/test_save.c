@@ -10,9 +10,9 @@
  *
  * HF_SEED replays one seed, HF_SEEDS says how many, HF_OPS the operations of each. */
 #include "daemon/heap/load.h"
-#include "daemon/heap/save.h"
 #include "tests/crash/copy.h"
 #include "tests/crash/digest.h"
+#include "tests/lib/full_io.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,12 +24,6 @@
 
 #define GROWN_NAMES   2000u  /* more cells than an arena has */
 #define GROWN_OBJECTS 20000u /* more entries than are backed at first */
-
-/* A file that has no room from the n-th write on. */
-struct full_io {
-    struct save_io io;
-    uint64_t writes, fail_at; /* 0: never */
-};
 
 struct attack {
     struct workload work;
@@ -50,15 +44,6 @@ _Noreturn static void die(const struct attack *a, const char *what, const char *
             (unsigned long long)a->seed, (unsigned long long)a->work.done, (unsigned long long)a->saves, what,
             detail[0] != '\0' ? ": " : "", detail);
     exit(1);
-}
-
-static int write_some(const struct save_io *io, int fd, const void *data, uint64_t size, uint64_t offset)
-{
-    /* The save hands back the pointer that it was given, which is the first member of a writable full_io. */
-    struct full_io *full = (struct full_io *)(uintptr_t)io;
-    if (++full->writes == full->fail_at)
-        return -ENOSPC;
-    return pwrite(fd, data, size, (off_t)offset) == (ssize_t)size ? 0 : -EIO;
 }
 
 static int empty_file(const struct attack *a)
@@ -137,11 +122,11 @@ static void check_damaged(struct attack *a)
 static void begin(struct attack *a)
 {
     uint64_t memory = random_between(&a->random, 1, 5) * SAVE_BUFFER;
-    a->io = (struct full_io){.io.write = write_some,
-                             .fail_at = random_once_in(&a->random, 6) ? random_between(&a->random, 1, 6) : 0};
     a->fd = empty_file(a);
+    full_io_open(&a->io, a->fd, &a->random);
     a->lazy = random_once_in(&a->random, 2) ? 1 : (unsigned)random_between(&a->random, 2, 20);
     const struct save_config config = {.fd = a->fd,
+                                       .fd_past = a->io.fd_past,
                                        .memory = memory,
                                        .urgent_memory = random_between(&a->random, 0, 2) * SAVE_BUFFER,
                                        .now_ms = a->work.fx.now_ms,
@@ -170,6 +155,7 @@ static void end(struct attack *a)
         check_saved(a);
         check_damaged(a);
     }
+    full_io_close(&a->io);
     close(a->fd);
 }
 
@@ -196,6 +182,7 @@ static void abandon(struct attack *a)
     a->chain = NULL;
     save_end(a->save);
     a->save = NULL;
+    full_io_close(&a->io);
     close(a->fd);
 }
 

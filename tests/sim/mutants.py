@@ -18,7 +18,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "crash"))
 import mutants as crash  # noqa: E402
 
-SOURCES = ["tests/lib/pool_fixture.c"] + [f"tests/sim/{name}.c" for name in ("graph", "judge", "saved_graph", "savefile")]
+SOURCES = [f"tests/lib/{name}.c" for name in ("pool_fixture", "full_io")] + [
+    f"tests/sim/{name}.c" for name in ("graph", "judge", "saved_graph", "savefile")]
 LIBCHECK = subprocess.run(["pkg-config", "--libs", "check"], capture_output=True, text=True, check=True).stdout.split()
 
 MUTANTS = [

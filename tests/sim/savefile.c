@@ -10,15 +10,6 @@
 
 #define BUFFERS_MOST 5u
 
-static int write_some(const struct save_io *io, int fd, const void *data, uint64_t size, uint64_t offset)
-{
-    /* The save hands back the pointer that it was given, which is the first member of a writable full_io. */
-    struct full_io *full = (struct full_io *)(uintptr_t)io;
-    if (++full->writes == full->fail_at)
-        return -ENOSPC;
-    return pwrite(fd, data, size, (off_t)offset) == (ssize_t)size ? 0 : -EIO;
-}
-
 static int empty_file(void)
 {
     int fd = memfd_create("saved", MFD_CLOEXEC);
@@ -33,9 +24,9 @@ bool savefile_begin(struct savefile *file, struct pool *pool, struct random *ran
     struct mem *mem = pool_mem(pool);
     *file = (struct savefile){.pool = pool, .random = random, .fd = empty_file()};
     file->lazy = random_once_in(random, 2) ? 1 : (unsigned)random_between(random, 2, 20);
-    file->io = (struct full_io){.io.write = write_some,
-                                .fail_at = random_once_in(random, 6) ? random_between(random, 1, 6) : 0};
+    full_io_open(&file->io, file->fd, random);
     const struct save_config config = {.fd = file->fd,
+                                       .fd_past = file->io.fd_past,
                                        .memory = random_between(random, 1, BUFFERS_MOST) * SAVE_BUFFER,
                                        .now_ms = now_ms,
                                        .io = &file->io.io};
@@ -44,6 +35,7 @@ bool savefile_begin(struct savefile *file, struct pool *pool, struct random *ran
     mem->fail_at = 0;
     if (rc == 0)
         return true;
+    full_io_close(&file->io);
     close(file->fd);
     return false;
 }
@@ -74,6 +66,7 @@ void savefile_end(struct savefile *file)
     if (file->chain != NULL)
         save_given_back(file->pool->save, file->chain, 0);
     pool_save_end(file->pool);
+    full_io_close(&file->io);
     close(file->fd);
 }
 

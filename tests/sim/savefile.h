@@ -4,15 +4,8 @@
 #ifndef HF_TESTS_SIM_SAVEFILE_H
 #define HF_TESTS_SIM_SAVEFILE_H
 
-#include "daemon/heap/save.h"
 #include "daemon/pool/internal.h"
-#include "tests/lib/random.h"
-
-/* A file that has no room from the n-th write on. */
-struct full_io {
-    struct save_io io;
-    uint64_t writes, fail_at; /* 0: never */
-};
+#include "tests/lib/full_io.h"
 
 struct savefile {
     struct pool *pool;

@@ -2,6 +2,7 @@
 /* The program: starts the daemon, begins and ends cycles, compares them, ends the daemon. */
 #include "tests/soak/soak.h"
 
+#include "daemon/server/runners.h"
 #include "tests/soak/actors.h"
 #include "tests/soak/client.h"
 #include "tests/soak/quiet.h"
@@ -226,13 +227,13 @@ static void tell_cycle(const struct soak *soak, const struct quiet *quiet, uint6
     fflush(stdout);
 }
 
-#define ERRAND_THREADS 4u /* libuv's, which come with the first errand (daemon/server/errand.c) and stay */
-
 /* As it was before anybody came. */
 static void check_same(struct soak *soak, const struct quiet *before, const struct quiet *now)
 {
-    unsigned more = now->process.threads - before->process.threads;
-    if (now->process.descriptors != before->process.descriptors || (more != 0 && more != ERRAND_THREADS))
+    /* runners come when they are needed, and stay */
+    unsigned most = before->process.threads + soak->options.workers * RUNNERS_MOST;
+    if (now->process.descriptors != before->process.descriptors ||
+        now->process.threads < before->process.threads || now->process.threads > most)
         soak_fail(soak, "%u descriptors and %u threads, at the start %u and %u", now->process.descriptors,
                   now->process.threads, before->process.descriptors, before->process.threads);
 }

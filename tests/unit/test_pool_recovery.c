@@ -462,7 +462,7 @@ static int save_file(void)
     struct save_buffer *chain;
     int fd = memfd_create("saved", MFD_CLOEXEC);
     ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(pool_save_begin(fx.pool, fd, &save), 0);
+    ck_assert_int_eq(pool_save_begin(fx.pool, fd, -1, &save), 0);
     while (!save_is_done(save)) {
         (void)pool_save_step(fx.pool);
         if ((chain = save_take(save)) != NULL)
@@ -525,7 +525,7 @@ START_TEST(files_of_an_older_format_are_read_and_those_of_a_later_one_refused)
         ck_assert_int_eq(pwrite(fd, &header, sizeof header, 0), sizeof header);
         bool reads = format >= SAVED_FORMAT_FIRST && format <= SAVED_FORMAT;
         ck_assert_int_eq(pool_saved_header(fd, &header, error, sizeof error) == 0, reads);
-        ck_assert_int_eq(reads, strstr(error, "this version reads formats 1 to 2") == NULL);
+        ck_assert_int_eq(reads, strstr(error, "this version reads formats 1 to 3") == NULL);
     }
     close(fd);
 }
@@ -562,7 +562,7 @@ START_TEST(a_save_gives_its_memory_back_in_steps)
     unsigned chains = 0;
     int fd = memfd_create("saved", MFD_CLOEXEC);
     (void)put_filled(&fx, fx.a, 4 * MIB, 7);
-    ck_assert_int_eq(pool_save_begin(fx.pool, fd, &save), 0);
+    ck_assert_int_eq(pool_save_begin(fx.pool, fd, -1, &save), 0);
     while (pool_save_has_work(fx.pool))
         (void)pool_save_step(fx.pool);
     save_facts(save, &facts);
@@ -604,7 +604,7 @@ START_TEST(a_save_ends_however_few_buffers_it_gets)
     (void)put_filled(&fx, fx.a, 2 * MIB, 7);
     for (unsigned buffers = 1; buffers <= 9; buffers++) {
         int fd = memfd_create("saved", MFD_CLOEXEC);
-        ck_assert_int_eq(pool_save_begin(fx.pool, fd, &save), 0);
+        ck_assert_int_eq(pool_save_begin(fx.pool, fd, -1, &save), 0);
         mem->limit = mem->used + (buffers - 1) * SAVE_BUFFER; /* it has its first one */
         while (!save_is_done(save))
             ck_assert_msg(save_on(save), "with %u buffers it stands still", buffers);

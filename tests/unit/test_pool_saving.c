@@ -36,7 +36,7 @@ static void begin(void)
 {
     fd = memfd_create("saved", MFD_CLOEXEC);
     ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(pool_save_begin(fx.pool, fd, &save), 0);
+    ck_assert_int_eq(pool_save_begin(fx.pool, fd, -1, &save), 0);
 }
 
 static struct save_facts facts(void)
