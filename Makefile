@@ -383,7 +383,7 @@ DAMAGE = $(call out,asan)/tests/crash/test_damage
 STEPS  = $(call out,release)/tests/crash/attack_step
 
 # What is about threads, under ThreadSanitizer.
-THREADS_C  = $(addprefix $(call out,tsan)/tests/,e2e/test_two_servers unit/test_mailbox unit/test_log)
+THREADS_C  = $(addprefix $(call out,tsan)/tests/,e2e/test_two_servers unit/test_mailbox unit/test_runners unit/test_log)
 THREADS_PY = tests/e2e/test_workers.py
 
 # The soak's program, of one flavour, on daemons of others; and the daemon that tells where it stores.

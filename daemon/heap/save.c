@@ -131,7 +131,7 @@ static int write_buffer(struct save_buffer *buffer)
     int err = -EINVAL;
     if (writer->fd_past >= 0)
         err = writer->io->write(writer->io, writer->fd_past, buffer->bytes, size, buffer->offset);
-    if (err != -EINVAL)
+    if (err != -EINVAL && err != -EOPNOTSUPP)
         return err;
     writer->fd_past = -1; /* a disk with other blocks */
     return write_cached(writer, buffer, size);
@@ -655,6 +655,22 @@ static void free_buffers(struct save *save, struct save_buffer *buffer)
         next = buffer->next;
         mem_unmap(save->heap->mem, buffer, sizeof *buffer);
     }
+}
+
+bool save_throw(struct save *save, unsigned most)
+{
+    assert(save->out == 0);
+    if (save->attached)
+        detach(save);
+    buffer_close(save);
+    if (save->full != NULL) {
+        save->full_last->next = save->spare;
+        save->spare = save->full;
+        save->full = NULL;
+    }
+    save->ended = true;
+    (void)free_spares(save, most);
+    return save->spare != NULL;
 }
 
 void save_end(struct save *save)

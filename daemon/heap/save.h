@@ -106,6 +106,9 @@ bool save_is_done(const struct save *save);
 /* 0 or -errno: it has failed, and nothing more will be done. */
 int save_error(const struct save *save);
 void save_facts(const struct save *save, struct save_facts *ret);
+/* Of one that is done, or comes to nothing, when no chain is out: frees up to `most` buffers, whatever is in them, for all of
+ * them at once could take longer than a turn may. True: there are more. */
+bool save_throw(struct save *save, unsigned most);
 /* At any time when no chain is out; frees it. */
 void save_end(struct save *save);
 

@@ -5,7 +5,7 @@
  *   record, bytes     for each piece of the image that is kept, in any order
  *   record, bytes     the last one: struct saved_end
  *
- * Behind any record, and always behind the last one, there may be zeros up to the next multiple of PAGE_BYTES: whoever writes
+ * Behind any record there may be zeros up to the next multiple of PAGE_BYTES: whoever writes
  * past the system's cache (O_DIRECT) writes whole pages.
  *
  * A piece is one to SAVED_PIECE / PAGE_BYTES pages of one of the two regions, no page is in two of them. Not in the file are

@@ -521,9 +521,9 @@ bool pool_save_has_work(const struct pool *pool);
  * tickets have ended, what only they kept goes in pool_step(), names live. Errors as pool_open(); INTERNAL: the file
  * is damaged, or of another format. The file stays the caller's; the two are the pool's on success. */
 int pool_load(struct pool **ret, const struct pool_config *config, int fd, char *error, size_t error_size);
-/* The name of the pool in such a file. 0; -HF_E_INTERNAL as above. */
-/* Bytes of memory that the pool in such a file takes at least; 0: it cannot be read. */
+/* Bytes of memory that the pool in such a file takes, about; 0: it cannot be read. */
 uint64_t pool_saved_room(int fd);
+/* The name of the pool in such a file. 0; -HF_E_INTERNAL as above. */
 int pool_saved_name(int fd, char ret[HF_POOL_NAME_MAX + 1], char *error, size_t error_size);
 /* Its header; and whether every byte of it is sound. 0; -HF_E_INTERNAL: `error` says what is wrong, and where. */
 int pool_saved_header(int fd, struct saved_header *ret, char *error, size_t error_size);

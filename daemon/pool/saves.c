@@ -5,12 +5,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define NEW_END   ".new"
@@ -164,6 +166,13 @@ enum saves_result saves_prepare(const char *path, void (*removed)(void *data, co
 
 /* ---- a file ---- */
 
+/* There O_DIRECT is allowed and means nothing. */
+static bool is_in_memory(int fd)
+{
+    struct statfs status;
+    return fstatfs(fd, &status) == 0 && status.f_type == TMPFS_MAGIC;
+}
+
 enum saves_result saves_create(const char *path, const char *name, struct saves_file *ret, char *error,
                                size_t error_size)
 {
@@ -178,7 +187,8 @@ enum saves_result saves_create(const char *path, const char *name, struct saves_
     ret->fd = openat(ret->folder, file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     int err = errno;
     if (ret->fd >= 0 && flock(ret->fd, LOCK_EX | LOCK_NB) == 0) {
-        ret->fd_past = openat(ret->folder, file, O_WRONLY | O_DIRECT | O_NOFOLLOW | O_CLOEXEC);
+        if (!is_in_memory(ret->fd))
+            ret->fd_past = openat(ret->folder, file, O_WRONLY | O_DIRECT | O_NOFOLLOW | O_CLOEXEC);
         return SAVES_FINE;
     }
     bool busy = ret->fd < 0 && err == EEXIST;

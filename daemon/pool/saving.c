@@ -10,8 +10,9 @@
 #include <unistd.h>
 
 #define STEP_PIECES 4u
-#define URGENT_SHARE                                                                                         \
-    8u /* of the memory that a pool has left, at most that part is for what must be copied at once */
+/* What must be copied at once may take that part of the memory that a pool has left, within bounds. */
+#define URGENT_SHARE 8u
+#define URGENT_MOST  (512ull << 20)
 
 /* ---- saving ---- */
 
@@ -19,7 +20,9 @@
 static uint64_t urgent_memory(struct pool *pool)
 {
     uint64_t share = mem_left(pool->heap.mem) / URGENT_SHARE;
-    return share > SAVE_URGENT ? share : SAVE_URGENT;
+    if (share < SAVE_URGENT)
+        return SAVE_URGENT;
+    return share < URGENT_MOST ? share : URGENT_MOST;
 }
 
 int pool_save_begin(struct pool *pool, int fd, int fd_past, struct save **ret)
@@ -71,7 +74,7 @@ static int code_of(enum load_result result)
     }
 }
 
-/* What is in the file but zeros: at most one of the 33 pages of a buffer is nothing else. */
+/* What is in the file but zeros: of the 33 pages of a full buffer one is nothing else. */
 uint64_t pool_saved_room(int fd)
 {
     struct stat status;

@@ -216,7 +216,7 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
     conn->turn_bytes += (uint32_t)count;
     uint64_t begin_ns = conn->stash == NULL && (size_t)count <= PARKED_MAX ? 0 : uv_hrtime();
     if (begin_ns != 0)
-        book_turn(&worker->book, begin_ns - worker->turn_ns);
+        book_settle(&worker->book);
     stash_arrived(conn, (uint8_t *)buf->base, (size_t)count);
     end_requests(conn);
     /* Large frames may consist of so many values that to look at one read of them is most of a turn's work. */
@@ -225,7 +225,7 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
     output_flush(conn);
     if (unlikely(worker->traced_count != 0))
         trace_flushed(conn);
-    book_answered(&worker->book, conn);
+    book_answered(&worker->book, conn, conn->turn_requests);
     if (likely(conn->stash == NULL && conn->reading && !conn_blocked(conn) && conn->turn_bytes < TURN_BYTES))
         return;
     settle(conn);

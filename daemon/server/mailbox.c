@@ -25,7 +25,7 @@ static void on_wake(uv_async_t *wake)
     struct message *message;
     uint64_t begin_ns = uv_hrtime();
     worker->active = true;
-    book_turn(&worker->book, begin_ns - worker->turn_ns);
+    book_settle(&worker->book);
     for (unsigned i = 0; i < DELIVER_MAX && (message = take(mailbox)) != NULL; i++) {
         message->kind->deliver(worker, message);
         if (uv_hrtime() - begin_ns > TURN_US * 1000)

@@ -182,6 +182,7 @@ static bool step_pools(struct worker *worker, struct steps *steps)
                 return true;
             }
             more |= step_pool(steps, entry, saves);
+            left |= !saves && pool_save_has_work(entry->pool);
         }
     }
     return left;

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -39,12 +40,13 @@ struct scheduling {
 
 /* SCHED_IDLE would give less still: it could stand still for as long as the machine is busy, and a save with it. Of two
  * threads the one with the shorter slice interrupts the other when it wakes up, from Linux 6.12 on, and before that by
- * priority alone. That it may not be allowed does no harm. */
-static void give_way(void)
+ * priority alone. False: that is not allowed here. */
+static bool give_way(void)
 {
     const struct scheduling low = {
         .size = sizeof low, .policy = SCHED_BATCH, .nice = LOWEST, .runtime = SLICE_NS};
-    (void)syscall(SYS_sched_setattr, 0, &low, 0u);
+    return syscall(SYS_sched_setattr, 0, &low, 0u) == 0 ||
+           setpriority(PRIO_PROCESS, (id_t)gettid(), LOWEST) == 0;
 }
 
 static void serve(void *data)
@@ -52,12 +54,12 @@ static void serve(void *data)
     struct runner *runner = data;
     const uint64_t one = 1;
     pthread_setname_np(pthread_self(), runner->hurries ? "runner-hurries" : "runner");
-    if (!runner->hurries)
-        give_way();
+    bool gives_way = !runner->hurries && give_way();
     for (;;) {
         uv_sem_wait(&runner->start);
         if (runner->chore == NULL)
             return;
+        runner->chore->rests = !gives_way;
         runner->chore->run(runner->chore);
         /* release: what the chore has done is seen by whoever sees this */
         atomic_store_explicit(&runner->done, true, memory_order_release);
@@ -131,19 +133,24 @@ bool runners_do(struct runners *runners, struct chore *chore)
     return true;
 }
 
-/* The first one that waits and may be given to this runner. */
+/* The first one that waits and hurries, or else may be given to this runner. */
 static struct chore *next_chore(struct runners *runners, const struct runner *runner)
 {
     struct list *at, *after;
+    struct chore *found = NULL;
     list_each(at, after, &runners->waiting)
     {
         struct chore *chore = list_entry(at, struct chore, link);
-        if (runner->hurries && !chore->hurries)
+        if (found == NULL && !runner->hurries)
+            found = chore;
+        if (!chore->hurries)
             continue;
-        list_remove(&chore->link);
-        return chore;
+        found = chore;
+        break;
     }
-    return NULL;
+    if (found != NULL)
+        list_remove(&found->link);
+    return found;
 }
 
 static void take_back(struct runners *runners, struct runner *runner)
@@ -171,6 +178,8 @@ static void on_done(uv_poll_t *poll, int status, int events)
     (void)events;
     if (read(runners->fd, &told, sizeof told) != sizeof told)
         return;
+    if (runners->woken != NULL)
+        runners->woken(runners);
     list_each(at, after, &runners->all)
     {
         struct runner *runner = list_entry(at, struct runner, link);

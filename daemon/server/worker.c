@@ -324,8 +324,10 @@ static void on_check(uv_check_t *check)
 {
     struct worker *worker = check->data;
     run_connections(worker);
-    if (worker->due_fired)
+    if (worker->due_fired) {
+        book_settle(&worker->book);
         pace_tell_time(worker);
+    }
     worker->due_fired = false;
     bool more = pace_step(worker);
     more |= events_send(worker);
@@ -382,6 +384,13 @@ static void init_handles(struct worker *worker)
     uv_check_start(&worker->check, on_check);
 }
 
+/* What is to be done about the chores that runners have done may take long. */
+static void on_runners(struct runners *runners)
+{
+    struct worker *worker = list_entry(runners, struct worker, runners);
+    book_settle(&worker->book);
+}
+
 int worker_open(struct worker **ret, struct server *server, unsigned index)
 {
     /* In lines of its own: no other thread's writes slow this one down. */
@@ -415,6 +424,7 @@ int worker_open(struct worker **ret, struct server *server, unsigned index)
     worker->has_loop = true;
     if (runners_open(&worker->runners, worker->mem, &worker->loop) != 0)
         return -HF_E_INTERNAL;
+    worker->runners.woken = on_runners;
     if (mailbox_open(&worker->mailbox, worker, &worker->loop) != 0) {
         runners_close_handle(&worker->runners);
         uv_run(&worker->loop, UV_RUN_DEFAULT);

@@ -231,7 +231,7 @@ static void tell_cycle(const struct soak *soak, const struct quiet *quiet, uint6
 static void check_same(struct soak *soak, const struct quiet *before, const struct quiet *now)
 {
     /* runners come when they are needed, and stay */
-    unsigned most = before->process.threads + soak->options.workers * RUNNERS_MOST;
+    unsigned most = before->process.threads + soak->options.workers * 2 * RUNNERS_MOST;
     if (now->process.descriptors != before->process.descriptors ||
         now->process.threads < before->process.threads || now->process.threads > most)
         soak_fail(soak, "%u descriptors and %u threads, at the start %u and %u", now->process.descriptors,
