@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* daemon/server/pace.c: pools that nothing happens to cost a turn nothing, and yet nothing that is due is missed. */
+#include "daemon/heap/save.h"
 #include "daemon/server/worker.h"
 #include "tests/lib/suite.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define POOLS    5u
@@ -113,7 +115,8 @@ static struct session *put_values(struct pool_entry *entry, unsigned count, uint
 {
     struct session *session;
     const struct session_spec spec = {.anonymous = true, .owner = entry};
-    uint8_t *bytes = calloc(1, size);
+    uint8_t *bytes = malloc(size);
+    memset(bytes, 1, size); /* zeros are not saved */
     worker_clock(worker, entry);
     ck_assert_int_eq(pool_session_open(entry->pool, &spec, &session), 0);
     for (unsigned i = 0; i < count; i++) {
@@ -149,6 +152,41 @@ START_TEST(a_turn_that_only_gives_memory_back_ends)
     }
     ck_assert_uint_ge(turns, 5);
     ck_assert(!pool_has_work(pool));
+}
+END_TEST
+
+/* In a turn that has served somebody a save does one step. What it has left is not forgotten, whatever else the pool did:
+ * else the loop would sleep. */
+START_TEST(a_turn_with_requests_leaves_a_save_for_the_next)
+{
+    struct pool *pool = entries[0]->pool;
+    struct save *save;
+    struct save_facts before, after;
+    int fd = memfd_create("saved", MFD_CLOEXEC);
+    struct session *kept = put_values(entries[0], 400, 200000);
+    struct gc_config config = *pool_gc_config(pool);
+    config.budget_us = GC_BUDGET_US_MOST; /* time ends no turn */
+    pool_gc_set_config(pool, &config);
+    ck_assert_int_eq(pool_save_begin(pool, fd, -1, &save), 0);
+    for (unsigned held = 100; held < 400; held += 10) {
+        pool_session_end(pool, put_values(entries[0], held, 1), REASON_SESSION_END);
+        worker->active = true;
+        save_facts(save, &before);
+        for (bool more = true; more && pool_save_has_work(pool);) {
+            more = pace_step(worker);
+            ck_assert_msg(more || !pool_save_has_work(pool), "%u objects", held);
+            save_facts(save, &after);
+            ck_assert_uint_le(after.copied, before.copied + 4);
+            before = after;
+        }
+        struct save_buffer *chain = save_take(save);
+        if (chain != NULL)
+            save_given_back(save, chain, save_write(chain, NULL, NULL));
+    }
+    ck_assert_uint_gt(after.copied, 2000);
+    pool_save_end(pool);
+    pool_session_end(pool, kept, REASON_SESSION_END);
+    close(fd);
 }
 END_TEST
 
@@ -228,6 +266,7 @@ int main(void)
     tcase_add_test(tcase, pools_without_work_are_left_alone);
     tcase_add_test(tcase, one_with_work_left_stays);
     tcase_add_test(tcase, a_turn_that_only_gives_memory_back_ends);
+    tcase_add_test(tcase, a_turn_with_requests_leaves_a_save_for_the_next);
     tcase_add_test(tcase, a_pool_with_long_steps_keeps_no_other_from_its_own);
     tcase_add_test(tcase, the_first_thing_due_ends_the_sleep_and_is_told);
     tcase_add_test(tcase, what_others_wait_for_survives_a_pool_that_goes);
