@@ -46,7 +46,7 @@ struct save_io {
 #define SAVE_MEMORY     (32u << 20)        /* bytes of buffers, as a rule */
 #define SAVE_MEMORY_MIN SAVE_BUFFER        /* with less it does not begin */
 #define SAVE_URGENT                                                                                          \
-    (96u << 20) /* bytes beyond, if the pool has them, for what must be copied at once: as a rule */
+    (96u << 20) /* bytes beyond, if the pool has them, for what must be copied at once; or more */
 
 /* The file as save_write() knows it. */
 struct save_writer {
