@@ -45,8 +45,7 @@ struct save_io {
 #define SAVE_CHAIN      16u                /* buffers that are out at once, at most */
 #define SAVE_MEMORY     (32u << 20)        /* bytes of buffers, as a rule */
 #define SAVE_MEMORY_MIN SAVE_BUFFER        /* with less it does not begin */
-#define SAVE_URGENT                                                                                          \
-    (96u << 20) /* bytes beyond, if the pool has them, for what must be copied at once; or more */
+#define SAVE_URGENT     (96u << 20)        /* beyond, if the pool has them, for what must be copied at once */
 
 /* The file as save_write() knows it. */
 struct save_writer {

@@ -9,8 +9,8 @@
  *  - a worker never waits for a runner, and a runner holds no lock of the daemon's: one of low priority that is interrupted
  *    while it has something that a worker needs would keep it waiting behind all others. (uv_async_send() is such a thing:
  *    the loop spins until the sender is through. What is left is what the system locks for both: the address space, and the
- *    file of a save when a worker has to write to it.) So a runner is handed its chore before its semaphore is posted, and tells by a
- *    flag and an eventfd that it is done; chores that find no free runner wait at the worker;
+ *    file of a save when a worker has to write to it.) So a runner is handed its chore before its semaphore is posted,
+ *    and tells by a flag and an eventfd that it is done; chores that find no free runner wait at the worker;
  *  - a chore is its runner's from `run` to `done`, which is called in the worker's loop, once;
  *  - the loop does not end before all chores are done.
  *

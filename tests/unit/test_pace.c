@@ -155,8 +155,8 @@ START_TEST(a_turn_that_only_gives_memory_back_ends)
 }
 END_TEST
 
-/* In a turn that has served somebody a save does one step. What it has left is not forgotten, whatever else the pool did:
- * else the loop would sleep. */
+/* In a turn that has served somebody a save does one step. What it has left is not forgotten, whatever else the pool
+ * did: else the loop would sleep. */
 START_TEST(a_turn_with_requests_leaves_a_save_for_the_next)
 {
     struct pool *pool = entries[0]->pool;
