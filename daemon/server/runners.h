@@ -2,8 +2,8 @@
 /* Threads of a worker for what takes milliseconds: errands of its pools, the files of saves.
  *
  * They get a processor when nobody else wants it: a worker that wakes up on the same one has it at once, not when their
- * share of time is used up. A chore that hurries is given to a thread of the ordinary priority, once there is one of the
- * lowest.
+ * share of time is used up. A chore that hurries is given to a thread of the ordinary priority, once there is one of a low
+ * one.
  *
  * What always holds:
  *  - a worker never waits for a runner, and a runner holds no lock of the daemon's: one of low priority that is interrupted

@@ -126,7 +126,7 @@ START_TEST(what_hurries_is_done_while_others_are_not)
     atomic_store(&held, false);
     until_done(4 * RUNNERS_MOST, 1);
     ck_assert_uint_eq(atomic_load(&running_most), 2 * RUNNERS_MOST);
-    ck_assert_int_eq(chores[0].nice, 19);
+    ck_assert_int_eq(chores[0].nice, 10);
     ck_assert_int_eq(chores[2 * RUNNERS_MOST].nice, getpriority(PRIO_PROCESS, (id_t)gettid()));
 }
 END_TEST
