@@ -291,7 +291,8 @@ class Stall(Bench):
         time.sleep(self.STALL_S)  # this is what is measured
         os.kill(self.daemon.process.pid, signal.SIGCONT)
         after = self.pings()
-        poll(lambda: self.pings() > after + 100, "the load to go on")
+        owed = 1.2 * self.RATE * self.STALL_S  # what has become due meanwhile, one after the other at depth 1
+        poll(lambda: self.pings() > after + owed, "the load to go on")
         process.send_signal(signal.SIGINT)
         result = self.checked(self.finish(process)[0])
         self.assertTrue(result["interrupted"])
