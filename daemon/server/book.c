@@ -133,7 +133,8 @@ __attribute__((noinline, cold)) static void note_slow(struct conn *conn, uint64_
     } else if (row.requests == 1 && worker->batch[0].method == row.method && worker->batch[0].id != 0) {
         snprintf(row.args, sizeof row.args, "%llu", (unsigned long long)worker->batch[0].id);
     }
-    name_session(conn, &row);
+    if (conn->turn_requests != 0 || book->suspect_ns != 0) /* else it has sent a part of a request only */
+        name_session(conn, &row);
     memcpy(row.pool, pool_name(conn->entry->pool), strlen(pool_name(conn->entry->pool)));
     slowlog_add(&worker->server->slowlog, &row);
 }

@@ -92,7 +92,7 @@ void book_resumed(struct worker *worker, enum hf_method method, const char *args
 #define book_given_up(book, method)            ((void)(book))
 #define book_flushed(conn)                     ((void)(conn))
 #define book_settle(book)                      ((void)(book))
-#define book_answered(book, conn, count)       ((void)(book))
+#define book_answered(book, conn)              ((void)(book))
 #define book_turn(book, ns)                    ((void)(ns))
 #define book_executed(worker, request, now_ns) ((void)(now_ns))
 #define book_resumed(worker, method, args)     ((void)(worker))
@@ -109,12 +109,12 @@ static inline void book_batch(struct book *book, unsigned count)
     book->batched += count;
 }
 
-/* The replies of `count` requests of a connection, all of which were read in this turn, were handed to its socket. */
-static inline void book_answered(struct book *book, struct conn *conn, uint32_t count)
+/* The replies of a connection's requests, all of which were read in this turn, were handed to its socket. */
+static inline void book_answered(struct book *book, struct conn *conn)
 {
     if (book->batched >= BOOK_TOGETHER)
         book_flushed(conn);
-    else if (count != 0)
+    else
         book->last = conn;
 }
 

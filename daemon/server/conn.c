@@ -225,7 +225,7 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
     output_flush(conn);
     if (unlikely(worker->traced_count != 0))
         trace_flushed(conn);
-    book_answered(&worker->book, conn, conn->turn_requests);
+    book_answered(&worker->book, conn);
     if (likely(conn->stash == NULL && conn->reading && !conn_blocked(conn) && conn->turn_bytes < TURN_BYTES))
         return;
     settle(conn);
