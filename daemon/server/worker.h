@@ -278,6 +278,7 @@ struct conn {
     struct list in_runnable; /* in worker.runnable, or nowhere */
     struct list in_watched;  /* in worker.watched, or nowhere */
     uint64_t number;
+    int fd;                 /* the stream's */
     uint64_t queued;        /* bytes given to uv_write and not yet written */
     uint64_t queued_events; /* of them: a batch of events, see events.c */
     uint64_t watched_size;  /* what was left at the last look */
