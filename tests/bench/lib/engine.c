@@ -152,6 +152,10 @@ static int finish_batch(struct engine *engine, struct connection *connection)
 static int check_received(struct engine *engine, struct connection *connection)
 {
     const struct load_plan *plan = engine->plan;
+    if (plan->protocol->even)
+        connection->received =
+            plan->protocol->even(plan, connection->replies, connection->checked, connection->received,
+                                 plan->spec.depth * plan->reply_bytes);
     uint32_t complete = (uint32_t)(connection->received / plan->reply_bytes);
     size_t partial = connection->received % plan->reply_bytes;
     if (!plan->protocol->check(plan, &connection->batch, connection->replies, connection->checked,

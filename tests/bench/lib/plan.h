@@ -76,6 +76,11 @@ struct load_protocol {
     bool (*check)(const struct load_plan *plan, const struct load_batch *batch, const unsigned char *replies,
                   uint32_t first, uint32_t count);
 
+    /* Brings shorter replies to plan->reply_bytes: of `bytes` received into `room`, the units before `first` are that long
+     * already. The bytes then; NULL when all replies have one length. */
+    size_t (*even)(const struct load_plan *plan, unsigned char *replies, uint32_t first, size_t bytes,
+                   size_t room);
+
     /* Readies a connection's own batch over its still blocking socket; NULL when nothing is to be done. */
     bool (*prime)(const struct load_plan *plan, int fd, unsigned char *requests);
 

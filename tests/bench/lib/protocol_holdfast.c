@@ -11,7 +11,8 @@
 #define RETAIN      24       /* bytes of a retain request, its last 8 the id */
 #define RELEASE     25
 #define COUNT_REPLY (HEAD + 1) /* and a count below 128 */
-#define PUT_REPLY   (HEAD + 9) /* and an id of at least 2^32 */
+#define ID          9          /* one of at least 2^32; see even() */
+#define PUT_REPLY   (HEAD + ID)
 
 static unsigned char *write_big_endian(unsigned char *out, uint64_t number, unsigned bytes)
 {
@@ -147,6 +148,35 @@ static bool check(const struct load_plan *plan, const struct load_batch *batch, 
     return right;
 }
 
+/* Of what begins with that byte; of no integer: of the longest, which the check then looks at. */
+static size_t unsigned_bytes(unsigned char first)
+{
+    switch (first) {
+    case 0xcc: return 2;
+    case 0xcd: return 3;
+    case 0xce: return 5;
+    default: return first < 0x80 ? 1 : ID;
+    }
+}
+
+/* Ids below 2^32 are shorter than others: serials start anywhere, and come past 0 at some time. */
+static size_t even(const struct load_plan *plan, unsigned char *replies, uint32_t first, size_t bytes,
+                   size_t room)
+{
+    size_t at = first * plan->reply_bytes + HEAD;
+    for (; plan->spec.work == LOAD_PUT && at < bytes; at += plan->reply_bytes) {
+        unsigned char *id = replies + at;
+        size_t have = unsigned_bytes(id[0]), head = have > 1;
+        if (have == ID || at + have > bytes || bytes + ID - have > room)
+            continue;
+        uint64_t number = read_big_endian(id + head, (unsigned)(have - head));
+        memmove(id + ID, id + have, bytes - at - have);
+        write_id(id, number);
+        bytes += ID - have;
+    }
+    return bytes;
+}
+
 /* `hello {replay: true}`; its answer ends with the keys that were ignored, of which there are none. */
 static bool greet(int fd)
 {
@@ -181,7 +211,7 @@ static bool prime(const struct load_plan *plan, int fd, unsigned char *requests)
             long n = load_receive(fd, reply + have, PUT_REPLY - have);
             if (n < 0)
                 return false;
-            have += (size_t)n;
+            have = even(plan, reply, 0, have + (size_t)n, sizeof reply);
             if (have > HEAD - 1 && !succeeded(reply, request))
                 return false;
         }
@@ -242,6 +272,7 @@ const struct load_protocol load_holdfast = {.name = "holdfast",
                                             .shape = shape,
                                             .write_unit = write_unit,
                                             .check = check,
+                                            .even = even,
                                             .prime = prime,
                                             .write_item = write_item,
                                             .read_item = read_item};
