@@ -202,37 +202,32 @@ static void judge(struct saving *saving)
 /* False: it still has buffers; some of them are freed in each turn, unless there will be none. */
 static bool end_save(struct saving *saving)
 {
-    struct worker *worker = saving->entry->worker;
     if (saving->save == NULL)
         return true;
-    if (!worker->closed && save_throw(saving->save, THROWN_MOST)) {
-        worker_wake(worker);
+    if (!saving->entry->worker->closed && save_throw(saving->save, THROWN_MOST))
         return false;
-    }
     save_facts(saving->save, &saving->facts);
     pool_save_end(saving->entry->pool);
     saving->save = NULL;
     return true;
 }
 
-static void advance(struct saving *saving)
+/* True: the next turn has to go on with it, whatever else there is. */
+static bool advance(struct saving *saving)
 {
     if (saving->out)
-        return;
+        return false;
     judge(saving);
-    if (saving->code != 0) {
-        if (end_save(saving))
-            give_out(saving, JOB_DISCARD);
-        return;
-    }
-    if (save_is_done(saving->save)) {
-        if (end_save(saving))
-            give_out(saving, JOB_PUBLISH);
-        return;
+    if (saving->code != 0 || save_is_done(saving->save)) {
+        bool ended = end_save(saving);
+        if (ended)
+            give_out(saving, saving->code != 0 ? JOB_DISCARD : JOB_PUBLISH);
+        return !ended;
     }
     saving->chain = save_take(saving->save);
     if (saving->chain != NULL)
         give_out(saving, JOB_WRITE);
+    return false;
 }
 
 static void come_back(struct chore *chore)
@@ -251,18 +246,20 @@ static void come_back(struct chore *chore)
     if (saving->job == JOB_PUBLISH || saving->job == JOB_DISCARD)
         finish(saving);
     else
-        advance(saving);
+        (void)advance(saving); /* and saving_turn() behind it, in this turn */
 }
 
-void saving_turn(struct worker *worker)
+bool saving_turn(struct worker *worker)
 {
     struct list *at, *after;
+    bool more = false;
     if (!list_empty(&worker->savings))
         book_settle(&worker->book);
     list_each(at, after, &worker->savings)
     {
-        advance(list_entry(at, struct saving, link));
+        more |= advance(list_entry(at, struct saving, link));
     }
+    return more;
 }
 
 void saving_abort(struct pool_entry *entry, const char *why)
@@ -270,7 +267,8 @@ void saving_abort(struct pool_entry *entry, const char *why)
     if (entry->saving == NULL)
         return;
     entry->saving->abort = why;
-    advance(entry->saving);
+    if (advance(entry->saving))
+        worker_wake(entry->worker);
 }
 
 void saving_abort_all(struct worker *worker, const char *why)

@@ -38,8 +38,8 @@ struct save_figures {
  * NULL the pool must stay. */
 void saving_abort(struct pool_entry *entry, const char *why);
 void saving_abort_all(struct worker *worker, const char *why);
-/* Once a turn: gives away what is to be written. */
-void saving_turn(struct worker *worker);
+/* Once a turn: gives away what is to be written. True: there is more for the next turn, even if nobody wakes it. */
+bool saving_turn(struct worker *worker);
 /* A pool is there: when its first periodic save is due. */
 void saving_add(struct pool_entry *entry);
 /* The server's rules have changed: if pools are to be saved more or less often, from when on. Those under way go on. */

@@ -332,7 +332,7 @@ static void on_check(uv_check_t *check)
     bool more = pace_step(worker);
     more |= events_send(worker);
     pace_settle(worker);
-    saving_turn(worker);
+    more |= saving_turn(worker);
     more |= pools_dispose(worker);
     more |= stash_dispose(worker);
     more |= !list_empty(&worker->runnable);
