@@ -17,11 +17,17 @@ struct histogram {
     uint64_t sum_ns, max_ns;
 };
 
+/* The bucket of a duration below 2^HISTOGRAM_OCTAVES us. */
+static inline unsigned histogram_bucket_of_short(uint64_t us)
+{
+    unsigned shift = (63 ^ (unsigned)__builtin_clzll(us | 4)) - 2; /* of 4 us and more it leaves 4 ... 7 */
+    return 4 * shift + (unsigned)(us >> shift);
+}
+
 /* The bucket of a duration in us. */
 static inline unsigned histogram_bucket(uint64_t us)
 {
-    unsigned shift = (63 ^ (unsigned)__builtin_clzll(us | 4)) - 2; /* of 4 us and more it leaves 4 ... 7 */
-    unsigned bucket = 4 * shift + (unsigned)(us >> shift);
+    unsigned bucket = histogram_bucket_of_short(us);
     return likely(bucket < HISTOGRAM_BUCKETS) ? bucket : HISTOGRAM_BUCKETS - 1;
 }
 
@@ -35,12 +41,12 @@ static inline uint64_t histogram_bound(unsigned bucket)
     return (uint64_t)(bucket % 4 + 5) << (bucket / 4 - 1);
 }
 
-/* Adds `count` durations of `ns` each, whose bucket is known. */
+/* Adds `count` durations of `ns` each, whose bucket is known; there may be none. */
 static inline void histogram_add_in(struct histogram *histogram, unsigned bucket, uint64_t ns, uint64_t count)
 {
     histogram->counts[bucket] += count;
     histogram->sum_ns += ns * count;
-    if (unlikely(ns > histogram->max_ns))
+    if (unlikely(ns > histogram->max_ns) && count != 0)
         histogram->max_ns = ns;
 }
 

@@ -139,10 +139,16 @@ __attribute__((noinline, cold)) static void note_slow(struct conn *conn, uint64_
     slowlog_add(&worker->server->slowlog, &row);
 }
 
-/* The longest duration that is not slow; UINT64_MAX: nothing is. */
 static uint64_t quick_ns(const struct worker *worker)
 {
-    return atomic_load_explicit(&worker->server->slowlog.threshold_ns, memory_order_relaxed) - 1;
+    return atomic_load_explicit(&worker->server->slowlog.quick_ns, memory_order_relaxed);
+}
+
+/* Of what is not quick. */
+static bool is_slow(const struct worker *worker, uint64_t ns)
+{
+    uint64_t threshold = atomic_load_explicit(&worker->server->slowlog.threshold_ns, memory_order_relaxed);
+    return threshold != 0 && ns >= threshold;
 }
 
 void book_executed(struct worker *worker, const struct request *request, uint64_t now_ns)
@@ -195,7 +201,7 @@ static __attribute__((noinline)) void time_all(struct conn *conn, uint64_t ns)
     book->batched = 0;
     if ((set | more) == 0)
         return;
-    if (unlikely(ns > quick_ns(worker)))
+    if (unlikely(is_slow(worker, ns)))
         note_slow(conn, ns);
     book->suspect_ns = 0;
     book->fresh[0] = 0;
@@ -205,37 +211,34 @@ static __attribute__((noinline)) void time_all(struct conn *conn, uint64_t ns)
         time_others(book, ns);
 }
 
-/* What is to be timed of the hot path. */
-struct turn {
-    uint64_t ns, left; /* left: requests that are not timed yet */
-    unsigned bucket;
-};
-
-/* Times a method, if it has 1 ... left requests and a histogram, and takes them off. */
-static inline bool time_some(struct book *book, struct turn *turn, unsigned method)
+/* Times a method, if it has a histogram; returns how many requests of it were not timed yet. */
+static inline uint64_t time_hot(struct book *book, unsigned method, uint64_t ns, unsigned bucket)
 {
     struct histogram *durations = book->durations[method];
     uint64_t own = book->untimed[method];
-    if (own - 1 >= turn->left || durations == NULL) /* or own == 0 */
-        return false;
-    histogram_add_in(durations, turn->bucket, turn->ns, own);
+    if (unlikely(durations == NULL))
+        return 0;
+    histogram_add_in(durations, bucket, ns, own);
     book->untimed[method] = 0;
     book->timed[method] += own;
-    turn->left -= own;
-    return true;
+    return own;
 }
 
 /* Nearly always all that is not timed yet has one method of the hot path, that of the last batch's first request, or
  * also that of its second. */
-void book_time_turn(struct conn *conn, uint64_t ns, uint64_t us)
+void book_time_turn(struct worker *worker, uint64_t ns, uint64_t us)
 {
-    struct worker *worker = conn->worker;
     struct book *book = &worker->book;
-    struct turn turn = {.ns = ns, .left = book->batched, .bucket = histogram_bucket(us)};
+    struct conn *conn = book->last;
+    uint64_t left = book->batched;
     book->last = NULL;
-    bool hot = likely(ns <= quick_ns(worker)) && time_some(book, &turn, worker->batch[0].method) &&
-               (turn.left == 0 || (time_some(book, &turn, worker->batch[1].method) && turn.left == 0));
-    if (likely(hot))
+    if (likely(ns <= quick_ns(worker))) {
+        unsigned bucket = histogram_bucket_of_short(us);
+        left -= time_hot(book, worker->batch[0].method, ns, bucket);
+        if (left != 0)
+            left -= time_hot(book, worker->batch[1].method, ns, bucket);
+    }
+    if (likely(left == 0))
         book->batched = 0;
     else
         time_all(conn, ns);
@@ -245,8 +248,9 @@ void book_flushed(struct conn *conn)
 {
     struct book *book = &conn->worker->book;
     book->seen_ns = monotonic_ns(book);
+    book->last = conn;
     uint64_t ns = book->seen_ns - conn->read_ns;
-    book_time_turn(conn, ns, ns / 1000);
+    book_time_turn(conn->worker, ns, ns / 1000);
 }
 
 void book_settle(struct book *book)

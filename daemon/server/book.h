@@ -93,7 +93,7 @@ void book_resumed(struct worker *worker, enum hf_method method, const char *args
 #define book_flushed(conn)                     ((void)(conn))
 #define book_settle(book)                      ((void)(book))
 #define book_answered(book, conn)              ((void)(book))
-#define book_turn(book, ns)                    ((void)(ns))
+#define book_turn(worker, ns)                  ((void)(ns))
 #define book_executed(worker, request, now_ns) ((void)(now_ns))
 #define book_resumed(worker, method, args)     ((void)(worker))
 #else
@@ -118,14 +118,12 @@ static inline void book_answered(struct book *book, struct conn *conn)
         book->last = conn;
 }
 
-void book_time_turn(struct conn *last, uint64_t ns, uint64_t us);
+/* What is to be timed took `ns`; `us` of it are whole ones. */
+void book_time_turn(struct worker *worker, uint64_t ns, uint64_t us);
 
 /* As book_settle(), of who has just looked at the clock: the turn began `ns` ago. */
-static inline void book_turn(struct book *book, uint64_t ns)
-{
-    if (book->last != NULL)
-        book_time_turn(book->last, ns, ns / 1000);
-}
+#define book_turn(worker, ns)                                                                                \
+    ((worker)->book.last == NULL ? (void)0 : book_time_turn((worker), (ns), (ns) / 1000))
 
 /* A request has begun; it does not end here, but at another worker. */
 static inline void book_begin(struct book *book, enum hf_method method)

@@ -175,7 +175,7 @@ static bool step_pools(struct worker *worker, struct steps *steps)
             worker_clock(worker, entry);
             if (steps->begin_ns == 0) {
                 steps->begin_ns = steps->now_ns = uv_hrtime();
-                book_turn(&worker->book, steps->begin_ns - worker->turn_ns);
+                book_turn(worker, steps->begin_ns - worker->turn_ns);
             }
             if (is_over(steps, entry)) {
                 list_begin_with(&worker->pace.touched, at);

@@ -400,7 +400,7 @@ bool pools_dispose(struct worker *worker)
     if (list_empty(&worker->disposals))
         return false;
     uint64_t now_ns = uv_hrtime(), until_ns = now_ns + DISPOSE_NS;
-    book_turn(&worker->book, now_ns - worker->turn_ns);
+    book_turn(worker, now_ns - worker->turn_ns);
     struct list *at, *after;
     bool more = false;
     list_each(at, after, &worker->disposals)

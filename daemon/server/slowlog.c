@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/server/slowlog.h"
 
+#include "daemon/base/histogram.h"
+
 #include <stdlib.h>
+
+#define SHORT_NS ((1000ull << HISTOGRAM_OCTAVES) - 1)
 
 int slowlog_open(struct slowlog *slowlog, struct mem *mem)
 {
-    *slowlog = (struct slowlog){.mem = mem, .first = 1, .next = 1};
+    *slowlog = (struct slowlog){.mem = mem, .first = 1, .next = 1, .quick_ns = SHORT_NS};
     return uv_mutex_init(&slowlog->lock);
 }
 
@@ -18,7 +22,10 @@ void slowlog_close(struct slowlog *slowlog)
 
 void slowlog_set(struct slowlog *slowlog, uint64_t threshold_us)
 {
-    atomic_store_explicit(&slowlog->threshold_ns, threshold_us * 1000, memory_order_relaxed);
+    uint64_t ns = threshold_us * 1000, longest_ns = ns - 1; /* 0: UINT64_MAX */
+    atomic_store_explicit(&slowlog->threshold_ns, ns, memory_order_relaxed);
+    atomic_store_explicit(&slowlog->quick_ns, longest_ns < SHORT_NS ? longest_ns : SHORT_NS,
+                          memory_order_relaxed);
 }
 
 uint64_t slowlog_threshold_us(const struct slowlog *slowlog)

@@ -31,7 +31,9 @@ struct slow_row {
 
 struct slowlog {
     _Atomic uint64_t threshold_ns; /* 0: off */
-    _Atomic uint64_t count;        /* of all rows so far */
+    /* The longest duration that is neither slow nor beyond a histogram: what is at most that long needs no second look. */
+    _Atomic uint64_t quick_ns;
+    _Atomic uint64_t count; /* of all rows so far */
     struct mem *mem;
     uv_mutex_t lock;
     struct slow_row *rows; /* under the lock, as what follows; NULL: none was needed yet */

@@ -317,7 +317,7 @@ static void count_turn(struct worker *worker)
     uint64_t ns = uv_hrtime() - worker->turn_ns;
     if (ns / 1000 > worker->counters.turn_us_max)
         worker->counters.turn_us_max = ns / 1000;
-    book_turn(&worker->book, ns);
+    book_turn(worker, ns);
 }
 
 static void on_check(uv_check_t *check)
