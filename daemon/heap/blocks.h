@@ -10,7 +10,10 @@
  * from what its owner knows (the length of a value, the number of slots); only in the area of cells is it
  * truth, one byte a run in `types`, because nobody else knows it.
  *
- * Invariants: a run is in the list `partial` of its class exactly when it has a free block; an arena of runs
+ * While a save is under way (save.h), a block given out in a page that is not copied yet has the page copied first. So what is
+ * free in such pages is set aside, and new blocks go into new arenas, of which the save knows nothing, up to some bytes.
+ *
+ * Invariants: a run is in the list `partial` or `aside` of its class exactly when it has a free block; an arena of runs
  * or of large values is in the list of its kind exactly when it has a free place; neither is in a list in an arena that
  * is being left; an arena is backed, and may be touched, unless it is FREE (or a part of a huge value not written yet, or
  * SPARE and in no list: it is being made ready or given back, a piece at a time).
@@ -66,7 +69,7 @@ struct arena {
 };
 
 struct run {
-    uint32_t prev, next; /* in `partial` */
+    uint32_t prev, next; /* in `partial` or `aside` */
     uint16_t free;       /* blocks; + RUN_LEAVING */
     uint8_t class;       /* + 1; 0: no run starts here */
     uint8_t hint;        /* no word of the bitmap below has a free bit */
@@ -75,6 +78,10 @@ struct run {
 /* Of a run in an arena that is being left. So many free blocks are never reached by counting: what becomes free there
  * neither brings the run back into a list nor gives it back, and whoever frees a block need not ask. */
 #define RUN_LEAVING 0x8000u
+
+struct run_list {
+    uint32_t first, last; /* RUN_NONE: it is empty */
+};
 
 struct blocks {
     struct region *region;
@@ -88,7 +95,9 @@ struct blocks {
     struct block_class class[BLOCK_CLASSES_MAX];
     unsigned classes;
     struct reserve runs, bitmaps, arenas; /* of bitmaps only the parts of arenas that are `mapped` */
-    uint32_t partial[BLOCK_CLASSES_MAX];  /* head runs */
+    struct run_list partial[BLOCK_CLASSES_MAX], aside[BLOCK_CLASSES_MAX];
+    uint64_t
+        aside_left; /* bytes of runs that may be made though there are some aside; 0: nothing is put aside */
     uint32_t
         list[ARENA_LISTS];  /* heads of arenas with a free place: by kind, LARGE ones by their largest gap */
     struct freeset free;    /* arenas below arenas_top that are FREE */
@@ -143,6 +152,9 @@ static inline void blocks_reuse(struct blocks *blocks, unsigned class, uint64_t 
     blocks->live_bytes += (class + 1) * 8u;
     region_touch(blocks->region, blocks->at + offset, (class + 1) * 8u);
 }
+/* A save begins: what is free now is put aside until blocks_set_back(), as long as no more than `bytes` are used instead. */
+void blocks_set_aside(struct blocks *blocks, uint64_t bytes);
+void blocks_set_back(struct blocks *blocks);
 /* What blocks_free() of that block will look at. */
 void blocks_prefetch(const struct blocks *blocks, unsigned class, uint64_t offset);
 
@@ -171,6 +183,8 @@ int blocks_prepare(struct blocks *blocks, bool runs);
 /* One piece of work: gives a piece of an arena back. false: nothing to do. */
 bool blocks_step(struct blocks *blocks);
 bool blocks_has_work(const struct blocks *blocks);
+/* Whether a save would have to copy at once what the next piece of work gives back. */
+bool blocks_gives_owed(const struct blocks *blocks);
 
 /* ---- leaving arenas (leave.c): whoever owns the blocks moves them away ---- */
 

@@ -58,6 +58,8 @@ struct region {
  * a store into truth that can be reached, and the moment in which something free is given out to be written. What is
  * derived may change unseen. */
 void save_touch(struct region *region, uint64_t offset, uint64_t size);
+/* Whether that page of values would have to be copied first. A save is under way. */
+bool save_owes(const struct region *region, uint64_t offset);
 
 static inline void region_touch(struct region *region, uint64_t offset, uint64_t size)
 {

@@ -370,6 +370,11 @@ void save_touch(struct region *region, uint64_t offset, uint64_t size)
     }
 }
 
+bool save_owes(const struct region *region, uint64_t offset)
+{
+    return !is_done(region->save, region_number(region->save, region), offset / PAGE_BYTES);
+}
+
 void save_backs(struct region *region, uint64_t offset, uint64_t size)
 {
     struct save *save = region->save;
@@ -642,6 +647,7 @@ int save_begin(struct heap *heap, const struct save_config *config, struct save 
     pass_over_free(save, 0, &heap->cells);
     pass_over_free(save, 0, &heap->lists);
     pass_over_free(save, 1, &heap->payloads);
+    blocks_set_aside(&heap->payloads, heap_is_nearly_full(heap) ? 0 : config->new_memory);
     heap->hurries = false;
     save->attached = true;
     heap->meta.save = heap->values.save = save;
@@ -679,6 +685,7 @@ void save_end(struct save *save)
     assert(save->out == 0);
     if (save->attached)
         detach(save);
+    blocks_set_back(&save->heap->payloads);
     free_buffers(save, save->filling);
     free_buffers(save, save->full);
     free_buffers(save, save->spare);

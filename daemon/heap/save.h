@@ -68,6 +68,7 @@ struct save_config {
     int fd;      /* an empty file to be written; stays the caller's */
     int fd_past; /* the same file, written past the system's cache (O_DIRECT); -1: that cannot be */
     uint64_t memory, urgent_memory; /* of buffers; beyond, for what must be copied at once */
+    uint64_t new_memory; /* that blocks may take, so that less has to be copied at once (blocks.h) */
     uint64_t now_ms;
     uint64_t names, tickets, sessions; /* for the header */
     const struct save_io *io;          /* NULL: the real one */

@@ -25,12 +25,20 @@ static uint64_t urgent_memory(struct pool *pool)
     return share < URGENT_MOST ? share : URGENT_MOST;
 }
 
+/* The same part of what is left, but nothing of the last of it. */
+static uint64_t new_memory(struct pool *pool)
+{
+    uint64_t share = mem_left(pool->heap.mem) / URGENT_SHARE;
+    return share < URGENT_MOST ? share : URGENT_MOST;
+}
+
 int pool_save_begin(struct pool *pool, int fd, int fd_past, struct save **ret)
 {
     const struct save_config config = {.fd = fd,
                                        .fd_past = fd_past,
                                        .memory = SAVE_MEMORY,
                                        .urgent_memory = urgent_memory(pool),
+                                       .new_memory = new_memory(pool),
                                        .now_ms = pool->now_ms,
                                        .names = pool->names_count,
                                        .tickets = pool->tickets_count,

@@ -129,6 +129,7 @@ static void begin(struct attack *a)
                                        .fd_past = a->io.fd_past,
                                        .memory = memory,
                                        .urgent_memory = random_between(&a->random, 0, 2) * SAVE_BUFFER,
+                                       .new_memory = random_between(&a->random, 0, 1) * ARENA_BYTES,
                                        .now_ms = a->work.fx.now_ms,
                                        .io = &a->io.io};
     a->digest = digest_count(a->work.fx.pool, &a->objects);
