@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/server/saving.h"
 
+#include "daemon/heap/save.h"
 #include "daemon/server/handlers.h"
 #include "daemon/server/worker.h"
 
@@ -10,7 +11,9 @@
 #include <string.h>
 #include <time.h>
 
-#define THROWN_MOST 8u /* buffers freed in a turn: 10 to 20 us each */
+#define THROWN_MOST 8u        /* buffers freed in a turn: 10 to 20 us each */
+#define GENTLE      16u       /* beside requests the thread uses that part of a processor */
+#define REST_MOST   20000000u /* ns */
 #define NO_MEMORY   "no memory or no thread for a save"
 #define RUNNING     "a save of this pool is running; try again when it is done"
 
@@ -33,6 +36,9 @@ struct saving {
     /* The thread's while `out` (but for entry and worker, which it leaves alone). */
     bool out;
     struct chore chore; /* hurries: buffers are few */
+    bool gentle;        /* requests are served meanwhile */
+    uint64_t bytes_in;  /* that the worker had read when the thread was given something last */
+    uint64_t cpu_ns;    /* processor time of the thread at its last rest */
     enum job job;
     struct save_buffer *chain;
     int err; /* of a write: -errno */
@@ -56,18 +62,23 @@ struct wait {
 
 /* ---- the thread ---- */
 
-/* Of a thread like any other: one that writes for milliseconds is not interrupted when a worker has something to do on
- * the same processor, so it stops by itself for a moment after each buffer. */
+/* Beside requests a save takes its time: what it uses of a processor (the system's writing most of all, which is not
+ * interrupted when a worker wakes up) they wait for, and the busier the processor is the longer it takes to catch up.
+ * A thread like any other rests for a moment at least, so that a worker may run. */
 static void rest(void *data)
 {
-    const struct timespec moment = {.tv_nsec = 1};
-    (void)data;
+    struct saving *saving = data;
+    uint64_t cpu_ns = thread_cpu_ns(),
+             rest_ns = saving->gentle ? (cpu_ns - saving->cpu_ns) * (GENTLE - 1) : 1;
+    const struct timespec moment = {.tv_nsec = (long)(rest_ns < REST_MOST ? rest_ns : REST_MOST)};
+    saving->cpu_ns = cpu_ns;
     (void)nanosleep(&moment, NULL);
 }
 
 static void write_chain(struct saving *saving)
 {
-    saving->err = save_write(saving->chain, saving->chore.rests ? rest : NULL, NULL);
+    saving->cpu_ns = thread_cpu_ns();
+    saving->err = save_write(saving->chain, saving->gentle || saving->chore.rests ? rest : NULL, saving);
 }
 
 static void publish(struct saving *saving)
@@ -168,8 +179,11 @@ static void finish(struct saving *saving)
 /* False: there is no thread; never but for the first job. */
 static bool give_out(struct saving *saving, enum job job)
 {
+    uint64_t bytes_in = saving->entry->worker->counters.bytes_in;
     saving->job = job;
     saving->chore.hurries = job == JOB_WRITE && save_hurries(saving->save);
+    saving->gentle = job == JOB_WRITE && bytes_in != saving->bytes_in && !save_is_short(saving->save);
+    saving->bytes_in = bytes_in;
     saving->out = runners_do(&saving->entry->worker->runners, &saving->chore);
     return saving->out;
 }
