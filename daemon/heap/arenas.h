@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Inside of the blocks; for blocks.c, leave.c, pieces.c and walk.c only. */
+/* Inside of the blocks; for aside.c, blocks.c, leave.c, pieces.c and walk.c only. */
 #ifndef HEAP_ARENAS_H
 #define HEAP_ARENAS_H
 
@@ -60,8 +60,23 @@ void arena_relist(struct blocks *b, uint32_t n);
 /* Of an arena in which nothing is used any more. */
 void arena_give(struct blocks *b, uint32_t n);
 
-/* A run into the list of those of its class that have room, and out of it. */
+/* A run into a list of those of its class that have room, and out of it. */
 void run_list(struct blocks *b, uint32_t r);
+void run_list_in(struct blocks *b, struct free_runs *list, uint32_t r);
 void run_unlist(struct blocks *b, uint32_t r);
+/* Puts all runs of a class that are aside in front of those that are not. */
+void run_lists_join(struct blocks *b, unsigned class);
+
+/* Whether new blocks go where no save has to copy anything for them. */
+static inline bool blocks_put_aside(const struct blocks *b)
+{
+    return unlikely(b->aside_left > 0) && b->region->save != NULL;
+}
+
+/* Whether a save that is under way has not copied it yet. */
+static inline bool run_is_owed(const struct blocks *b, uint32_t r)
+{
+    return save_owes(b->region, b->at + (uint64_t)r * RUN_BYTES);
+}
 
 #endif

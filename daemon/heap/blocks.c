@@ -34,7 +34,7 @@ int blocks_init(struct blocks *b, struct region *region, uint64_t at, uint64_t b
     b->runs_end = b->arenas_end < runs_end ? b->arenas_end : (uint32_t)runs_end;
     for (unsigned k = 0; k < classes; k++) {
         b->class[k] = class_of(sizes[k], sizes[k] <= 512 ? 4 : sizes[k] <= 4096 ? 16 : 64);
-        b->partial[k] = b->aside[k] = (struct run_list){RUN_NONE, RUN_NONE};
+        b->partial[k] = b->aside[k] = (struct free_runs){RUN_NONE, RUN_NONE};
     }
     for (unsigned k = 0; k < ARENA_LISTS; k++)
         b->list[k] = RUN_NONE;
@@ -282,81 +282,6 @@ static void pages_give(struct blocks *b, uint32_t n, unsigned first, unsigned pa
 
 /* ---- runs ---- */
 
-static void list_run(struct blocks *b, struct run_list *list, uint32_t r)
-{
-    struct run *run = &runs(b)[r];
-    run->prev = RUN_NONE;
-    run->next = list->first;
-    if (list->first != RUN_NONE)
-        runs(b)[list->first].prev = r;
-    else
-        list->last = r;
-    list->first = r;
-}
-
-/* Whether new blocks go where no save has to copy anything for them. */
-static bool puts_aside(const struct blocks *b)
-{
-    return unlikely(b->aside_left > 0) && b->region->save != NULL;
-}
-
-static bool owes(const struct blocks *b, uint32_t r)
-{
-    return save_owes(b->region, b->at + (uint64_t)r * RUN_BYTES);
-}
-
-__attribute__((noinline)) void run_list(struct blocks *b, uint32_t r)
-{
-    unsigned class = runs(b)[r].class - 1u;
-    list_run(b, puts_aside(b) && owes(b, r) ? &b->aside[class] : &b->partial[class], r);
-}
-
-void run_unlist(struct blocks *b, uint32_t r)
-{
-    struct run *run = &runs(b)[r];
-    struct run_list *partial = &b->partial[run->class - 1], *aside = &b->aside[run->class - 1];
-    if (run->prev != RUN_NONE)
-        runs(b)[run->prev].next = run->next;
-    else
-        (partial->first == r ? partial : aside)->first = run->next;
-    if (run->next != RUN_NONE)
-        runs(b)[run->next].prev = run->prev;
-    else
-        (partial->last == r ? partial : aside)->last = run->prev;
-}
-
-/* Puts all that is aside in front of what is not. */
-static void set_back(struct blocks *b, unsigned class)
-{
-    struct run_list *partial = &b->partial[class], *aside = &b->aside[class];
-    if (aside->first == RUN_NONE)
-        return;
-    runs(b)[aside->last].next = partial->first;
-    if (partial->first != RUN_NONE)
-        runs(b)[partial->first].prev = aside->last;
-    else
-        partial->last = aside->last;
-    partial->first = aside->first;
-    *aside = (struct run_list){RUN_NONE, RUN_NONE};
-}
-
-void blocks_set_aside(struct blocks *b, uint64_t bytes)
-{
-    blocks_set_back(b);
-    b->aside_left = bytes;
-    for (unsigned class = 0; class < b->classes && bytes > 0; class ++) {
-        b->aside[class] = b->partial[class];
-        b->partial[class] = (struct run_list){RUN_NONE, RUN_NONE};
-    }
-}
-
-void blocks_set_back(struct blocks *b)
-{
-    b->aside_left = 0;
-    for (unsigned class = 0; class < b->classes; class ++)
-        set_back(b, class);
-}
-
 /* All blocks free; the bits beyond the last block are set for ever. */
 static void run_clear(struct blocks *b, uint32_t r, unsigned class)
 {
@@ -374,7 +299,7 @@ static void run_clear(struct blocks *b, uint32_t r, unsigned class)
 static uint32_t arena_with_room(const struct blocks *b, enum arena_kind kind)
 {
     uint32_t n = b->list[kind];
-    return n != RUN_NONE && puts_aside(b) && owes(b, n * RUNS_AN_ARENA) ? RUN_NONE : n;
+    return n != RUN_NONE && blocks_put_aside(b) && run_is_owed(b, n * RUNS_AN_ARENA) ? RUN_NONE : n;
 }
 
 /* It is in no list yet. */
@@ -412,20 +337,20 @@ static __attribute__((noinline)) int run_more(struct blocks *b, unsigned class)
     uint64_t bytes = b->class[class].pages * PAGE_BYTES;
     uint32_t r;
     int err = -ENOMEM;
-    if (puts_aside(b) || b->aside[class].first == RUN_NONE)
+    if (blocks_put_aside(b) || b->aside[class].first == RUN_NONE)
         err = run_new(b, class, &r);
     if (err != 0 && b->aside[class].first != RUN_NONE) {
-        set_back(b, class);
+        run_lists_join(b, class);
         return 0;
     }
-    if (err != 0 && puts_aside(b)) { /* what is free may lie in arenas that are passed over */
+    if (err != 0 && blocks_put_aside(b)) { /* what is free may lie in arenas that are passed over */
         blocks_set_back(b);
         err = run_new(b, class, &r);
     }
     if (err != 0)
         return err;
     b->aside_left -= b->aside_left < bytes ? b->aside_left : bytes;
-    list_run(b, &b->partial[class], r);
+    run_list_in(b, &b->partial[class], r);
     return 0;
 }
 
@@ -471,7 +396,7 @@ int blocks_alloc(struct blocks *b, unsigned class, uint64_t *ret_offset)
 bool blocks_lacks_run(const struct blocks *b, unsigned class)
 {
     bool has_run =
-        b->partial[class].first != RUN_NONE || (b->aside[class].first != RUN_NONE && !puts_aside(b));
+        b->partial[class].first != RUN_NONE || (b->aside[class].first != RUN_NONE && !blocks_put_aside(b));
     return !has_run && arena_with_room(b, kind_of(&b->class[class])) == RUN_NONE &&
            arena_spare(b, b->runs_end) == RUN_NONE;
 }

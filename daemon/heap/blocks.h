@@ -79,7 +79,7 @@ struct run {
  * neither brings the run back into a list nor gives it back, and whoever frees a block need not ask. */
 #define RUN_LEAVING 0x8000u
 
-struct run_list {
+struct free_runs {
     uint32_t first, last; /* RUN_NONE: it is empty */
 };
 
@@ -95,7 +95,7 @@ struct blocks {
     struct block_class class[BLOCK_CLASSES_MAX];
     unsigned classes;
     struct reserve runs, bitmaps, arenas; /* of bitmaps only the parts of arenas that are `mapped` */
-    struct run_list partial[BLOCK_CLASSES_MAX], aside[BLOCK_CLASSES_MAX];
+    struct free_runs partial[BLOCK_CLASSES_MAX], aside[BLOCK_CLASSES_MAX];
     uint64_t
         aside_left; /* bytes of runs that may be made though there are some aside; 0: nothing is put aside */
     uint32_t

@@ -419,8 +419,8 @@ bool heap_need_memory(struct heap *heap)
     return value_spares_give(heap);
 }
 
-/* Values that have something to give back now. While a save is under way, those whose turn to be copied comes anyway are
- * not copied at once for that. */
+/* Values that have something to give back now. While a save is under way, those whose turn to be copied comes anyway
+ * are not copied at once for that. */
 static bool values_give(const struct heap *heap)
 {
     bool waits = heap->meta.save != NULL && !heap->hurries && !heap_is_nearly_full(heap);

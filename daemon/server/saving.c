@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon/server/saving.h"
 
-#include "daemon/heap/save.h"
 #include "daemon/server/handlers.h"
 #include "daemon/server/worker.h"
 

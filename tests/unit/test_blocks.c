@@ -273,6 +273,33 @@ START_TEST(it_agrees_with_a_map)
 }
 END_TEST
 
+#define HOLE 2048u
+
+/* One hole in each run, then all of them again: no run with a free block is lost, whichever list it was in. */
+START_TEST(what_is_set_aside_is_found_again)
+{
+    unsigned a_run = blocks.class[payload_class(HOLE)].count, holes = PIECES_MAX / a_run;
+    for (unsigned k = 0; k < holes * a_run; k++)
+        ck_assert(add(HOLE));
+    uint32_t runs = blocks.run_count[payload_class(HOLE)];
+    for (unsigned k = 0; k < holes; k++) {
+        if (k == holes / 2 || k == holes * 3 / 4)
+            blocks_set_aside(&blocks,
+                             ARENA_BYTES); /* what becomes free from now on is not aside: nobody saves */
+        drop(k * (a_run - 1));             /* the last one takes its place */
+    }
+    ck_assert_uint_ne(blocks.aside[payload_class(HOLE)].first, RUN_NONE);
+    ck_assert_uint_ne(blocks.partial[payload_class(HOLE)].first, RUN_NONE);
+    if (_i == 0)
+        blocks_set_back(&blocks);
+    for (unsigned k = 0; k < holes; k++)
+        ck_assert(add(HOLE));
+    ck_assert_uint_eq(blocks.run_count[payload_class(HOLE)], runs);
+    check_all();
+    drop_all();
+}
+END_TEST
+
 START_TEST(memory_comes_back)
 {
     struct random random = {.state = 77};
@@ -653,6 +680,7 @@ int main(void)
     tcase_add_test(tc, runs_leave_little_behind_their_last_block);
     tcase_add_test(tc, payloads_of_a_page_are_aligned);
     tcase_add_loop_test(tc, it_agrees_with_a_map, 0, 4);
+    tcase_add_loop_test(tc, what_is_set_aside_is_found_again, 0, 2);
     tcase_add_test(tc, memory_comes_back);
     tcase_add_test(tc, one_that_comes_and_goes_does_not_flap);
     tcase_add_test(tc, the_lowest_place_is_taken_first);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Runs with a free block, in two lists for each class: those that are used, and those that are not while a save would have to
+ * copy what is in them first. */
+#include "daemon/heap/arenas.h"
+
+void run_list_in(struct blocks *b, struct free_runs *list, uint32_t r)
+{
+    struct run *run = &runs(b)[r];
+    run->prev = RUN_NONE;
+    run->next = list->first;
+    if (list->first != RUN_NONE)
+        runs(b)[list->first].prev = r;
+    else
+        list->last = r;
+    list->first = r;
+}
+
+__attribute__((noinline)) void run_list(struct blocks *b, uint32_t r)
+{
+    unsigned class = runs(b)[r].class - 1u;
+    run_list_in(b, blocks_put_aside(b) && run_is_owed(b, r) ? &b->aside[class] : &b->partial[class], r);
+}
+
+void run_unlist(struct blocks *b, uint32_t r)
+{
+    struct run *run = &runs(b)[r];
+    struct free_runs *partial = &b->partial[run->class - 1], *aside = &b->aside[run->class - 1];
+    if (run->prev != RUN_NONE)
+        runs(b)[run->prev].next = run->next;
+    else
+        (partial->first == r ? partial : aside)->first = run->next;
+    if (run->next != RUN_NONE)
+        runs(b)[run->next].prev = run->prev;
+    else
+        (partial->last == r ? partial : aside)->last = run->prev;
+}
+
+void run_lists_join(struct blocks *b, unsigned class)
+{
+    struct free_runs *partial = &b->partial[class], *aside = &b->aside[class];
+    if (aside->first == RUN_NONE)
+        return;
+    runs(b)[aside->last].next = partial->first;
+    if (partial->first != RUN_NONE)
+        runs(b)[partial->first].prev = aside->last;
+    else
+        partial->last = aside->last;
+    partial->first = aside->first;
+    *aside = (struct free_runs){RUN_NONE, RUN_NONE};
+}
+
+void blocks_set_aside(struct blocks *b, uint64_t bytes)
+{
+    blocks_set_back(b);
+    b->aside_left = bytes;
+    for (unsigned class = 0; class < b->classes && bytes > 0; class ++) {
+        b->aside[class] = b->partial[class];
+        b->partial[class] = (struct free_runs){RUN_NONE, RUN_NONE};
+    }
+}
+
+void blocks_set_back(struct blocks *b)
+{
+    b->aside_left = 0;
+    for (unsigned class = 0; class < b->classes; class ++)
+        run_lists_join(b, class);
+}
