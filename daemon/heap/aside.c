@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Runs with a free block, in two lists for each class: those that are used, and those that are not while a save would have to
- * copy what is in them first. */
+/* Runs with a free block, in two lists for each class: those that are used, and those that are not while a save would
+ * have to copy what is in them first. */
 #include "daemon/heap/arenas.h"
 
 void run_list_in(struct blocks *b, struct free_runs *list, uint32_t r)
