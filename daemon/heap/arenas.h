@@ -66,6 +66,8 @@ void run_list_in(struct blocks *b, struct free_runs *list, uint32_t r);
 void run_unlist(struct blocks *b, uint32_t r);
 /* Puts all runs of a class that are aside in front of those that are not. */
 void run_lists_join(struct blocks *b, unsigned class);
+/* Takes one back that is owed no more, if there is one among a few. */
+bool run_from_aside(struct blocks *b, unsigned class);
 
 /* Whether new blocks go where no save has to copy anything for them. */
 static inline bool blocks_put_aside(const struct blocks *b)

@@ -3,6 +3,8 @@
  * have to copy what is in them first. */
 #include "daemon/heap/arenas.h"
 
+#define TRIES 8u /* runs looked at for one that a save has copied meanwhile */
+
 void run_list_in(struct blocks *b, struct free_runs *list, uint32_t r)
 {
     struct run *run = &runs(b)[r];
@@ -13,6 +15,18 @@ void run_list_in(struct blocks *b, struct free_runs *list, uint32_t r)
     else
         list->last = r;
     list->first = r;
+}
+
+static void append(struct blocks *b, struct free_runs *list, uint32_t r)
+{
+    struct run *run = &runs(b)[r];
+    run->prev = list->last;
+    run->next = RUN_NONE;
+    if (list->last != RUN_NONE)
+        runs(b)[list->last].next = r;
+    else
+        list->first = r;
+    list->last = r;
 }
 
 __attribute__((noinline)) void run_list(struct blocks *b, uint32_t r)
@@ -49,14 +63,37 @@ void run_lists_join(struct blocks *b, unsigned class)
     *aside = (struct free_runs){RUN_NONE, RUN_NONE};
 }
 
+/* What saves leave behind that is free is no more than this, however many there are. */
+static uint64_t room_for_waste(const struct blocks *b)
+{
+    uint64_t most = (b->live_bytes - b->huge_live) / 4, waste = blocks_waste(b);
+    return waste < most ? most - waste : 0;
+}
+
 void blocks_set_aside(struct blocks *b, uint64_t bytes)
 {
+    uint64_t room = room_for_waste(b);
     blocks_set_back(b);
-    b->aside_left = bytes;
-    for (unsigned class = 0; class < b->classes && bytes > 0; class ++) {
+    b->aside_left = bytes < room ? bytes : room;
+    for (unsigned class = 0; class < b->classes && b->aside_left > 0; class ++) {
         b->aside[class] = b->partial[class];
         b->partial[class] = (struct free_runs){RUN_NONE, RUN_NONE};
     }
+}
+
+bool run_from_aside(struct blocks *b, unsigned class)
+{
+    struct free_runs *aside = &b->aside[class];
+    for (unsigned tries = 0; tries < TRIES && aside->first != RUN_NONE; tries++) {
+        uint32_t r = aside->first;
+        run_unlist(b, r);
+        if (b->region->save == NULL || !run_is_owed(b, r)) {
+            run_list_in(b, &b->partial[class], r);
+            return true;
+        }
+        append(b, aside, r);
+    }
+    return false;
 }
 
 void blocks_set_back(struct blocks *b)

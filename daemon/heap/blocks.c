@@ -236,7 +236,8 @@ void arena_give(struct blocks *b, uint32_t n)
         arena_unlist(b, n);
     arena->kind = ARENA_SPARE;
     arena->fill = 0;
-    if (b->spares < SPARES_KEPT) {
+    bool owed = blocks_put_aside(b) && run_is_owed(b, n * RUNS_AN_ARENA);
+    if (b->spares < SPARES_KEPT && !owed) {
         b->spares++;
         arena_list(b, n);
     } else {
@@ -334,8 +335,10 @@ static int run_new(struct blocks *b, unsigned class, uint32_t *ret)
 /* There is a free block in `partial` then. */
 static __attribute__((noinline)) int run_more(struct blocks *b, unsigned class)
 {
-    uint64_t bytes = b->class[class].pages * PAGE_BYTES;
+    uint64_t backed = b->small_backed;
     uint32_t r;
+    if (run_from_aside(b, class))
+        return 0;
     int err = -ENOMEM;
     if (blocks_put_aside(b) || b->aside[class].first == RUN_NONE)
         err = run_new(b, class, &r);
@@ -349,7 +352,8 @@ static __attribute__((noinline)) int run_more(struct blocks *b, unsigned class)
     }
     if (err != 0)
         return err;
-    b->aside_left -= b->aside_left < bytes ? b->aside_left : bytes;
+    uint64_t more = b->small_backed - backed;
+    b->aside_left -= b->aside_left < more ? b->aside_left : more;
     run_list_in(b, &b->partial[class], r);
     return 0;
 }

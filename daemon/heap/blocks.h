@@ -152,7 +152,8 @@ static inline void blocks_reuse(struct blocks *blocks, unsigned class, uint64_t 
     blocks->live_bytes += (class + 1) * 8u;
     region_touch(blocks->region, blocks->at + offset, (class + 1) * 8u);
 }
-/* A save begins: what is free now is put aside until blocks_set_back(), as long as no more than `bytes` are used instead. */
+/* A save begins: what is free now is put aside until blocks_set_back(), while no more than `bytes` are backed for what
+ * comes instead, and a fifth of what is backed is free at most. */
 void blocks_set_aside(struct blocks *blocks, uint64_t bytes);
 void blocks_set_back(struct blocks *blocks);
 /* What blocks_free() of that block will look at. */
@@ -183,8 +184,6 @@ int blocks_prepare(struct blocks *blocks, bool runs);
 /* One piece of work: gives a piece of an arena back. false: nothing to do. */
 bool blocks_step(struct blocks *blocks);
 bool blocks_has_work(const struct blocks *blocks);
-/* Whether a save would have to copy at once what the next piece of work gives back. */
-bool blocks_gives_owed(const struct blocks *blocks);
 
 /* ---- leaving arenas (leave.c): whoever owns the blocks moves them away ---- */
 

@@ -419,24 +419,20 @@ bool heap_need_memory(struct heap *heap)
     return value_spares_give(heap);
 }
 
-/* Values that have something to give back now. While a save is under way, those whose turn to be copied comes anyway
- * are not copied at once for that. */
-static bool values_give(const struct heap *heap)
+static bool has_to_give(const struct heap *heap)
 {
-    bool waits = heap->meta.save != NULL && !heap->hurries && !heap_is_nearly_full(heap);
-    return blocks_has_work(&heap->payloads) && !(waits && blocks_gives_owed(&heap->payloads));
+    return blocks_has_work(&heap->payloads) || blocks_has_work(&heap->lists) || blocks_has_work(&heap->cells);
 }
 
 bool heap_has_work(const struct heap *heap)
 {
-    bool gives = values_give(heap) || blocks_has_work(&heap->lists) || blocks_has_work(&heap->cells);
-    return gives && !heap_waits_for_save(heap);
+    return has_to_give(heap) && !heap_waits_for_save(heap);
 }
 
 bool heap_step(struct heap *heap)
 {
-    if (heap_has_work(heap) && ((values_give(heap) && blocks_step(&heap->payloads)) ||
-                                blocks_step(&heap->lists) || blocks_step(&heap->cells)))
+    if (heap_has_work(heap) &&
+        (blocks_step(&heap->payloads) || blocks_step(&heap->lists) || blocks_step(&heap->cells)))
         return true;
     if (!table_wants_room(heap))
         return false;

@@ -528,6 +528,9 @@ static inline void value_free(struct heap *heap, uint64_t value, bool versioned)
         value_free_to_run(heap, class, value_offset(bytes, value));
     }
 }
+/* As blocks_set_aside() and blocks_set_back(). Spare blocks would be in what is set aside, so there are none then. */
+void value_set_aside(struct heap *heap, uint64_t bytes);
+void value_set_back(struct heap *heap);
 /* Gives all spare blocks back to their runs; false: there were none. */
 bool value_spares_give(struct heap *heap);
 /* For the walker: whether the block of that word, of so many bytes, is a spare one, which no living entry's is; and what

@@ -78,14 +78,6 @@ static void give_piece(struct blocks *b, uint32_t n)
     arena->bytes = left;
 }
 
-/* A save comes to the end of an arena last. */
-bool blocks_gives_owed(const struct blocks *b)
-{
-    uint32_t n = b->region->save == NULL ? FREESET_NONE : freeset_lowest(&b->giving);
-    return n != FREESET_NONE &&
-           save_owes(b->region, b->at + (uint64_t)n * ARENA_BYTES + arenas(b)[n].bytes - PAGE_BYTES);
-}
-
 bool blocks_step(struct blocks *b)
 {
     uint32_t n = freeset_lowest(&b->giving);

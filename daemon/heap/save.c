@@ -647,10 +647,10 @@ int save_begin(struct heap *heap, const struct save_config *config, struct save 
     pass_over_free(save, 0, &heap->cells);
     pass_over_free(save, 0, &heap->lists);
     pass_over_free(save, 1, &heap->payloads);
-    blocks_set_aside(&heap->payloads, heap_is_nearly_full(heap) ? 0 : config->new_memory);
     heap->hurries = false;
     save->attached = true;
     heap->meta.save = heap->values.save = save;
+    value_set_aside(heap, heap_is_nearly_full(heap) ? 0 : config->new_memory);
     *ret = save;
     return 0;
 }
@@ -685,7 +685,7 @@ void save_end(struct save *save)
     assert(save->out == 0);
     if (save->attached)
         detach(save);
-    blocks_set_back(&save->heap->payloads);
+    value_set_back(save->heap);
     free_buffers(save, save->filling);
     free_buffers(save, save->full);
     free_buffers(save, save->spare);

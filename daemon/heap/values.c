@@ -51,7 +51,8 @@ bool value_spares_give(struct heap *heap)
 /* After blocks were given back: whether there may be spare ones may have changed. */
 static void settle_spares(struct heap *heap)
 {
-    uint32_t most = heap->moves_blocks || blocks_are_sparse(&heap->payloads) ? 0 : SPARE_BLOCKS;
+    bool none = heap->moves_blocks || heap->payloads.aside_left > 0 || blocks_are_sparse(&heap->payloads);
+    uint32_t most = none ? 0 : SPARE_BLOCKS;
     if (likely(most == heap->spares_most))
         return;
     heap->spares_most = most;
@@ -187,6 +188,18 @@ bool value_is_spare(const struct heap *heap, uint64_t bytes, uint64_t value)
 void value_moves(struct heap *heap, bool begin)
 {
     heap->moves_blocks = begin;
+    settle_spares(heap);
+}
+
+void value_set_aside(struct heap *heap, uint64_t bytes)
+{
+    blocks_set_aside(&heap->payloads, bytes);
+    settle_spares(heap);
+}
+
+void value_set_back(struct heap *heap)
+{
+    blocks_set_back(&heap->payloads);
     settle_spares(heap);
 }
 

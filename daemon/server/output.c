@@ -286,7 +286,9 @@ static int write_now(struct conn *conn)
         do
             written = send(conn->fd, out->data, out->used, MSG_NOSIGNAL);
         while (written < 0 && errno == EINTR);
-        return written < 0 ? -errno : (int)written;
+        if (written < 0)
+            return errno == EWOULDBLOCK || errno == ENOBUFS ? UV_EAGAIN : -errno; /* as libuv has it */
+        return (int)written;
     }
     if (out->borrowed_count > STACK_BUFS / 2)
         return 0; /* so many large values are queued without trying */

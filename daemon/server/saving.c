@@ -13,6 +13,7 @@
 #define THROWN_MOST 8u        /* buffers freed in a turn: 10 to 20 us each */
 #define GENTLE      16u       /* beside requests the thread uses that part of a processor */
 #define REST_MOST   20000000u /* ns */
+#define GENTLE_MS   600000u   /* a save that takes longer has to come to its end */
 #define NO_MEMORY   "no memory or no thread for a save"
 #define RUNNING     "a save of this pool is running; try again when it is done"
 
@@ -175,14 +176,22 @@ static void finish(struct saving *saving)
 
 /* ---- its way: JOB_CREATE, the instant, JOB_WRITE for each chain, JOB_PUBLISH; or JOB_DISCARD at any point ---- */
 
+/* A periodic one must not take the time of the next. */
+static bool has_time(const struct saving *saving)
+{
+    uint64_t most_ms = saving->periodic ? saving->entry->worker->save_every_ms / 2 : GENTLE_MS;
+    return uv_hrtime() - saving->began_ns < (most_ms < GENTLE_MS ? most_ms : GENTLE_MS) * 1000000;
+}
+
 /* False: there is no thread; never but for the first job. */
 static bool give_out(struct saving *saving, enum job job)
 {
     uint64_t bytes_in = saving->entry->worker->counters.bytes_in;
+    bool serves = bytes_in != saving->bytes_in;
+    saving->bytes_in = bytes_in;
     saving->job = job;
     saving->chore.hurries = job == JOB_WRITE && save_hurries(saving->save);
-    saving->gentle = job == JOB_WRITE && bytes_in != saving->bytes_in && !save_is_short(saving->save);
-    saving->bytes_in = bytes_in;
+    saving->gentle = job == JOB_WRITE && serves && has_time(saving) && !save_is_short(saving->save);
     saving->out = runners_do(&saving->entry->worker->runners, &saving->chore);
     return saving->out;
 }
