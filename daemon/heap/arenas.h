@@ -66,6 +66,8 @@ void run_list_in(struct blocks *b, struct free_runs *list, uint32_t r);
 void run_unlist(struct blocks *b, uint32_t r);
 /* Puts all runs of a class that are aside in front of those that are not. */
 void run_lists_join(struct blocks *b, unsigned class);
+/* An arena of that kind in which a run may be made now, of the first few in its list; RUN_NONE: there is none. */
+uint32_t arena_with_room(const struct blocks *b, enum arena_kind kind);
 /* Takes one back that is owed no more, if there is one among a few. */
 bool run_from_aside(struct blocks *b, unsigned class);
 
@@ -79,6 +81,12 @@ static inline bool blocks_put_aside(const struct blocks *b)
 static inline bool run_is_owed(const struct blocks *b, uint32_t r)
 {
     return save_owes(b->region, b->at + (uint64_t)r * RUN_BYTES);
+}
+
+/* So many bytes were backed though something is aside. */
+static inline void blocks_use_instead(struct blocks *b, uint64_t bytes)
+{
+    b->aside_left -= b->aside_left < bytes ? b->aside_left : bytes;
 }
 
 #endif

@@ -3,7 +3,7 @@
  * have to copy what is in them first. */
 #include "daemon/heap/arenas.h"
 
-#define TRIES 8u /* runs looked at for one that a save has copied meanwhile */
+#define TRIES 8u /* runs, or arenas, looked at for one that is not owed */
 
 void run_list_in(struct blocks *b, struct free_runs *list, uint32_t r)
 {
@@ -79,6 +79,17 @@ void blocks_set_aside(struct blocks *b, uint64_t bytes)
         b->aside[class] = b->partial[class];
         b->partial[class] = (struct free_runs){RUN_NONE, RUN_NONE};
     }
+}
+
+uint32_t arena_with_room(const struct blocks *b, enum arena_kind kind)
+{
+    uint32_t n = b->list[kind];
+    if (!blocks_put_aside(b))
+        return n;
+    for (unsigned tries = 0; n != RUN_NONE && run_is_owed(b, n * RUNS_AN_ARENA); n = arenas(b)[n].next)
+        if (++tries == TRIES)
+            return RUN_NONE;
+    return n;
 }
 
 bool run_from_aside(struct blocks *b, unsigned class)

@@ -296,13 +296,6 @@ static void run_clear(struct blocks *b, uint32_t r, unsigned class)
     b->run_count[class]++;
 }
 
-/* An arena in the list of that kind which a run may be made in now; RUN_NONE: there is none. */
-static uint32_t arena_with_room(const struct blocks *b, enum arena_kind kind)
-{
-    uint32_t n = b->list[kind];
-    return n != RUN_NONE && blocks_put_aside(b) && run_is_owed(b, n * RUNS_AN_ARENA) ? RUN_NONE : n;
-}
-
 /* It is in no list yet. */
 static int run_new(struct blocks *b, unsigned class, uint32_t *ret)
 {
@@ -352,8 +345,7 @@ static __attribute__((noinline)) int run_more(struct blocks *b, unsigned class)
     }
     if (err != 0)
         return err;
-    uint64_t more = b->small_backed - backed;
-    b->aside_left -= b->aside_left < more ? b->aside_left : more;
+    blocks_use_instead(b, b->small_backed - backed);
     run_list_in(b, &b->partial[class], r);
     return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Memory that is given back while a pool is saved: it is copied before it goes, so it waits when the buffers of the save
- * are short, but not when it is needed; and what was about to be given back at the instant is in no file. Free blocks
- * in what is to be copied are set aside for as long as there is other memory. (That the file is the pool at the instant,
- * whatever happens meanwhile: tests/crash/test_save.c.) */
+/* Memory that is given back while a pool is saved: it is copied before it goes, so it waits when the buffers of the
+ * save are short, but not when it is needed; and what was about to be given back at the instant is in no file. Free
+ * blocks in what is to be copied are set aside for as long as there is other memory. (That the file is the pool at the
+ * instant, whatever happens meanwhile: tests/crash/test_save.c.) */
 #include "daemon/heap/save.h"
 #include "daemon/pool/internal.h"
 #include "tests/lib/pool_fixture.h"
