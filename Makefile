@@ -390,8 +390,8 @@ THREADS_PY = tests/e2e/test_workers.py
 SOAK  = $(call programs,release,soak)
 LINES = build/lines/holdfastd
 
-# The load generator of the benchmarks, which has a test of its own.
-LOAD = $(call out,asan)/tests/bench/load
+# $(call load_of,FLAVOUR): the load generator of the benchmarks, which has a test of its own.
+load_of = $(call out,$(1))/tests/bench/load
 
 # Those that take long begin first, so that the last minute is not one program on one core.
 LONG = %/soak %/sim_pool %/test_mutants.py %/test_mutants_gc.py %/test_large.py %/attack_store %/test_http.py %/test_restart.py \
@@ -403,7 +403,7 @@ CHECKED = $(SOAK) $(call programs,hook,crash) $(DAMAGE) $(PY_TESTS) $(call progr
 
 check: packages-check ## Install what is missing, build with ASan and UBSan, run the tests (4 to 5 minutes on 2 cores).
 	@$(MAKE) all node $(PRELOADS) $(asan.binaries) $(call programs,asan,$(C_TESTS)) $(call programs,hook,crash) $(DAMAGE) \
-	    build/tsan/holdfastd $(THREADS_C) $(SOAK) $(LINES) $(LOAD)
+	    build/tsan/holdfastd $(THREADS_C) $(SOAK) $(LINES) $(call load_of,asan)
 	@$(call run_tests,tsan,$(SOAK) $(THREADS_PY) $(THREADS_C) $(call daemon_of,asan) $(call long_first,$(CHECKED)))
 
 # What check-all makes, one after the other; PARTS='tidy mutants' asks for some of them.
@@ -459,7 +459,7 @@ mutants: ## Break the heap and the collector in every way on the lists: tests mu
 clang-build: $(clang.binaries)
 
 tests-asan tests-clang-asan: tests-%:
-	@$(MAKE) build/holdfastd node $(PRELOADS) $(LINES) $($*.binaries) $(call programs,$*,$(C_TESTS))
+	@$(MAKE) build/holdfastd node $(PRELOADS) $(LINES) $(call load_of,$*) $($*.binaries) $(call programs,$*,$(C_TESTS))
 	@$(call run_tests,$*,$(call programs,$*,$(C_TESTS)) $(PY_TESTS))
 
 tests-hook:
