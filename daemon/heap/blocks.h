@@ -97,7 +97,7 @@ struct blocks {
     struct reserve runs, bitmaps, arenas; /* of bitmaps only the parts of arenas that are `mapped` */
     struct free_runs partial[BLOCK_CLASSES_MAX], aside[BLOCK_CLASSES_MAX];
     uint64_t
-        aside_left; /* bytes of runs that may be made though there are some aside; 0: nothing is put aside */
+        aside_left; /* bytes that may still be backed though something is aside; 0: nothing is put aside */
     uint32_t
         list[ARENA_LISTS];  /* heads of arenas with a free place: by kind, LARGE ones by their largest gap */
     struct freeset free;    /* arenas below arenas_top that are FREE */

@@ -277,7 +277,7 @@ static int queue_rest(struct conn *conn, size_t skip, uint64_t bytes, bool event
 /* Writes as much as the socket takes at once. Bytes written, or a uv error.
  *
  * Not by uv_try_write(): of this connection nothing is queued in libuv when this is called, and a socket's own send
- * passes none of what write(2) does for files. Together some 4 % of a get that comes alone. */
+ * passes none of what write(2) does for files. With spare_cancellation() (worker.c) 4 % of a get that comes alone. */
 static int write_now(struct conn *conn)
 {
     struct output *out = &conn->worker->out;

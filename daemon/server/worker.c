@@ -436,8 +436,8 @@ int worker_open(struct worker **ret, struct server *server, unsigned index)
 }
 
 /* Nobody cancels threads here. In a process of several threads the C library changes the kind of cancellation, by two
- * atomic operations, around each read, write and wait, unless it is the asynchronous one already: 1.5 % of a get that
- * comes alone. */
+ * atomic operations, around each read, write and wait, unless it is the asynchronous one already. What that saves:
+ * output.c, write_now(). */
 static void spare_cancellation(void)
 {
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
